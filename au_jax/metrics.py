@@ -1,0 +1,290 @@
+"""The figures by which action unit detectors are judged, per AU over known labels only.
+
+All are computed from confusion counts [..., 4] in the order TP, FP, FN, TN, pooled over the
+examples of a split. A figure that is not defined is NaN here, left out of means, and null (None) in
+a `summary`. F1 of an AU without positives is not defined.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+DEFAULT_THRESHOLD = 0.5
+_CONFIDENCE = 0.95
+_DRAWS = 1000
+_SEED = 0
+_FIGURES = ("f1", "f1_macro", "accuracy", "auc", "kappa")
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """The sigmoid of `logits`, in their dtype, without overflow."""
+    return scipy.special.expit(logits)
+
+
+def decide(probabilities: np.ndarray, thresholds: np.ndarray | float) -> np.ndarray:
+    """Returns bool: p >= t, the decision rule of the whole package."""
+    return np.asarray(probabilities) >= thresholds
+
+
+def confusion(decisions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Counts decisions against known labels.
+
+    Args:
+      decisions: bool [..., N, A]; leading axes (epochs, models) are kept.
+      labels: int8 [N, A].
+
+    Returns:
+      int64 [..., A, 4]: TP, FP, FN, TN.
+    """
+    present, absent = labels == 1, labels == 0
+    true_positives = (decisions & present).sum(-2)
+    false_positives = (decisions & absent).sum(-2)
+    false_negatives = present.sum(0) - true_positives
+    true_negatives = absent.sum(0) - false_positives
+    return np.stack([true_positives, false_positives, false_negatives, true_negatives], -1)
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Returns the quotient, NaN where the denominator is 0."""
+    defined = denominator != 0
+    return np.where(defined, numerator / np.where(defined, denominator, 1), np.nan)
+
+
+def mean_defined(values: np.ndarray) -> np.ndarray:
+    """Returns the mean over the last axis of the entries that are not NaN; NaN when all are."""
+    defined = ~np.isnan(values)
+    return _ratio(np.where(defined, values, 0).sum(-1), defined.sum(-1))
+
+
+def f1(counts: np.ndarray) -> np.ndarray:
+    """F1 of the positive class, [..., 4] -> [...]; NaN without positives."""
+    tp, fp, fn, _ = np.moveaxis(counts, -1, 0)
+    return np.where(tp + fn > 0, _ratio(2 * tp, 2 * tp + fp + fn), np.nan)
+
+
+def f1_macro(counts: np.ndarray) -> np.ndarray:
+    """Mean of the F1 of both classes, [..., 4] -> [...]; NaN when either class is missing."""
+    return (f1(counts) + f1(counts[..., ::-1])) / 2
+
+
+def accuracy(counts: np.ndarray) -> np.ndarray:
+    """Share of right decisions, [..., 4] -> [...]; NaN without known labels."""
+    return _ratio(counts[..., 0] + counts[..., 3], counts.sum(-1))
+
+
+def kappa(counts: np.ndarray) -> np.ndarray:
+    """Cohen's kappa of decisions and labels, [..., 4] -> [...].
+
+    NaN without known labels, and where labels and decisions are all of one same class.
+    """
+    tp, fp, fn, tn = np.moveaxis(counts.astype(np.float64), -1, 0)
+    # The usual (p_o - p_e) / (1 - p_e), multiplied out.
+    return _ratio(2 * (tp * tn - fp * fn), (tp + fp) * (fp + tn) + (tp + fn) * (fn + tn))
+
+
+def final_score(counts: np.ndarray) -> np.ndarray:
+    """The EmotioNet challenge's score (mean accuracy + mean F1) / 2, [..., A, 4] -> [...].
+
+    Each mean is over the AUs for which the figure is defined.
+    """
+    return (mean_defined(accuracy(counts)) + mean_defined(f1(counts))) / 2
+
+
+def final_score_per_au(counts: np.ndarray) -> np.ndarray:
+    """(accuracy + F1) / 2 of each AU on its own, [..., 4] -> [...]; NaN without positives."""
+    return (accuracy(counts) + f1(counts)) / 2
+
+
+def auc(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve of each AU, tied scores counting half.
+
+    Args:
+      scores: float [N, A], any monotone scale.
+      labels: int8 [N, A].
+
+    Returns:
+      float64 [A]; NaN where either class is missing.
+    """
+    order = np.argsort(scores, 0)
+    scores = np.take_along_axis(scores, order, 0)
+    labels = np.take_along_axis(labels, order, 0)
+    # One point of the curve per distinct score; within a tie the curve is a straight line.
+    last_of_tie = np.ones(scores.shape, bool)
+    last_of_tie[:-1] = scores[1:] != scores[:-1]
+    start = np.zeros((1, scores.shape[1]), np.int64)
+
+    def curve(members: np.ndarray) -> np.ndarray:
+        counted = np.where(last_of_tie, np.cumsum(members, 0), 0)
+        return np.concatenate([start, np.maximum.accumulate(counted, 0)])
+
+    positives, negatives = curve(labels == 1), curve(labels == 0)
+    area = (np.diff(positives, axis=0) * (negatives[1:] + negatives[:-1])).sum(0) / 2
+    return _ratio(area, positives[-1] * negatives[-1])
+
+
+def subject_numbers(subjects: np.ndarray | None, rows: int) -> np.ndarray:
+    """Numbers the subjects of `rows` examples from 0: int [rows].
+
+    An example whose subject is '' (or any, when `subjects` is None) is a subject of its own.
+    """
+    own = np.arange(rows)
+    if subjects is None:
+        return own
+    subjects = np.asarray(subjects)
+    names, number = np.unique(subjects, return_inverse=True)
+    number = np.where(subjects == "", len(names) + own, number)
+    return np.unique(number, return_inverse=True)[1]
+
+
+def _confusion_per_subject(
+    decisions: np.ndarray, labels: np.ndarray, subjects: np.ndarray | None
+) -> np.ndarray:
+    """Counts int64 [S, A, 4] (see `subject_numbers`)."""
+    rows, aus = labels.shape
+    subject = subject_numbers(subjects, rows)
+    cell = np.where(labels == 1, np.where(decisions, 0, 2), np.where(decisions, 1, 3))
+    number = int(subject.max(initial=-1)) + 1
+    flat = (subject[:, None] * aus + np.arange(aus)) * 4 + cell
+    counts = np.bincount(flat[labels >= 0], minlength=number * aus * 4)
+    return counts.reshape(number, aus, 4)
+
+
+def bootstrap_interval(
+    decisions: np.ndarray, labels: np.ndarray, subjects: np.ndarray | None = None
+) -> tuple[float, float]:
+    """The 95 % percentile interval of the final score under 1000 redraws of the subjects.
+
+    Args:
+      decisions: bool [N, A].
+      labels: int8 [N, A].
+      subjects: text [N]; examples without one (or all, when not given) are redrawn singly.
+
+    Returns:
+      (low, high), the same at every call; NaN when it is not defined in any draw.
+    """
+    counts = _confusion_per_subject(decisions, labels, subjects)
+    number = len(counts)
+    if number == 0:
+        return float("nan"), float("nan")
+    flat = counts.reshape(number, -1).astype(np.float64)
+    generator = np.random.default_rng(_SEED)
+    # How often each subject is drawn, a few draws at a time so that memory stays small.
+    chunk = max(1, 4_000_000 // number)
+    values = []
+    for begin in range(0, _DRAWS, chunk):
+        draws = min(chunk, _DRAWS - begin)
+        drawn = (
+            generator.integers(number, size=(draws, number)) + number * np.arange(draws)[:, None]
+        )
+        times = np.bincount(drawn.ravel(), minlength=draws * number).reshape(draws, number)
+        values.append(final_score((times @ flat).reshape(draws, *counts.shape[1:])))
+    found = np.concatenate(values)
+    found = found[~np.isnan(found)]
+    if not len(found):
+        return float("nan"), float("nan")
+    tail = (1 - _CONFIDENCE) / 2
+    low, high = np.quantile(found, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _plain(value: float | np.ndarray) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def summary(
+    aus: Sequence[str],
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    thresholds: np.ndarray | float = DEFAULT_THRESHOLD,
+    subjects: np.ndarray | None = None,
+    members: Sequence[Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """The SUMMARY of `results.json`: every figure of one split, ready for JSON.
+
+    Args:
+      aus: names [A].
+      probabilities: float [N, A]; hard decisions may be given as 0 and 1.
+      labels: int8 [N, A].
+      thresholds: one number, [A], or [N, A] where the threshold differs between examples (chosen on
+        other subjects' folds); `threshold` is null for an AU whose threshold differs.
+      subjects: text [N], for the confidence interval (see `bootstrap_interval`).
+      members: for each AU the names of the checkpoints that vote; null when not given.
+
+    Returns:
+      {"f1", "f1_macro", "accuracy", "final_score", "ci", "n", "undefined", "au": {AU: {"f1",
+      "f1_macro", "accuracy", "auc", "kappa", "threshold", "members", "positives", "known"}}}.
+      `ci` is [low, high] of the final score; `undefined` is the number of AUs without F1, which
+      its mean leaves out; undefined figures are None.
+    """
+    labels = np.asarray(labels)
+    decisions = decide(probabilities, thresholds)
+    counts = confusion(decisions, labels)
+    figures = {
+        "f1": f1(counts),
+        "f1_macro": f1_macro(counts),
+        "accuracy": accuracy(counts),
+        "auc": auc(np.asarray(probabilities), labels),
+        "kappa": kappa(counts),
+    }
+    spread = np.broadcast_to(np.asarray(thresholds, np.float64), labels.shape)
+    same = (spread == spread[:1]).all(0)
+    threshold = spread[0] if len(spread) else np.full(len(aus), np.nan)
+    threshold = np.where(same, threshold, np.nan)
+    low, high = bootstrap_interval(decisions, labels, subjects)
+    return {
+        **{name: _plain(mean_defined(figures[name])) for name in ("f1", "f1_macro", "accuracy")},
+        "final_score": _plain(final_score(counts)),
+        "ci": None if np.isnan(low) else [low, high],
+        "n": len(labels),
+        "undefined": int(np.isnan(figures["f1"]).sum()),
+        "au": {
+            au: {
+                **{name: _plain(values[a]) for name, values in figures.items()},
+                "threshold": _plain(threshold[a]),
+                "members": None if members is None else list(members[a]),
+                "positives": int(counts[a, 0] + counts[a, 2]),
+                "known": int(counts[a].sum()),
+            }
+            for a, au in enumerate(aus)
+        },
+    }
+
+
+def mean_over_folds(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The SUMMARY of a fold protocol: each AU's figures averaged over folds, then over AUs.
+
+    A fold in which a figure is not defined is left out of that AU's mean. Counts are summed. There
+    is no confidence interval; the pooled `summary` has one. The folds share one AU list.
+    """
+
+    def number(value: float | None) -> float:
+        return float("nan") if value is None else value
+
+    def mean(values: Sequence[float | None]) -> float | None:
+        return _plain(mean_defined(np.array([number(v) for v in values])))
+
+    per_au: dict[str, dict[str, Any]] = {}
+    for au in summaries[0]["au"]:
+        folds = [s["au"][au] for s in summaries]
+        thresholds = {fold["threshold"] for fold in folds}
+        per_au[au] = {
+            **{name: mean([fold[name] for fold in folds]) for name in _FIGURES},
+            "threshold": thresholds.pop() if len(thresholds) == 1 else None,
+            "members": None,
+            "positives": sum(fold["positives"] for fold in folds),
+            "known": sum(fold["known"] for fold in folds),
+        }
+    means = {
+        name: mean([entry[name] for entry in per_au.values()])
+        for name in ("f1", "f1_macro", "accuracy")
+    }
+    return {
+        **means,
+        "final_score": _plain((number(means["accuracy"]) + number(means["f1"])) / 2),
+        "ci": None,
+        "n": sum(s["n"] for s in summaries),
+        "undefined": sum(entry["f1"] is None for entry in per_au.values()),
+        "au": per_au,
+    }

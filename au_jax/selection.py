@@ -1,0 +1,509 @@
+"""Selections: which kept checkpoints vote, with which weight per AU, at which threshold per AU.
+
+Everything that the papers do after training is one `Selection`, chosen from the kept scores of one
+split: the best epoch per AU and the threshold per AU (TAL), the mean of members (Magdeburg), the
+best model and checkpoint per AU (ABAW3), a linear ensemble (TAL). `choose` puts these together.
+
+Choosing and scoring on the same examples flatters. `honest` chooses on other subjects.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from au_jax import aus as au_names
+from au_jax import metrics
+from au_jax.errors import UserError, known
+
+LINKS = ("probability", "logit")
+# What a choice maximises, per AU.
+SCORES = {"final_score": metrics.final_score_per_au, "f1": metrics.f1}
+EPOCHS = ("last", "best")
+COMBINATIONS = ("mean", "best", "linear")
+THRESHOLDS = ("default", "best")
+# Scores that differ by less are a tie, whatever the order of their sums.
+_DECIMALS = 12
+_FOLD_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """One checkpoint that can vote, seen through one choice of test crops.
+
+    Attributes:
+      run: the run's folder, relative to the workdir of the selection ("." is that workdir).
+      stage: name of the train stage.
+      epoch: as its checkpoint is numbered.
+      crops: as in `augment.test_crops`.
+    """
+
+    run: str
+    stage: str
+    epoch: int
+    crops: str = "center"
+
+    @property
+    def name(self) -> str:
+        """Short name for tables: [run/]stage@epoch[:crops]."""
+        run = "" if self.run == "." else f"{self.run}/"
+        crops = "" if self.crops == "center" else f":{self.crops}"
+        return f"{run}{self.stage}@{self.epoch}{crops}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Selection:
+    """Members, and how they decide on each AU.
+
+    Attributes:
+      aus: names [A].
+      members: the M checkpoints.
+      weights: float64 [M, A]; 0 where the member does not know the AU, or has no vote on it.
+      bias: float64 [A], added to the weighted sum.
+      link: what is summed: "probability", or "logit" (the sigmoid is then taken of the sum).
+      thresholds: float64 [A]; an AU is present where its probability is >= its threshold.
+    """
+
+    aus: tuple[str, ...]
+    members: tuple[Member, ...]
+    weights: np.ndarray
+    bias: np.ndarray
+    link: str
+    thresholds: np.ndarray
+
+    def voters(self) -> list[list[str]]:
+        """For each AU the names of the members with a weight on it."""
+        return [
+            [member.name for member, weight in zip(self.members, column, strict=True) if weight]
+            for column in self.weights.T
+        ]
+
+
+def of_one(member: Member, aus: Sequence[str]) -> Selection:
+    """The selection of a single checkpoint, at the default threshold."""
+    size = len(aus)
+    return Selection(
+        aus=tuple(aus),
+        members=(member,),
+        weights=np.ones((1, size)),
+        bias=np.zeros(size),
+        link="probability",
+        thresholds=np.full(size, metrics.DEFAULT_THRESHOLD),
+    )
+
+
+def apply(
+    selection: Selection, member_logits: Sequence[tuple[Sequence[str], np.ndarray]]
+) -> np.ndarray:
+    """Combines the members' votes.
+
+    Args:
+      member_logits: for each member, in order, its AU names and its logits float32 [N, A_m].
+
+    Returns:
+      probabilities float32 [N, A], in the order of `selection.aus`.
+
+    Raises:
+      UserError: a member has a weight on an AU that its logits lack.
+    """
+    total = np.zeros((len(member_logits[0][1]), len(selection.aus)), np.float32)
+    total += selection.bias.astype(np.float32)
+    for member, weights, (aus, logits) in zip(
+        selection.members, selection.weights, member_logits, strict=True
+    ):
+        where = au_names.positions(aus, selection.aus)
+        votes = weights != 0
+        for a in np.flatnonzero(votes & (where < 0)):
+            raise UserError(
+                f"the selection gives {member.name} a weight on {selection.aus[a]}, which that "
+                "checkpoint does not predict; select again"
+            )
+        value = logits[:, where[votes]].astype(np.float32)
+        if selection.link == "probability":
+            value = metrics.probabilities(value)
+        total[:, votes] += weights[votes].astype(np.float32) * value
+    if selection.link == "logit":
+        return metrics.probabilities(total)
+    return np.clip(total, 0, 1)  # The weights' rounding may leave a mean just above 1.
+
+
+def to_json(selection: Selection) -> dict[str, Any]:
+    """The content of selection.json; `from_json` gives back the same numbers exactly."""
+    return {
+        "aus": list(selection.aus),
+        "members": [dataclasses.asdict(member) for member in selection.members],
+        "weights": selection.weights.tolist(),
+        "bias": selection.bias.tolist(),
+        "link": selection.link,
+        "thresholds": selection.thresholds.tolist(),
+    }
+
+
+def _check_fields(value: Any, cls: type, where: str) -> None:
+    """Raises UserError unless the dictionary `value` has exactly the fields of `cls`."""
+    fields = [field.name for field in dataclasses.fields(cls)]
+    if not isinstance(value, dict):
+        raise UserError(f"{where} is not a JSON object with the fields {', '.join(fields)}")
+    for name in value:
+        if name not in fields:
+            raise known(f"field in {where}", name, fields)
+    for name in fields:
+        if name not in value:
+            raise UserError(f"{where} lacks the field '{name}'; select again")
+
+
+def from_json(value: Any, where: str) -> Selection:
+    """Reads what `to_json` wrote.
+
+    Args:
+      where: the file it comes from, for the error.
+
+    Raises:
+      UserError: a field is unknown or missing, an AU or link is unknown, or numbers do not fit.
+    """
+    _check_fields(value, Selection, where)
+    for name in ("aus", "members"):
+        if not isinstance(value[name], list) or not value[name]:
+            raise UserError(f"'{name}' of {where} is not a list with entries; select again")
+    for number, member in enumerate(value["members"]):
+        _check_fields(member, Member, f"member {number} of {where}")
+    if value["link"] not in LINKS:
+        raise known(f"link in {where}", value["link"], LINKS)
+    aus = au_names.check(value["aus"])
+    members = tuple(Member(**member) for member in value["members"])
+    shapes = {
+        "weights": (len(members), len(aus)),
+        "bias": (len(aus),),
+        "thresholds": (len(aus),),
+    }
+    arrays = {}
+    for name, shape in shapes.items():
+        try:
+            arrays[name] = np.array(value[name], np.float64)
+        except (TypeError, ValueError):
+            arrays[name] = np.array(math.nan)
+        if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
+            raise UserError(
+                f"'{name}' of {where} is not {' x '.join(map(str, shape))} finite numbers; "
+                "select again"
+            )
+    return Selection(aus=aus, members=members, link=value["link"], **arrays)
+
+
+# ---- Choosing, on arrays. ----
+
+
+def _score_per_au(
+    probabilities: Iterable[np.ndarray], labels: np.ndarray, score: str
+) -> np.ndarray:
+    """The score of each [N, A] of `probabilities` at the default threshold: [K, A]."""
+    if score not in SCORES:
+        raise known("score to select by", score, SCORES)
+    counts = [
+        metrics.confusion(metrics.decide(p, metrics.DEFAULT_THRESHOLD), labels)
+        for p in probabilities
+    ]
+    return SCORES[score](np.stack(counts)).round(_DECIMALS)
+
+
+def undecided(aus: Sequence[str], labels: np.ndarray) -> list[str]:
+    """The AUs without positives in `labels` [N, A], on which no choice can be based."""
+    return [au for a, au in enumerate(aus) if not (labels[:, a] == 1).any()]
+
+
+def best_epoch_per_au(
+    probabilities: Iterable[np.ndarray], labels: np.ndarray, score: str = "final_score"
+) -> np.ndarray:
+    """The epoch at which each AU scores best at threshold 0.5 (TAL, Fig. 2).
+
+    Args:
+      probabilities: float [N, A] of each epoch in order, such as one array [E, N, A].
+      labels: int8 [N, A].
+      score: one of `SCORES`; "final_score" is (accuracy + F1) / 2 of the AU.
+
+    Returns:
+      int [A], positions in `probabilities`: of several equal epochs the earliest; the last epoch
+      for an AU without positives (`undecided`).
+
+    Raises:
+      UserError: `score` is unknown.
+    """
+    scores = _score_per_au(probabilities, labels, score)
+    last = len(scores) - 1
+    undefined = np.isnan(scores).all(0)
+    return np.where(undefined, last, np.argmax(np.nan_to_num(scores, nan=-1.0), 0))
+
+
+def best_thresholds(
+    probabilities: np.ndarray, labels: np.ndarray, score: str = "final_score"
+) -> np.ndarray:
+    """The threshold at which each AU scores best, over all that decide differently.
+
+    The candidates are 0.5 and the midpoints between neighbouring distinct probabilities of known
+    examples, with 0 below the lowest and 1 (and a little) above the highest. Of equal ones the
+    nearest to 0.5 is taken, the lower of two equally near: ours, as the papers do not say.
+
+    Args:
+      probabilities: float [N, A].
+      labels: int8 [N, A].
+      score: one of `SCORES`.
+
+    Returns:
+      float64 [A]; 0.5 for an AU without positives.
+
+    Raises:
+      UserError: `score` is unknown.
+    """
+    default = _score_per_au([probabilities], labels, score)
+    labelled = labels >= 0
+    size = len(labels)
+    # Unknown examples go behind the known ones, where no cut is made.
+    order = np.argsort(np.where(labelled, probabilities, np.inf), 0, kind="stable")
+    ordered = np.take_along_axis(np.asarray(probabilities, np.float64), order, 0)
+    truth = np.take_along_axis(labels, order, 0)
+    # Cut k calls the k lowest absent and the others present.
+    edge = np.zeros((1, labels.shape[1]), np.int64)
+    missed = np.concatenate([edge, np.cumsum(truth == 1, 0)])
+    rejected = np.concatenate([edge, np.cumsum(truth == 0, 0)])
+    counts = np.stack([missed[-1] - missed, rejected[-1] - rejected, missed, rejected], -1)
+    scores = SCORES[score](counts).round(_DECIMALS)
+
+    cut = np.arange(size + 1)[:, None]
+    examples = labelled.sum(0)
+    lower = np.concatenate([edge + 0.0, ordered])
+    upper = np.concatenate([ordered, edge + 1.0])
+    upper = np.where(cut == examples, 1 + 1e-6, upper)
+    middle = (lower + upper) / 2
+    # Two neighbouring doubles have no number between them.
+    middle = np.where(middle > lower, middle, upper)
+    distinct = (cut == 0) | (cut == examples) | (upper > lower)
+    allowed = distinct & (cut <= examples) & ~np.isnan(scores)
+    best = np.where(allowed, scores, -1).max(0)
+    distance = np.where(
+        allowed & (scores == best), np.abs(middle - metrics.DEFAULT_THRESHOLD), np.inf
+    )
+    found = np.take_along_axis(middle, distance.argmin(0)[None], 0)[0]
+    return np.where(best > np.nan_to_num(default[0], nan=np.inf), found, metrics.DEFAULT_THRESHOLD)
+
+
+def mean_of_members(knows: np.ndarray) -> np.ndarray:
+    """Weights [M, A] of the mean over the members that know each AU: `knows` bool [M, A]."""
+    return knows / np.maximum(knows.sum(0), 1)
+
+
+def best_member_per_au(
+    probabilities: Iterable[np.ndarray], labels: np.ndarray, knows: np.ndarray, score: str = "f1"
+) -> np.ndarray:
+    """Weight 1 for the member that scores best on each AU at threshold 0.5 (ABAW3).
+
+    Args:
+      probabilities: float [N, A] of each member; anything where it does not know the AU.
+      labels: int8 [N, A].
+      knows: bool [M, A].
+      score: one of `SCORES`.
+
+    Returns:
+      float64 [M, A]; of equal members the first; the mean for an AU without positives.
+
+    Raises:
+      UserError: `score` is unknown.
+    """
+    scores = _score_per_au(probabilities, labels, score)
+    undefined = np.isnan(scores).all(0)
+    best = np.argmax(np.where(knows, np.nan_to_num(scores, nan=-1.0), -2), 0)
+    weights = (np.arange(len(knows))[:, None] == best) & knows
+    return np.where(undefined, mean_of_members(knows), weights.astype(np.float64))
+
+
+def linear_per_au(
+    logits: np.ndarray, labels: np.ndarray, knows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logistic regression on the members' logits, one per AU (ours for TAL's "linear model").
+
+    scikit-learn's defaults: L2 penalty with C = 1, the bias not penalised.
+
+    Args:
+      logits: float [M, N, A].
+      labels: int8 [N, A].
+      knows: bool [M, A].
+
+    Returns:
+      weights float64 [M, A] and bias [A], for the link "logit"; an AU whose known labels are all of
+      one class gets the mean of the logits.
+    """
+    weights = mean_of_members(knows)
+    bias = np.zeros(labels.shape[1])
+    for a in range(labels.shape[1]):
+        labelled, voters = labels[:, a] >= 0, knows[:, a]
+        truth = labels[labelled, a]
+        if voters.any() and len(np.unique(truth)) == 2:
+            inputs = logits[voters][:, labelled, a].T.astype(np.float64)
+            model = LogisticRegression(max_iter=1000).fit(inputs, truth)
+            weights[voters, a], bias[a] = model.coef_[0], model.intercept_[0]
+    return weights, bias
+
+
+# ---- Choosing a selection from kept scores. ----
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A trained model with its kept scores on the split that is chosen on.
+
+    Attributes:
+      run, stage, crops: as in `Member`.
+      epochs: the numbers of the E kept epochs, ascending.
+      aus: names [A_m].
+      logits: float32 [E, N, A_m].
+    """
+
+    run: str
+    stage: str
+    crops: str
+    epochs: tuple[int, ...]
+    aus: tuple[str, ...]
+    logits: np.ndarray
+
+    def rows(self, rows: np.ndarray) -> "Candidate":
+        """The same with the scores of some examples only; `rows` are positions or bool [N]."""
+        return dataclasses.replace(self, logits=self.logits[:, rows])
+
+
+def _combine(
+    logits: np.ndarray, labels: np.ndarray, knows: np.ndarray, how: str, score: str
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Weights [M, A], bias [A] and link of the models with `logits` [M, N, A]."""
+    none = np.zeros(labels.shape[1])
+    if how == "mean":
+        return mean_of_members(knows), none, "probability"
+    if how == "best":
+        votes = (metrics.probabilities(model) for model in logits)
+        return best_member_per_au(votes, labels, knows, score), none, "probability"
+    return *linear_per_au(logits, labels, knows), "logit"
+
+
+def choose(
+    candidates: Sequence[Candidate],
+    labels: np.ndarray,
+    aus: Sequence[str],
+    *,
+    epochs: str = "last",
+    combine: str = "mean",
+    thresholds: str = "default",
+    score: str = "final_score",
+) -> Selection:
+    """Chooses epochs, then the models' weights, then thresholds, each per AU.
+
+    Args:
+      candidates: models, whose scores are of the same examples in the same order.
+      labels: int8 [N, A] over `aus`.
+      aus: what the selection decides on; each must be known to a candidate.
+      epochs: "last", or "best" (per model and AU, `best_epoch_per_au`).
+      combine: "mean" of probabilities, "best" (the best model per AU), or "linear".
+      thresholds: "default" (0.5), or "best" (`best_thresholds` of the combined probabilities).
+      score: what "best" means, one of `SCORES`.
+
+    Raises:
+      UserError: a choice's name is unknown, or no candidate knows an AU.
+    """
+    choices = ((epochs, EPOCHS), (combine, COMBINATIONS), (thresholds, THRESHOLDS))
+    for kind, (choice, names) in zip(("epochs", "combine", "thresholds"), choices, strict=True):
+        if choice not in names:
+            raise known(f"choice of {kind}", choice, names)
+    positions = np.stack([au_names.positions(c.aus, aus) for c in candidates])
+    knows = positions >= 0
+    missing = [au for a, au in enumerate(aus) if not knows[:, a].any()]
+    if missing:
+        raise UserError(
+            f"no model to select from predicts {', '.join(missing)}; name one that does"
+        )
+
+    # The epoch of each model for each AU, as a position among its epochs, and the logits there.
+    at = np.zeros(knows.shape, np.int64)
+    logits = np.zeros((len(candidates), *labels.shape), np.float32)
+    for m, candidate in enumerate(candidates):
+        own, place = knows[m], positions[m, knows[m]]
+        at[m, own] = len(candidate.epochs) - 1
+        if epochs == "best":
+            by_epoch = (metrics.probabilities(epoch[:, place]) for epoch in candidate.logits)
+            at[m, own] = best_epoch_per_au(by_epoch, labels[:, own], score)
+        logits[m][:, own] = candidate.logits[at[m, own], :, place].T
+
+    weights, bias, link = _combine(logits, labels, knows, combine, score)
+    # A model stays a member where its fitted weight is 0, so that there always is one.
+    votes = knows if link == "logit" else weights != 0
+    members, rows = [], []
+    for m, candidate in enumerate(candidates):
+        for e in np.unique(at[m, votes[m]]):
+            number = candidate.epochs[e]
+            members.append(Member(candidate.run, candidate.stage, number, candidate.crops))
+            rows.append(np.where(at[m] == e, weights[m], 0.0))
+    selection = Selection(
+        aus=tuple(aus),
+        members=tuple(members),
+        weights=np.stack(rows),
+        bias=bias,
+        link=link,
+        thresholds=np.full(len(aus), metrics.DEFAULT_THRESHOLD),
+    )
+    if thresholds == "default":
+        return selection
+    combined = apply(selection, member_logits(selection, candidates))
+    return dataclasses.replace(selection, thresholds=best_thresholds(combined, labels, score))
+
+
+def member_logits(
+    selection: Selection, candidates: Sequence[Candidate]
+) -> list[tuple[tuple[str, ...], np.ndarray]]:
+    """What `apply` needs, taken from the candidates that the selection was chosen from."""
+    kept = {
+        Member(c.run, c.stage, epoch, c.crops): (c.aus, logits)
+        for c in candidates
+        for epoch, logits in zip(c.epochs, c.logits, strict=True)
+    }
+    return [kept[member] for member in selection.members]
+
+
+def honest(
+    choose: Callable[[Sequence[Candidate], np.ndarray], Selection],
+    candidates: Sequence[Candidate],
+    labels: np.ndarray,
+    subjects: np.ndarray | None,
+    folds: int = 5,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decides on each example with a selection that was chosen on other subjects.
+
+    Args:
+      choose: (candidates, labels) -> Selection, called once per fold without the fold's examples.
+      candidates: scores of the N examples.
+      labels: int8 [N, A].
+      subjects: text [N] (see `metrics.subject_numbers`); each is wholly in one fold, drawn with a
+        fixed seed.
+      folds: fewer where there are fewer subjects.
+
+    Returns:
+      probabilities float32 [N, A] and thresholds float64 [N, A], pooled over the folds, as
+      `metrics.summary` takes them.
+
+    Raises:
+      UserError: there are not two subjects.
+    """
+    subject = metrics.subject_numbers(subjects, len(labels))
+    number = int(subject.max(initial=-1)) + 1
+    if number < 2:
+        raise UserError(
+            f"an honest selection needs examples of at least 2 subjects, and the split has {number}"
+        )
+    fold = np.random.default_rng(_FOLD_SEED).permutation(number)[subject] % folds
+    probabilities = np.zeros(labels.shape, np.float32)
+    thresholds = np.zeros(labels.shape)
+    for number in np.unique(fold):
+        held_out = np.equal(fold, number)
+        chosen = choose([c.rows(~held_out) for c in candidates], labels[~held_out])
+        votes = member_logits(chosen, [c.rows(held_out) for c in candidates])
+        probabilities[held_out] = apply(chosen, votes)
+        thresholds[held_out] = chosen.thresholds
+    return probabilities, thresholds

@@ -1,0 +1,31 @@
+"""A strict environment: eight fake devices, no silent rank promotion, compiled steps kept."""
+
+import os
+from pathlib import Path
+
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+)
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import jax
+import pytest
+
+CACHE = Path(__file__).parent.parent / ".pytest_cache" / "xla"
+jax.config.update("jax_compilation_cache_dir", str(CACHE))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tests' data sets lie; holds nothing that a test may change."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="session")
+def tiny_faces(data_dir: Path) -> Path:
+    """The folder of a tiny `synthetic_faces`."""
+    from au_jax.data import datasets
+
+    return datasets.synthetic(data_dir, size=40, opt=48, noisy=40, test=24, seed=3)

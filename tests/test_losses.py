@@ -1,0 +1,140 @@
+"""Losses: values from the formula, gradients, masking, the damping examples of the project."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from au_jax import losses
+
+
+def test_smoothing_keeps_the_middle_and_shrinks_the_ends():
+    targets = losses.smooth_labels(jnp.array([1, 0], jnp.int8), 0.2)
+    np.testing.assert_allclose(targets, [0.9, 0.1], rtol=1e-6)
+    np.testing.assert_array_equal(losses.smooth_labels(jnp.array([1, 0]), 0.0), [1.0, 0.0])
+
+
+def test_binary_cross_entropy_equals_the_definition_and_is_stable():
+    p = np.array([0.2, 0.5, 0.9])
+    t = np.array([1.0, 0.3, 0.0])
+    expected = -(t * np.log(p) + (1 - t) * np.log(1 - p))
+    logits = jnp.asarray(np.log(p / (1 - p)), jnp.float32)
+    np.testing.assert_allclose(
+        losses.binary_cross_entropy(logits, jnp.asarray(t, jnp.float32)), expected, rtol=1e-5
+    )
+    extreme = losses.binary_cross_entropy(jnp.array([200.0, -200.0, -30.0]), jnp.array([0, 1, 0.0]))
+    np.testing.assert_allclose(extreme, [200, 200, np.exp(-30)], rtol=1e-5)
+
+
+def test_binary_cross_entropy_of_half_precision_logits_is_float32():
+    loss = losses.binary_cross_entropy(jnp.array([3.0], jnp.bfloat16), jnp.array([0.0]))
+    assert loss.dtype == jnp.float32
+    np.testing.assert_allclose(loss, np.log1p(np.exp(3)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "absent", "present"),
+    [(0, 1, 1), (0.5, 0.8333, 2.5), (0.7, 0.7323, 3.4093), (1, 0.5556, 5.0)],
+)
+def test_damped_class_weights_of_900_negatives_and_100_positives(alpha, absent, present):
+    weights = losses.damped_class_weights(np.array([100]), np.array([900]), alpha)
+    np.testing.assert_allclose(weights, [[absent, present]], atol=5e-5)
+
+
+def test_mean_class_weight_is_one_and_one_sided_aus_are_left_alone():
+    positives, negatives = np.array([3, 500, 0, 7, 0]), np.array([997, 20, 40, 0, 0])
+    for alpha in (0.0, 0.3, 0.7, 1.0):
+        weights = losses.damped_class_weights(positives, negatives, alpha)
+        mean = (weights[:2, 0] * negatives[:2] + weights[:2, 1] * positives[:2]) / (
+            positives + negatives
+        )[:2]
+        np.testing.assert_allclose(mean, 1, rtol=1e-5)
+        np.testing.assert_array_equal(weights[2:], 1)
+
+
+def _case():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(5, 3)).astype(np.float32) * 2
+    labels = rng.integers(-1, 2, (5, 3)).astype(np.int8)
+    class_weights = rng.uniform(0.5, 3, (3, 2)).astype(np.float32)
+    return logits, labels, class_weights, np.array([1.0, 0.5, 2.0], np.float32)
+
+
+def _by_hand(logits, labels, class_weights, smoothing, au_weights):
+    total, known = 0.0, 0
+    for n, a in np.ndindex(*labels.shape):
+        y = int(labels[n, a])
+        if y >= 0:
+            p = 1 / (1 + np.exp(-float(logits[n, a])))
+            t = (1 - smoothing) * y + smoothing / 2
+            bce = -(t * np.log(p) + (1 - t) * np.log(1 - p))
+            total += au_weights[a] * class_weights[a, y] * bce
+            known += 1
+    return total / known
+
+
+def test_weighted_bce_equals_the_sum_written_out():
+    logits, labels, class_weights, au_weights = _case()
+    value = losses.weighted_bce(logits, labels, class_weights, 0.2, au_weights)
+    np.testing.assert_allclose(
+        value, _by_hand(logits, labels, class_weights, 0.2, au_weights), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        losses.weighted_bce(logits, labels, class_weights, 0.0),
+        _by_hand(logits, labels, class_weights, 0.0, np.ones(3)),
+        rtol=1e-5,
+    )
+
+
+def test_gradient_equals_the_analytic_one_and_finite_differences():
+    logits, labels, class_weights, au_weights = _case()
+    gradient = jax.grad(losses.weighted_bce)(logits, labels, class_weights, 0.2, au_weights)
+    known = labels >= 0
+    weights = au_weights * np.where(labels == 1, class_weights[:, 1], class_weights[:, 0])
+    targets = 0.8 * (labels == 1) + 0.1
+    analytic = known * weights * (1 / (1 + np.exp(-logits)) - targets) / known.sum()
+    np.testing.assert_allclose(gradient, analytic, atol=1e-6)
+
+    step = 1e-5
+    for n, a in [(0, 0), (2, 1), (4, 2)]:
+        up, down = logits.astype(np.float64), logits.astype(np.float64)
+        up[n, a] += step
+        down[n, a] -= step
+        slope = _by_hand(up, labels, class_weights, 0.2, au_weights) - _by_hand(
+            down, labels, class_weights, 0.2, au_weights
+        )
+        np.testing.assert_allclose(gradient[n, a], slope / (2 * step), atol=1e-6)
+
+
+def test_masked_equals_computed_on_the_subset():
+    logits, labels, class_weights, _ = _case()
+    masked = labels.copy()
+    masked[1::2] = -1
+    np.testing.assert_allclose(
+        losses.weighted_bce(logits, masked, class_weights, 0.2),
+        losses.weighted_bce(logits[::2], labels[::2], class_weights, 0.2),
+        rtol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+def test_unknown_entries_have_no_value_and_no_gradient_whatever_the_logit(bad):
+    labels = jnp.array([[1, -1], [-1, 0]], jnp.int8)
+    ones = np.ones((2, 2), np.float32)
+    logits = jnp.array([[0.3, bad], [bad, -2.0]])
+    value, gradient = jax.value_and_grad(losses.weighted_bce)(logits, labels, ones, 0.0)
+    np.testing.assert_allclose(
+        value, (np.log1p(np.exp(-0.3)) + np.log1p(np.exp(-2.0))) / 2, rtol=1e-6
+    )
+    assert gradient[0, 1] == 0
+    assert gradient[1, 0] == 0
+    assert np.isfinite(gradient).all()
+
+
+def test_no_known_label_is_zero_with_a_zero_gradient():
+    labels = jnp.full((2, 3), -1, jnp.int8)
+    value, gradient = jax.value_and_grad(losses.weighted_bce)(
+        jnp.ones((2, 3)), labels, np.ones((3, 2)), 0.2
+    )
+    assert value == 0
+    np.testing.assert_array_equal(gradient, 0)
