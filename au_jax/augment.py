@@ -288,7 +288,7 @@ def center_crop(images: jax.Array, size: int) -> jax.Array:
     Raises:
       UserError: `size` is larger than the stored images.
     """
-    return test_crops(images, size, "center")[0][0]
+    return _to_float(test_crops(images, size, "center")[0][0])
 
 
 def test_crops(images: jax.Array, size: int, kind: str) -> tuple[jax.Array, tuple[bool, ...]]:
@@ -301,8 +301,8 @@ def test_crops(images: jax.Array, size: int, kind: str) -> tuple[jax.Array, tupl
         right); "five_flip" (the five, then the five flipped).
 
     Returns:
-      float32 [K, B, size, size, 3] in [0, 1], and for each of the K crops whether it is flipped:
-      its scores are then the mirror image's (`mirror_pose`, `aus.mirror_permutation`).
+      uint8 [K, B, size, size, 3], and for each of the K crops whether it is flipped: its scores are
+      then the mirror image's (`mirror_pose`, `aus.mirror_permutation`).
 
     Raises:
       UserError: `size` is larger than the stored images, or `kind` is none of the three.
@@ -318,4 +318,4 @@ def test_crops(images: jax.Array, size: int, kind: str) -> tuple[jax.Array, tupl
     if kind == "five_flip":
         crops = jnp.concatenate([crops, crops[:, :, :, ::-1]])
         flipped += (True,) * len(places)
-    return _to_float(crops), flipped
+    return crops, flipped

@@ -1,0 +1,149 @@
+"""Checkpoints by Orbax: every epoch's model, and the last two whole training states.
+
+Saves are asynchronous and atomic: a checkpoint is written under a temporary name and renamed when
+it is whole, so that a killed run never leaves half of one under its final name.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grain
+import jax
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from au_jax.errors import UserError
+
+PyTree = Any
+_KEPT_STATES = 2
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    """Turns what Orbax and TensorStore raise for a full or unwritable disk into one sentence."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        text = str(error)
+        signs = ("No space left", "RESOURCE_EXHAUSTED", "Permission denied", "Read-only", "quota")
+        if isinstance(error, OSError) or any(sign in text for sign in signs):
+            reason = getattr(error, "strerror", None) or text.splitlines()[0]
+            raise UserError(
+                f"cannot save a checkpoint in {folder}: {reason}; free some space (or name another "
+                "--workdir) and start the same command again: it goes on from the last whole one"
+            ) from error
+        raise
+
+
+class Checkpoints:
+    """A folder of numbered checkpoints of pytrees, of which the newest `keep` are kept (0: all)."""
+
+    def __init__(self, folder: Path, keep: int = 0):
+        self.folder = folder.absolute()
+        policy = checkpoint_managers.LatestN(keep or None)
+        with _disk_errors(self.folder):
+            self._manager = ocp.CheckpointManager(
+                self.folder,
+                item_handlers={
+                    "tree": ocp.StandardCheckpointHandler(),
+                    "data": grain.checkpoint.CheckpointHandler(),
+                },
+                options=ocp.CheckpointManagerOptions(
+                    preservation_policy=policy, cleanup_tmp_directories=True
+                ),
+            )
+
+    @classmethod
+    def of_models(cls, folder: Path) -> "Checkpoints":
+        return cls(folder)
+
+    @classmethod
+    def of_states(cls, folder: Path) -> "Checkpoints":
+        return cls(folder, _KEPT_STATES)
+
+    def numbers(self) -> list[int]:
+        return sorted(self._manager.all_steps())
+
+    def save(self, number: int, tree: PyTree, data: grain.DatasetIterator | None = None) -> None:
+        """Starts to save `tree` (and the data iterator's state) as checkpoint `number`.
+
+        Raises:
+          UserError: the disk is full; possibly only at the next `save` or `wait`.
+        """
+        items = {"tree": ocp.args.StandardSave(tree)}
+        if data is not None:
+            items["data"] = grain.checkpoint.CheckpointSave(data)
+        with _disk_errors(self.folder):
+            self._manager.save(number, args=ocp.args.Composite(**items))
+
+    def restore(self, number: int, like: PyTree, data: grain.DatasetIterator | None = None):
+        """Returns checkpoint `number`; sets `data` to where it stood then.
+
+        Args:
+          like: pytree of arrays or shapes with shardings, of the same structure.
+
+        Raises:
+          UserError: the checkpoint is missing, damaged, or of another model.
+        """
+        where = f"{self.folder / str(number)}"
+        items = {
+            "tree": ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, like))
+        }
+        if data is not None:
+            items["data"] = grain.checkpoint.CheckpointRestore(data)
+        try:
+            self._check_same_model(number, like)
+            return self._manager.restore(number, args=ocp.args.Composite(**items))["tree"]
+        except FileNotFoundError as error:
+            raise UserError(
+                f"checkpoint {where} is missing; it was deleted or never made"
+            ) from error
+        except UserError:
+            raise
+        except Exception as error:  # Orbax and TensorStore raise many types for damaged files
+            raise UserError(
+                f"checkpoint {where} cannot be read ({str(error).splitlines()[0]}); delete it, and "
+                "the same command goes on from the one before"
+            ) from error
+
+    def _check_same_model(self, number: int, like: PyTree) -> None:
+        stored = self._manager.item_metadata(number)["tree"]
+        if stored is None:
+            raise FileNotFoundError
+        shapes = [
+            {
+                jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
+                for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
+            }
+            for tree in (getattr(stored, "tree", stored), ocp.utils.serialize_tree(like, True))
+        ]
+        for name in sorted(shapes[0].keys() | shapes[1].keys()):
+            found, wanted = (s.get(name, "absent") for s in shapes)
+            if found != wanted:
+                raise UserError(
+                    f"checkpoint {self.folder / str(number)} is of another model: '{name}' is "
+                    f"{found} there and {wanted} in this config; use the config that made it"
+                )
+
+    def delete_after(self, number: int) -> None:
+        """Deletes the checkpoints above `number`, which a resumed run makes again."""
+        for later in self.numbers():
+            if later > number:
+                self._manager.delete(later)
+
+    def wait(self) -> None:
+        """Returns when all that was started to save is whole on disk."""
+        with _disk_errors(self.folder):
+            self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        with _disk_errors(self.folder):
+            self._manager.close()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

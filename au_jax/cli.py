@@ -1,0 +1,87 @@
+"""What the command line asks for: flags parsed with one clear sentence for each mistake."""
+
+import os
+import runpy
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from au_jax.errors import UserError, known
+
+CACHE = "AU_JAX_CACHE"
+
+
+def cache_dir() -> Path:
+    """Where data sets and compiled steps are kept unless a flag says otherwise."""
+    return Path(os.environ.get(CACHE) or Path.home() / ".cache" / "au_jax")
+
+
+def default_workdir(config: ConfigDict) -> Path:
+    return Path("runs") / f"{config.name}-{config.variant}"
+
+
+def parse(arguments: Sequence[str]) -> list[str]:
+    """Parses the command line as `app.run` asks; ends the process with a sentence on a mistake."""
+    try:
+        return flags.FLAGS(list(arguments))
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+    ) as error:  # ml_collections: a field that is not there
+        fail(_unknown_field(arguments) or UserError(f"bad --config field: {error}"))
+    except flags.Error as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        cause = [line for line in lines if line.startswith("ValueError: ")]
+        missing = [
+            a for a in arguments if a.startswith("--config=") and "No such file" in str(error)
+        ]
+        if cause:
+            fail(UserError(cause[-1].removeprefix("ValueError: ")))
+        if missing:
+            shipped = ", ".join(sorted(f"configs/{p.name}" for p in Path("configs").glob("*.py")))
+            fail(UserError(f"there is no file {missing[0][9:]}; configs here: {shipped or 'none'}"))
+        fail(UserError(lines[0]))
+
+
+def _unknown_field(arguments: Sequence[str]) -> UserError | None:
+    """The error for the first `--config.FIELD` that the config does not have."""
+    named = [a.removeprefix("--config=") for a in arguments if a.startswith("--config=")]
+    if not named:
+        return UserError("name the config as --config=configs/NAME.py before its fields")
+    file, _, variant = named[-1].partition(":")
+    get_config = runpy.run_path(file)["get_config"]
+    config = get_config(variant) if variant else get_config()
+    for argument in arguments:
+        if not argument.startswith("--config."):
+            continue
+        section, path = config, argument.removeprefix("--config.").split("=")[0].split(".")
+        for depth, field in enumerate(path):
+            if not isinstance(section, ConfigDict) or field not in section:
+                where = ".".join(["config", *path[:depth]])
+                names = (
+                    section if isinstance(section, ConfigDict) else ("no fields, it is a value",)
+                )
+                return known(f"field of {where}", field, names)
+            section = section[field]
+    return None
+
+
+def fail(error: UserError) -> NoReturn:
+    """Prints the sentence and ends the process with code 1."""
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    sys.exit(1)
+
+
+def dispatch(modes: dict[str, Callable[[], None]], mode: str) -> None:
+    """Runs the chosen mode; a user's mistake ends in one sentence and code 1."""
+    if mode not in modes:
+        fail(known("mode", mode, modes))
+    try:
+        modes[mode]()
+    except UserError as error:
+        fail(error)

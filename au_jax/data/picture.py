@@ -1,0 +1,127 @@
+"""Pictures and video frames from a user's disk, where anything can be wrong with them."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+# Larger pictures are refused before they are decoded: 100 megapixels take 300 MB.
+MOST_PIXELS = 100_000_000
+
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+
+
+class BadPictureError(Exception):
+    """A picture that cannot be used.
+
+    Attributes:
+      kind: "missing", "unreadable" or "too large".
+    """
+
+    def __init__(self, kind: str, reason: str):
+        super().__init__(reason)
+        self.kind = kind
+
+
+def read_picture(path: Path) -> tuple[np.ndarray, bytes]:
+    """Decodes a picture whole, turned upright by its EXIF tag.
+
+    Returns:
+      uint8 [H, W, 3] RGB, and the file's bytes.
+
+    Raises:
+      BadPictureError: it is missing, unreadable, no picture, cut off, or too large.
+    """
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise BadPictureError("missing", "there is no such file") from None
+    except OSError as error:
+        raise BadPictureError("unreadable", f"cannot be opened ({error.strerror})") from error
+    except ValueError as error:  # a path with a null character
+        raise BadPictureError("missing", f"is no file name ({error})") from error
+    return decode(data), data
+
+
+def decode(data: bytes) -> np.ndarray:
+    """Decodes the bytes of a picture file; see `read_picture`."""
+    _check_header(data)
+    # A JPEG that ends as it should is decoded quickly. OpenCV fills what is missing of one that was
+    # cut off with grey and says nothing, so all others go through Pillow, which raises.
+    if data.startswith(_JPEG_START) and data.rstrip(b"\0").endswith(_JPEG_END):
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        if image is not None:
+            return image
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+    except Exception as error:  # every format of Pillow raises its own
+        raise BadPictureError("unreadable", f"cannot be decoded ({_short(error)})") from error
+
+
+def _check_header(data: bytes) -> None:
+    try:
+        # Pillow warns of large pictures and refuses larger ones itself; here one limit decides.
+        with _no_pixel_limit(), Image.open(io.BytesIO(data)) as picture:
+            width, height = picture.size
+    except Exception as error:
+        raise BadPictureError("unreadable", f"is no picture ({_short(error)})") from error
+    if width * height > MOST_PIXELS:
+        reason = f"{width} x {height} pixels are more than {MOST_PIXELS // 10**6} megapixels"
+        raise BadPictureError("too large", reason)
+
+
+@contextlib.contextmanager
+def _no_pixel_limit() -> Iterator[None]:
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _short(error: Exception) -> str:
+    return str(error).split(" <_io")[0] or type(error).__name__
+
+
+class Video:
+    """Frames of one video, read forwards and exactly: no seeking, which some codecs get wrong."""
+
+    def __init__(self, path: Path):
+        """Opens the video.
+
+        Raises:
+          BadPictureError: it is not there, or cannot be read as a video.
+        """
+        if not path.exists():
+            raise BadPictureError("missing", "there is no such file")
+        self._capture = cv2.VideoCapture(str(path))
+        if not self._capture.isOpened():
+            raise BadPictureError("unreadable", "cannot be read as a video")
+        self._next = 0
+
+    def frame(self, position: int) -> np.ndarray:
+        """The frame at `position`, counted from 0 and never below the last one asked for.
+
+        Returns:
+          uint8 [H, W, 3], RGB.
+
+        Raises:
+          BadPictureError: the video ends before it or cannot be decoded there.
+        """
+        while self._next < position:
+            if not self._capture.grab():
+                raise BadPictureError("unreadable", f"the video ends at frame {self._next}")
+            self._next += 1
+        found, image = self._capture.read()
+        if not found:
+            raise BadPictureError("unreadable", f"the video ends at frame {self._next}")
+        self._next += 1
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+    def close(self) -> None:
+        self._capture.release()

@@ -1,0 +1,124 @@
+"""The host side of training: shuffled streams with fixed shares of each batch, read by Grain.
+
+A batch is `{stream: {field: array}}`, numbers only:
+`image` uint8 [b, H, W, 3], `labels` int8 [b, A], `pose` float32 [b, 3], `emotion` int8 [b] and
+`index` int32 [b], the row in the stream's source.
+
+What a batch holds is a pure function of its number, so Grain's iterator state (one number) is all
+that a checkpoint has to keep.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping
+
+import grain
+import numpy as np
+
+from au_jax.data.sources import Source
+
+Batch = dict[str, dict[str, np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """A source with its own share of the batch.
+
+    Attributes:
+      source: the records.
+      share: examples of each global batch.
+    """
+
+    source: Source
+    share: int
+
+
+class BatchRows:
+    """Which rows of each stream make batch i; each stream is reshuffled on every pass over it."""
+
+    def __init__(self, lengths: Mapping[str, tuple[int, int]], seed: int, steps: int):
+        """`lengths`: (records, share) of each stream. `steps`: how many batches there are."""
+        self._lengths, self._seed, self._steps = dict(lengths), seed, steps
+        self._permutation = functools.lru_cache(maxsize=2 * len(lengths))(self._permute)
+
+    @classmethod
+    def of(cls, streams: Mapping[str, Stream], seed: int, steps: int) -> "BatchRows":
+        return cls({n: (len(s.source), s.share) for n, s in streams.items()}, seed, steps)
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def _permute(self, stream: int, length: int, epoch: int) -> np.ndarray:
+        return np.random.default_rng((self._seed, stream, epoch)).permutation(length)
+
+    def __getitem__(self, step: int) -> dict[str, np.ndarray]:
+        rows = {}
+        for number, (name, (length, share)) in enumerate(self._lengths.items()):
+            epoch, at = np.divmod(np.arange(step * share, (step + 1) * share), length)
+            rows[name] = np.concatenate(
+                [self._permutation(number, length, e)[at[epoch == e]] for e in np.unique(epoch)]
+            )
+        return rows
+
+
+def read(source: Source, indices: np.ndarray) -> dict[str, np.ndarray]:
+    """Reads and decodes the records at `indices` into the fields of a batch."""
+    table = source.table
+    return {
+        "image": source.images(indices),
+        "labels": table.labels[indices],
+        "pose": table.pose[indices],
+        "emotion": table.emotion[indices],
+        "index": indices.astype(np.int32),
+    }
+
+
+def training_batches(
+    streams: Mapping[str, Stream],
+    *,
+    seed: int,
+    steps: int,
+    threads: int,
+    process: int = 0,
+    processes: int = 1,
+) -> grain.DatasetIterator:
+    """Returns the checkpointable iterator over the batches of a training run.
+
+    Args:
+      streams: by name; shares are of the global batch.
+      seed: of the shuffle.
+      steps: number of batches.
+      threads: that read and decode, each one batch at a time.
+      process, processes: which contiguous part of every share this process loads.
+    """
+
+    def load(rows: dict[str, np.ndarray]) -> Batch:
+        return {
+            name: read(streams[name].source, np.array_split(indices, processes)[process])
+            for name, indices in rows.items()
+        }
+
+    return iter(
+        grain.MapDataset.source(BatchRows.of(streams, seed, steps))
+        .map(load)
+        .to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads))
+    )
+
+
+def ordered_batches(
+    source: Source, size: int, threads: int, process: int = 0, processes: int = 1
+) -> Iterator[dict[str, np.ndarray]]:
+    """Every record once, in order, for evaluation.
+
+    The last batch is filled up with the last record; the field `valid` bool [b] marks what counts.
+    `size` is of the global batch; each process loads a contiguous part of it.
+    """
+    steps = -(-len(source) // size)
+
+    def load(step: int) -> dict[str, np.ndarray]:
+        rows = np.arange(step * size, (step + 1) * size)
+        part = np.array_split(rows, processes)[process]
+        return read(source, np.minimum(part, len(source) - 1)) | {"valid": part < len(source)}
+
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+    yield from grain.MapDataset.range(steps).map(load).to_iter_dataset(options)

@@ -1,0 +1,266 @@
+"""Sources: random access to the records of one split of a prepared data set.
+
+A prepared data set is a TFDS folder of ArrayRecord files (`records.py` lists the features). All
+that training needs beside the pictures (labels, pose, keys) is small and lives in memory as a
+`Table`; pictures are read and decoded only when a batch asks for them.
+"""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tensorflow_datasets as tfds
+from array_record.python.array_record_data_source import ArrayRecordDataSource
+from tensorflow_datasets.core.example_parser import tf_example_pb2
+from tqdm import tqdm
+
+from au_jax import aus as au_names
+from au_jax.errors import UserError, known
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """The columns of N records, all but the pictures.
+
+    Attributes:
+      labels, intensity: int8 [N, A].
+      pose: float32 [N, 3], degrees, NaN unknown.
+      emotion: int8 [N]. face: bool [N]. frame: int32 [N].
+      keys, subject, video: str [N].
+    """
+
+    keys: np.ndarray
+    labels: np.ndarray
+    intensity: np.ndarray
+    pose: np.ndarray
+    emotion: np.ndarray
+    face: np.ndarray
+    subject: np.ndarray
+    video: np.ndarray
+    frame: np.ndarray
+
+    def take(self, rows: np.ndarray) -> "Table":
+        return Table(*(getattr(self, f.name)[rows] for f in dataclasses.fields(self)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A random-access sequence of records, seen through one crop.
+
+    Attributes:
+      name: the split, or the subset of one, as configs spell it ("opt", "opt-val").
+      aus: the AU of each label column.
+      table: the columns of its records.
+      crop: which stored crop `images` returns.
+      files: the ArrayRecord files of the whole split.
+      rows: int64 [N], where each record stands in those files.
+    """
+
+    name: str
+    aus: tuple[str, ...]
+    table: Table
+    crop: str
+    files: tuple[str, ...]
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @functools.cached_property
+    def _reader(self) -> ArrayRecordDataSource:
+        return ArrayRecordDataSource(list(self.files))
+
+    def __getstate__(self) -> dict:  # an open file does not travel to a worker process
+        return {k: v for k, v in self.__dict__.items() if k != "_reader"}
+
+    def jpegs(self, indices: Sequence[int] | np.ndarray) -> list[bytes]:
+        """The stored JPEG bytes of the records at `indices`."""
+        field = f"crops/{self.crop}"
+        raw = self._reader.__getitems__(self.rows[indices].tolist())
+        parse = tf_example_pb2.Example.FromString
+        return [parse(r).features.feature[field].bytes_list.value[0] for r in raw]
+
+    def images(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """The decoded pictures, uint8 [len(indices), H, W, 3], RGB.
+
+        Raises:
+          UserError: a picture cannot be decoded, or is not of the size of the first one.
+        """
+        jpegs = self.jpegs(indices)
+        first = self._decode(jpegs[0], indices[0])
+        images = np.empty((len(jpegs), *first.shape), np.uint8)
+        images[0] = first
+        for i, jpeg in enumerate(jpegs[1:], 1):
+            image = self._decode(jpeg, indices[i])
+            if image.shape != first.shape:
+                raise UserError(
+                    f"record '{self.table.keys[indices[i]]}' is {image.shape[:2]} px and "
+                    f"'{self.table.keys[indices[0]]}' {first.shape[:2]}; prepare the data set "
+                    "again with one crop size"
+                )
+            images[i] = image
+        return images
+
+    def _decode(self, jpeg: bytes, index: int) -> np.ndarray:
+        image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
+        if image is None:
+            raise UserError(
+                f"record '{self.table.keys[index]}' of split '{self.name}' holds a corrupt JPEG "
+                f"(crop '{self.crop}', {Path(self.files[0]).parent}); prepare the data set again"
+            )
+        return image
+
+    def subset(self, indices: np.ndarray, name: str | None = None) -> "Source":
+        """The records at `indices` (int or bool mask), in that order."""
+        indices = np.flatnonzero(indices) if indices.dtype == bool else indices
+        return dataclasses.replace(
+            self, name=name or self.name, table=self.table.take(indices), rows=self.rows[indices]
+        )
+
+    def with_labels(self, keys: np.ndarray, aus: Sequence[str], labels: np.ndarray) -> "Source":
+        """The records named in `keys`, with `labels` int8 [len(keys), len(aus)] in place of theirs.
+
+        Raises:
+          UserError: a key is not in this source.
+        """
+        at = {key: i for i, key in enumerate(self.table.keys.tolist())}
+        missing = [k for k in keys.tolist() if k not in at]
+        if missing:
+            raise UserError(
+                f"labels name {len(missing)} records that split '{self.name}' lacks, the first "
+                f"'{missing[0]}'; they were made from another data set or split"
+            )
+        kept = self.subset(np.array([at[k] for k in keys.tolist()], np.int64))
+        blank = np.full(labels.shape, -1, np.int8)
+        table = dataclasses.replace(kept.table, labels=labels.astype(np.int8), intensity=blank)
+        return dataclasses.replace(kept, aus=tuple(aus), table=table)
+
+    def aligned(self, aus: Sequence[str]) -> "Source":
+        """The same records with label columns in the order of `aus`; missing AUs are unknown."""
+        if tuple(aus) == self.aus:
+            return self
+        table = dataclasses.replace(
+            self.table,
+            labels=au_names.align(self.table.labels, self.aus, aus),
+            intensity=au_names.align(self.table.intensity, self.aus, aus),
+        )
+        return dataclasses.replace(self, aus=tuple(aus), table=table)
+
+
+def open_source(folder: Path, split: str, crop: str, val_fraction: float, seed: int) -> Source:
+    """Opens one split of the prepared data set in `folder`.
+
+    Args:
+      folder: the TFDS folder, `DATA_DIR/NAME/[CONFIG/]VERSION`.
+      split: a split's name, or that name with "-train" or "-val" behind it: its records parted by
+        subject, `val_fraction` of them for validation.
+      crop: which stored crop to read.
+      seed: parts the subjects.
+
+    Raises:
+      UserError: the folder is missing or half-written, or lacks the split or crop; a label is
+        outside {-1, 0, 1}.
+    """
+    try:
+        builder = tfds.builder_from_directory(folder)
+    except (FileNotFoundError, ValueError, OSError) as error:
+        raise UserError(
+            f"{folder} is not a whole prepared data set (no readable dataset_info.json); run "
+            "--mode=prepare for it, or name the right --data_dir"
+        ) from error
+    metadata = builder.info.metadata or {}
+    if "aus" not in metadata or "crops" not in metadata:
+        raise UserError(f"{folder} was not written by au_jax (no AU list); run --mode=prepare")
+    name, _, part = split.partition("-")
+    if name not in builder.info.splits or part not in ("", "train", "val"):
+        names = [s + p for s in builder.info.splits for p in ("", "-train", "-val")]
+        raise known(f"split in {folder}", split, names)
+    if crop not in metadata["crops"]:
+        raise known(f"crop in {folder}", crop, metadata["crops"])
+    info = builder.info.splits[name]
+    files = tuple(str(f) for f in info.filepaths)
+    for file, length in zip(files, info.shard_lengths, strict=True):
+        if not os.path.exists(file) or _record_count(file) != length:
+            raise UserError(f"{file} is missing or half-written; prepare the data set again")
+    table = _table(folder, name, files)
+    whole = Source(name, tuple(metadata["aus"]), table, crop, files, np.arange(len(table.keys)))
+    if not part:
+        return whole
+    validation = by_subject(table.subject, val_fraction, seed)
+    return whole.subset(validation if part == "val" else ~validation, split)
+
+
+def _record_count(file: str) -> int:
+    try:
+        return len(ArrayRecordDataSource([file]))
+    except Exception as error:  # array_record raises its own undocumented types
+        raise UserError(
+            f"{file} cannot be read as ArrayRecord ({error}); prepare the data set again"
+        ) from error
+
+
+def by_subject(subjects: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Marks whole subjects, drawn at random, up to `fraction` of the records: bool [N]."""
+    names, index, counts = np.unique(subjects, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    before = np.cumsum(counts[order]) - counts[order]
+    marked = np.zeros(len(names), bool)
+    marked[order[before < fraction * len(subjects)]] = True
+    return marked[index]
+
+
+_TYPES = {
+    "keys": np.str_,
+    "labels": np.int8,
+    "intensity": np.int8,
+    "pose": np.float32,
+    "emotion": np.int8,
+    "face": np.bool_,
+    "subject": np.str_,
+    "video": np.str_,
+    "frame": np.int32,
+}
+
+
+def _table(folder: Path, split: str, files: Sequence[str]) -> Table:
+    """Reads the columns of a split; keeps them in a file beside it, so that it is done once."""
+    cache = Path(folder) / f"table-{split}.npz"
+    if cache.exists():
+        with np.load(cache) as columns:
+            return Table(**columns)
+    reader = ArrayRecordDataSource(list(files))
+    rows: dict[str, list] = {f.name: [] for f in dataclasses.fields(Table)}
+    chunk = 1024
+    progress = tqdm(total=len(reader), desc=f"reading the labels of '{split}'", unit="record")
+    with progress:
+        for start in range(0, len(reader), chunk):
+            stop = min(start + chunk, len(reader))
+            for raw in reader.__getitems__(list(range(start, stop))):
+                feature = tf_example_pb2.Example.FromString(raw).features.feature
+                rows["keys"].append(feature["key"].bytes_list.value[0].decode())
+                for text in ("subject", "video"):
+                    rows[text].append(feature[text].bytes_list.value[0].decode())
+                for scalar in ("emotion", "face", "frame"):
+                    rows[scalar].append(feature[scalar].int64_list.value[0])
+                for vector in ("labels", "intensity"):
+                    rows[vector].append(list(feature[vector].int64_list.value))
+                rows["pose"].append(list(feature["pose"].float_list.value))
+            progress.update(stop - start)
+    columns = {name: np.array(values, _TYPES[name]) for name, values in rows.items()}
+    bad = ~np.isin(columns["labels"], (-1, 0, 1)).all(1)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise UserError(
+            f"record '{columns['keys'][row]}' of split '{split}' in {folder} has a label outside "
+            f"-1, 0, 1 ({sorted(set(columns['labels'][row].tolist()))}); prepare the data set again"
+        )
+    table = Table(**columns)
+    if os.access(folder, os.W_OK):
+        temporary = cache.with_name(f"{cache.stem}.{os.getpid()}.tmp.npz")
+        np.savez(temporary, **columns)
+        os.replace(temporary, cache)
+    return table

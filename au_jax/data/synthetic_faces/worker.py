@@ -1,0 +1,78 @@
+"""A child process that draws every n-th picture of a split and writes the JPEGs to its pipe.
+
+`python -m au_jax.data.synthetic_faces.worker SEED SPLIT START STOP STEP SIZE`. A program of its own
+and no `multiprocessing` child: it imports neither jax nor the caller's main module, and needs no
+pickle.
+"""
+
+import contextlib
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import IO
+
+import cv2
+
+from au_jax.data.synthetic_faces.drawing import render
+from au_jax.data.synthetic_faces.population import sample_picture
+
+VIEWS = ("closeup", "wide")
+_LENGTH = struct.Struct("<I")
+
+
+def rendered(
+    seed: int, split: str, count: int, size: int, workers: int
+) -> Iterator[dict[str, bytes]]:
+    """Yields the crops of a split's pictures in order, drawn by `workers` processes.
+
+    With one worker the pictures are drawn right here.
+
+    Raises:
+      RuntimeError: a child process ended early.
+    """
+    if workers == 1:
+        for number in range(count):
+            yield render(sample_picture(seed, split, number), size)
+        return
+    command = [sys.executable, "-m", __name__, str(seed), split]
+    with contextlib.ExitStack() as stack:
+        pipes = []
+        for first in range(workers):
+            span = [str(first), str(count), str(workers), str(size)]
+            child = stack.enter_context(
+                subprocess.Popen(
+                    [*command, *span], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+                )
+            )
+            stack.callback(child.kill)  # runs before the wait of Popen's own exit
+            assert child.stdout is not None
+            pipes.append(child.stdout)
+        for number in range(count):
+            yield {view: _read(pipes[number % workers]) for view in VIEWS}
+
+
+def _read(pipe: IO[bytes]) -> bytes:
+    head = pipe.read(_LENGTH.size)
+    body = pipe.read(_LENGTH.unpack(head)[0]) if len(head) == _LENGTH.size else b""
+    if not body:
+        raise RuntimeError("a process that draws faces ended early; see its message above")
+    return body
+
+
+def main(seed: str, split: str, start: str, stop: str, step: str, size: str) -> None:
+    """Draws the pictures range(start, stop, step); each JPEG goes out after its length."""
+    cv2.setNumThreads(1)
+    try:
+        for number in range(int(start), int(stop), int(step)):
+            crops = render(sample_picture(int(seed), split, number), int(size))
+            for view in VIEWS:
+                sys.stdout.buffer.write(_LENGTH.pack(len(crops[view])) + crops[view])
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:  # the parent has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

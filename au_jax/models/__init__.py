@@ -1,0 +1,47 @@
+"""Backbones by name, and the network built on them."""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+
+from au_jax.errors import known
+from au_jax.models.au_net import AUNet
+from au_jax.models.backbone import Backbone
+from au_jax.models.efficientnet import SCALES, EfficientNet
+from au_jax.models.features import Features
+from au_jax.models.mobilenet_v3 import MobileNetV3Large
+from au_jax.models.ownnet import OwnNet
+from au_jax.models.resnet import STAGES, ResNet
+
+# The class of each backbone and the fields that its name fixes.
+BACKBONES: dict[str, tuple[type[Backbone], dict[str, Any]]] = {
+    **{f"ownnet{width}": (OwnNet, {"width": width}) for width in range(1, 9)},
+    "mobilenet_v3_large": (MobileNetV3Large, {}),
+    **{f"efficientnet_b{scale}": (EfficientNet, {"scale": scale}) for scale in range(len(SCALES))},
+    **{f"resnet{depth}": (ResNet, {"depth": depth}) for depth in STAGES},
+}
+
+
+def create(name: str, dtype: Any = jnp.float32, **fields: Any) -> Backbone:
+    """Returns the backbone called `name`.
+
+    Args:
+      dtype: compute dtype, jnp.float32 or jnp.bfloat16; parameters and statistics stay float32.
+      fields: further fields of the backbone (`padding`, `bn_epsilon`, ...).
+
+    Raises:
+      UserError: there is no such backbone, or it has no such field.
+    """
+    if name not in BACKBONES:
+        raise known("backbone", name, BACKBONES)
+    backbone, fixed = BACKBONES[name]
+    flax_own = {"parent", "name"}
+    free = [f.name for f in dataclasses.fields(backbone) if f.name not in {*flax_own, *fixed}]
+    for field in fields:
+        if field not in free:
+            raise known(f"field of backbone {name}", field, free)
+    return backbone(dtype=dtype, **fixed, **fields)
+
+
+__all__ = ["BACKBONES", "AUNet", "Backbone", "Features", "create"]

@@ -1,0 +1,67 @@
+"""The network that methods train: a backbone, an optional head-pose branch, and AU heads."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from au_jax.models.layers import xavier
+
+# Of images in [0, 1], red, green, blue: what the ImageNet weights of torchvision and timm expect.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_POSE_UNITS = 1024
+
+
+class AUNet(nn.Module):
+    """One linear output per AU and head, from a backbone's pooled features.
+
+    Attributes:
+      backbone: images -> `Features`.
+      heads: (name, number of outputs) of each head, such as (("opt", 17), ("noisy", 17)): one
+        output per AU and data set (Magdeburg).
+      dropout: rate before the heads.
+      pose_branch: whether three head angles join the features through a dense layer of 1024 units
+        with ReLU (Magdeburg).
+      pose_mean, pose_std: mean and standard deviation of pitch, yaw and roll, degrees, by which
+        the angles are normalised (ours). An angle that is NaN is taken to be the mean.
+      image_mean, image_std: per channel, of images in [0, 1].
+    """
+
+    backbone: nn.Module
+    heads: Sequence[tuple[str, int]]
+    dropout: float = 0.0
+    pose_branch: bool = False
+    pose_mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    pose_std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    image_mean: tuple[float, float, float] = IMAGENET_MEAN
+    image_std: tuple[float, float, float] = IMAGENET_STD
+
+    @nn.compact
+    def __call__(self, images: jax.Array, pose: jax.Array, train: bool) -> dict[str, jax.Array]:
+        """Returns the logits of each head, by its name: float32 [B, n].
+
+        Needs the random stream "dropout" when `train` and `dropout` > 0.
+
+        Args:
+          images: float [B, H, W, 3] in [0, 1].
+          pose: float32 [B, 3]: pitch, yaw, roll in degrees, NaN where not known.
+          train: whether BatchNorm uses the batch's statistics (and updates its own, when
+            `batch_stats` is mutable) and dropout drops.
+        """
+        mean = jnp.asarray(self.image_mean, images.dtype).reshape(1, 1, 1, 3)
+        std = jnp.asarray(self.image_std, images.dtype).reshape(1, 1, 1, 3)
+        features = self.backbone((images - mean) / std, train).pooled
+        if self.pose_branch:
+            angles = jnp.asarray(self.pose_mean, jnp.float32).reshape(1, 3)
+            spread = jnp.asarray(self.pose_std, jnp.float32).reshape(1, 3)
+            deviation = jnp.where(jnp.isnan(pose), 0.0, (pose - angles) / spread)
+            hidden = nn.relu(nn.Dense(_POSE_UNITS, kernel_init=xavier, name="pose")(deviation))
+            features = jnp.concatenate([features, hidden], -1)
+        features = nn.Dropout(self.dropout, deterministic=not train)(features)
+        return {
+            name: nn.Dense(outputs, kernel_init=xavier, name=f"head_{name}")(features)
+            for name, outputs in self.heads
+        }

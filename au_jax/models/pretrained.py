@@ -1,0 +1,254 @@
+"""ImageNet weights from the PyTorch files that people have.
+
+Both naming schemes in use are read: torchvision's and timm's (for ResNets they are the same). What
+a file does not tell is how the network pads and normalises; give the backbone the fields that fit:
+
+| weights                                         | padding | bn_epsilon |
+| ----------------------------------------------- | ------- | ---------- |
+| torchvision and timm `resnet*`                  | torch   | 1e-5       |
+| torchvision `mobilenet_v3_large`                | torch   | 1e-3       |
+| timm `mobilenetv3_large_100`                    | torch   | 1e-5       |
+| timm `tf_mobilenetv3_large_100`                 | same    | 1e-3       |
+| torchvision `efficientnet_b0` to `b4`           | torch   | 1e-5       |
+| torchvision `efficientnet_b5` to `b7`           | torch   | 1e-3       |
+| timm `efficientnet_b*`                          | torch   | 1e-5       |
+| timm `tf_efficientnet_b*`                       | same    | 1e-3       |
+"""
+
+import pickle
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from au_jax.errors import UserError, known
+from au_jax.models import BACKBONES
+from au_jax.models.efficientnet import EfficientNet
+from au_jax.models.mobilenet_v3 import BLOCKS, MobileNetV3Large
+from au_jax.models.resnet import ResNet
+
+Tree = Mapping[str, Any]
+# Our module's path and its name in the file.
+Names = Iterator[tuple[tuple[str, ...], str]]
+
+# Ours and PyTorch's names of a module's arrays.
+_LEAVES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "var": "running_var",
+}
+_COUNTER = ".num_batches_tracked"
+_BLOCK_PARTS = ("expand", "depthwise", "squeeze", "project")
+
+
+def load(path: str | Path, backbone_name: str, params: Tree, batch_stats: Tree) -> tuple[Any, Any]:
+    """Reads a backbone's weights from a `.safetensors`, `.pth`, `.pt` or `.bin` file.
+
+    The file's 1000-class classifier is dropped; every other array must have its place, and every
+    place its array. Files other than `.safetensors` need PyTorch and are read without unpickling
+    objects.
+
+    Args:
+      backbone_name: a ResNet, MobileNetV3 or EfficientNet of `models.BACKBONES`.
+      params, batch_stats: the backbone's own trees (for an `AUNet`, those under "backbone"), as
+        arrays or `jax.ShapeDtypeStruct`.
+
+    Returns:
+      New (params, batch_stats), float32.
+
+    Raises:
+      UserError: the file cannot be read, or does not fit the backbone.
+    """
+    return convert(read(path), backbone_name, params, batch_stats, str(path))
+
+
+def read(path: str | Path) -> dict[str, np.ndarray]:
+    """Returns the arrays of a PyTorch weights file by name; see `load`."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"there is no weights file '{path}'; give the path of an existing file")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise UserError(
+                f"'{path}' is not a readable safetensors file ({error}); fetch it again"
+            ) from None
+    if path.suffix not in (".pth", ".pt", ".bin"):
+        raise known(f"ending of the weights file '{path}'", path.suffix, (".safetensors", ".pth"))
+    try:
+        import torch
+    except ImportError:
+        raise UserError(
+            f"reading '{path}' needs PyTorch; install torch, or give the weights as .safetensors"
+        ) from None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"'{path}' holds pickled objects, which are not read for safety; save the network's "
+            "state_dict() alone"
+        ) from None
+    except (RuntimeError, EOFError):
+        raise UserError(f"'{path}' is not a readable PyTorch file; fetch it again") from None
+    if not isinstance(state, dict) or not all(torch.is_tensor(a) for a in state.values()):
+        raise UserError(
+            f"'{path}' holds more than a network's arrays; save the network's state_dict() alone"
+        )
+    return {name: array.float().numpy() for name, array in state.items()}
+
+
+def convert(
+    state: Mapping[str, np.ndarray],
+    backbone_name: str,
+    params: Tree,
+    batch_stats: Tree,
+    source: str,
+) -> tuple[Any, Any]:
+    """Puts the arrays of a PyTorch state dict into the backbone's trees; see `load`.
+
+    Args:
+      source: what the error messages call the state dict.
+    """
+    if backbone_name not in BACKBONES:
+        raise known("backbone", backbone_name, BACKBONES)
+    scheme = _SCHEMES.get(BACKBONES[backbone_name][0])
+    if scheme is None:
+        readable = [name for name, (kind, _) in BACKBONES.items() if kind in _SCHEMES]
+        raise known("backbone with ImageNet weights", backbone_name, readable)
+    names, classifiers = scheme
+    prefix = dict(names(params, "conv_stem.weight" in state))
+
+    places = {}
+    for collection, tree in (("params", params), ("batch_stats", batch_stats)):
+        for (*module, leaf), value in flatten_dict(tree).items():
+            places[(collection, *module, leaf)] = (
+                f"{prefix[tuple(module)]}.{_LEAVES[leaf]}",
+                value.shape,
+            )
+    wanted = {name for name, _ in places.values()}
+    dropped = {f"{name}.{leaf}" for name in classifiers for leaf in ("weight", "bias")}
+    given = {name for name in state if name not in dropped and not name.endswith(_COUNTER)}
+    _refuse(f"'{source}' lacks arrays of {backbone_name}", wanted - given)
+    _refuse(f"'{source}' has arrays that {backbone_name} lacks", given - wanted)
+
+    filled = {place: _arranged(state[name], len(shape)) for place, (name, shape) in places.items()}
+    _refuse(
+        f"'{source}' has arrays of other shapes than {backbone_name}",
+        [
+            f"{name} {_theirs(filled[place].shape)} instead of {_theirs(shape)}"
+            for place, (name, shape) in places.items()
+            if filled[place].shape != shape
+        ],
+    )
+    trees = unflatten_dict({place: jnp.asarray(a, jnp.float32) for place, a in filled.items()})
+    return trees["params"], trees["batch_stats"]
+
+
+def _arranged(array: np.ndarray, rank: int) -> np.ndarray:
+    """PyTorch's [out, in, rows, columns] or [out, in] as [rows, columns, in, out] or [in, out]."""
+    if array.ndim == 4:
+        array = array.transpose(2, 3, 1, 0)
+        # A 1x1 convolution over pooled features is a dense layer here.
+        return array[0, 0] if rank == 2 and array.shape[:2] == (1, 1) else array
+    return array.T
+
+
+def _theirs(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape in PyTorch's order of axes."""
+    return (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape[::-1]
+
+
+def _refuse(problem: str, names: Iterable[str]) -> None:
+    listed = sorted(names)
+    if listed:
+        more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
+        raise UserError(
+            f"{problem}: {', '.join(listed[:3])}{more}; give the weights of that very network"
+        )
+
+
+def _conv_norm(ours: tuple[str, ...], conv: str, norm: str) -> Names:
+    yield (*ours, "conv"), conv
+    yield (*ours, "norm"), norm
+
+
+def _inverted_residual(block: str, parts: Tree, theirs: str, timm: bool) -> Names:
+    present = [part for part in _BLOCK_PARTS if part in parts]
+    if not timm:
+        for position, part in enumerate(present):
+            name = f"{theirs}.block.{position}"
+            if part == "squeeze":
+                yield (block, part, "reduce"), f"{name}.fc1"
+                yield (block, part, "expand"), f"{name}.fc2"
+            else:
+                yield from _conv_norm((block, part), f"{name}.0", f"{name}.1")
+        return
+    project = "conv_pwl" if "expand" in parts else "conv_pw"
+    convs = {"expand": "conv_pw", "depthwise": "conv_dw", "project": project}
+    if "squeeze" in parts:
+        yield (block, "squeeze", "reduce"), f"{theirs}.se.conv_reduce"
+        yield (block, "squeeze", "expand"), f"{theirs}.se.conv_expand"
+    for number, part in enumerate((part for part in present if part != "squeeze"), 1):
+        yield from _conv_norm((block, part), f"{theirs}.{convs[part]}", f"{theirs}.bn{number}")
+
+
+def _mobilenet(params: Tree, timm: bool) -> Names:
+    number = 1
+    for stage, (_, blocks) in enumerate(groupby(BLOCKS, key=lambda block: block.features)):
+        for position, _ in enumerate(blocks):
+            theirs = f"blocks.{stage}.{position}" if timm else f"features.{number}"
+            yield from _inverted_residual(f"block{number}", params[f"block{number}"], theirs, timm)
+            number += 1
+    if timm:
+        yield from _conv_norm(("stem",), "conv_stem", "bn1")
+        yield from _conv_norm(("head",), f"blocks.{stage + 1}.0.conv", f"blocks.{stage + 1}.0.bn1")
+        yield ("pooled",), "conv_head"
+    else:
+        yield from _conv_norm(("stem",), "features.0.0", "features.0.1")
+        yield from _conv_norm(("head",), f"features.{number}.0", f"features.{number}.1")
+        yield ("pooled",), "classifier.0"
+
+
+def _efficientnet(params: Tree, timm: bool) -> Names:
+    for block, parts in params.items():
+        if match := re.fullmatch(r"stage(\d+)_block(\d+)", block):
+            stage, position = int(match[1]), int(match[2]) - 1
+            theirs = f"blocks.{stage - 1}.{position}" if timm else f"features.{stage}.{position}"
+            yield from _inverted_residual(block, parts, theirs, timm)
+    if timm:
+        yield from _conv_norm(("stem",), "conv_stem", "bn1")
+        yield from _conv_norm(("head",), "conv_head", "bn2")
+    else:
+        yield from _conv_norm(("stem",), "features.0.0", "features.0.1")
+        yield from _conv_norm(("head",), "features.8.0", "features.8.1")
+
+
+def _resnet(params: Tree, timm: bool) -> Names:
+    yield from _conv_norm(("stem",), "conv1", "bn1")
+    for block, parts in params.items():
+        if match := re.fullmatch(r"stage(\d+)_block(\d+)", block):
+            theirs = f"layer{match[1]}.{int(match[2]) - 1}"
+            for part in parts:
+                if part == "shortcut":
+                    names = f"{theirs}.downsample.0", f"{theirs}.downsample.1"
+                else:
+                    names = f"{theirs}.{part}", f"{theirs}.{part.replace('conv', 'bn')}"
+                yield from _conv_norm((block, part), *names)
+
+
+# How each network's modules are called in a file, and the classifier layer that is dropped.
+_SCHEMES: dict[type, tuple[Callable[[Tree, bool], Names], tuple[str, ...]]] = {
+    MobileNetV3Large: (_mobilenet, ("classifier", "classifier.3")),
+    EfficientNet: (_efficientnet, ("classifier", "classifier.1")),
+    ResNet: (_resnet, ("fc",)),
+}

@@ -1,0 +1,59 @@
+"""A recipe: the stages of a config, run in order, finished ones skipped, killed ones resumed."""
+
+import time
+from pathlib import Path
+
+import jax
+from ml_collections import ConfigDict
+
+from au_jax import artefacts, benchmark, build, log, report, sharding
+from au_jax.artefacts import RunFolder
+
+
+def run(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
+    """Runs every stage of `config` that is not done yet, then writes the report."""
+    folder = RunFolder(workdir)
+    parts = build.Build(config, folder, data_dir)
+    build.check_workdir(config, folder)
+    log.say(f"{config.name}:{config.variant} in {workdir}, on {sharding.describe(parts.mesh)}")
+    todo = [name for name in config.order if not folder.stage(name).done]
+    if todo and jax.process_index() == 0:
+        made_with = report.environment(sharding.describe(parts.mesh))
+        artefacts.write_json(folder.environment, made_with)
+    sharding.barrier("begin")
+    started = time.perf_counter()
+    for number, name in enumerate(config.order, 1):
+        stage = folder.stage(name)
+        head = f"[{number}/{len(config.order)}] {name} ({config.stages[name].kind})"
+        if name not in todo:
+            log.say(f"{head}: done")
+            continue
+        log.say(f"{head}")
+        parts.stage(name)()
+        if jax.process_index() == 0:
+            stage.mark_done()
+        sharding.barrier(f"{name} is done")
+    if not todo and folder.report.exists():
+        log.say(f"all is done; the report is {folder.report / 'index.html'}")
+    elif jax.process_index() == 0:
+        report.write(folder)
+        log.say(
+            f"finished in {time.perf_counter() - started:.0f} s; the report is "
+            f"{folder.report / 'index.html'}"
+        )
+
+
+def report_only(workdir: Path) -> None:
+    """Writes the report of a run from what its stages left."""
+    folder = RunFolder(workdir)
+    artefacts.read_json(folder.config)
+    report.write(folder)
+    log.say(f"the report is {folder.report / 'index.html'}")
+
+
+def measure(config: ConfigDict, data_dir: Path) -> None:
+    """Times the parts of the config's first training stage, and prints them."""
+    parts = build.Build(config, RunFolder(Path("benchmark")), data_dir)
+    name, training = parts.first_training()
+    figures = benchmark.measure(training, parts.mesh)
+    benchmark.show(figures, parts.mesh, f"{config.name}:{config.variant}, stage {name}")

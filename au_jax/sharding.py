@@ -1,0 +1,78 @@
+"""Data parallelism: one mesh axis, parameters replicated, batches sharded."""
+
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from au_jax.errors import UserError
+
+
+def make_mesh(devices: int | None = None) -> Mesh:
+    """A mesh with the single axis `data` over the first `devices` devices (all by default)."""
+    used = jax.devices()[:devices]
+    return jax.make_mesh((len(used),), ("data",), axis_types=(AxisType.Auto,), devices=used)
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def sharded(mesh: Mesh) -> NamedSharding:
+    """The leading axis split over the devices."""
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def put_batch(batch, mesh: Mesh):
+    """Puts this process's part of a batch (a pytree of numpy arrays) on its devices."""
+    sharding = sharded(mesh)
+    if jax.process_count() == 1:
+        return jax.device_put(batch, sharding)
+    with jax.transfer_guard_host_to_device("allow"):  # a transfer that is meant
+        return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), batch)
+
+
+def replicate(tree, mesh: Mesh):
+    """Copies a pytree of host arrays to every device."""
+    return jax.device_put(tree, replicated(mesh))
+
+
+def gather(array: jax.Array) -> np.ndarray:
+    """The whole of a sharded array on this process's host."""
+    if jax.process_count() == 1:
+        return np.asarray(jax.device_get(array))
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.process_allgather(array, tiled=True))
+
+
+def barrier(name: str) -> None:
+    """Waits until every process has come here, so that one may read what another has written."""
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(name)
+
+
+def check_shares(shares: Mapping[str, int], devices: int) -> None:
+    """Checks that every stream's share of the batch divides by the number of devices.
+
+    Raises:
+      UserError: one does not; names the nearest share that does.
+    """
+    for name, share in shares.items():
+        if share % devices:
+            nearest = max(devices, round(share / devices) * devices)
+            raise UserError(
+                f"stream '{name}' has a share of {share} examples, which {devices} devices do not "
+                f"divide; the nearest share that they do is {nearest}"
+            )
+
+
+def describe(mesh: Mesh) -> str:
+    """One phrase that names the devices of `mesh`."""
+    device = mesh.devices.flat[0]
+    count = mesh.devices.size
+    plural = "" if count == 1 else "s"
+    return f"{count} {device.platform.upper()} device{plural} ({device.device_kind})"

@@ -1,0 +1,211 @@
+"""Every default, in one place, and the parts that configs are put together from.
+
+A config names its stages: `config.stages.NAME`, run in the order of `config.order`. The sections in
+`INHERITED` stand at the top for all stages; each stage has the same fields, unset, and a stage that
+sets one overrides the top for itself: `--config.stages.teacher.optimizer.learning_rate=0.05`.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict, config_dict
+
+INHERITED = ("model", "optimizer", "augmentation", "loss", "train")
+
+
+def base() -> ConfigDict:
+    """The top of every config, with no stages."""
+    config = ConfigDict()
+    config.name = ""
+    config.variant = ""
+    config.seed = 0
+    config.devices = 0  # how many to use; 0: all
+
+    config.data = ConfigDict()
+    config.data.name = "synthetic_faces"
+    config.data.val_fraction = 0.2  # of the opt split's records, whole subjects
+    config.data.split_seed = 0
+    config.data.threads = 2  # that read and decode
+    config.data.synthetic = ConfigDict()  # the size of the embedded data set, in records
+    config.data.synthetic.size = 104  # stored pixels
+    config.data.synthetic.opt = 1600
+    config.data.synthetic.noisy = 3200
+    config.data.synthetic.test = 600
+    config.data.synthetic.seed = 0
+
+    config.model = ConfigDict()
+    config.model.backbone = "ownnet3"
+    config.model.image_size = 96
+    config.model.precision = "float32"  # or bfloat16: compute; parameters stay float32
+    config.model.dropout = 0.5
+    config.model.pose_branch = False
+    config.model.padding = "same"  # or torch: follows the weights that are imported
+    config.model.bn_epsilon = 1e-3
+    config.model.bn_momentum = 0.9
+
+    config.optimizer = ConfigDict()
+    config.optimizer.name = "sgd"  # or adam
+    config.optimizer.learning_rate = 0.1
+    config.optimizer.momentum = 0.0
+    config.optimizer.weight_decay = 0.0  # of kernels, added to the gradient
+    config.optimizer.schedule = "steps"  # or constant, cosine
+    config.optimizer.boundaries = (0.5, 0.75)  # of all steps
+    config.optimizer.factor = 0.33  # at each boundary
+
+    config.augmentation = ConfigDict()  # probabilities and strengths, see au_jax/augment.py
+    config.augmentation.flip = 0.5
+    config.augmentation.brightness = 0.5
+    config.augmentation.brightness_strength = 0.3
+    config.augmentation.contrast = 0.5
+    config.augmentation.contrast_strength = 0.3
+    config.augmentation.saturation = 0.0
+    config.augmentation.saturation_strength = 0.3
+    config.augmentation.hue = 0.0
+    config.augmentation.hue_strength = 0.05
+    config.augmentation.greyscale = 0.1
+    config.augmentation.downsample = 0.1
+    config.augmentation.downsample_smallest = 0.4
+    config.augmentation.cutout = 0.5
+    config.augmentation.cutout_side = 0.25
+
+    config.loss = ConfigDict()
+    config.loss.damping = 0.5  # alpha of the class weights: 0 none, 1 full balance
+    config.loss.label_smoothing = 0.2
+
+    config.train = ConfigDict()
+    config.train.epochs = 10
+    config.train.steps_per_epoch = 0  # 0: one pass over the stage's epoch_stream
+    config.train.score_batch = 64
+
+    config.stages = ConfigDict()
+    config.order = ()
+    return config
+
+
+def _unset(section: ConfigDict) -> ConfigDict:
+    """The same fields and types, all unset."""
+    return ConfigDict(
+        {
+            name: config_dict.placeholder(type(value))
+            for name, value in section.items()
+            if not isinstance(value, ConfigDict)
+        }
+    )
+
+
+def _add(config: ConfigDict, name: str, stage: dict, overrides: dict) -> None:
+    config.stages[name] = ConfigDict(stage)
+    for section, fields in overrides.items():
+        if section not in INHERITED or not set(fields) <= set(config[section]):
+            raise ValueError(f"stage {name} overrides unknown fields: {section} {sorted(fields)}")
+        config.stages[name][section].update(fields)
+    config.order = (*config.order, name)
+
+
+def stream(split: str, share: int, head: str = "opt", labels: str = "") -> dict:
+    """A part of every batch.
+
+    Args:
+      split: of the data set; "-train" or "-val" behind it takes that part, by subject.
+      share: examples of each batch.
+      head: the output layer that it trains.
+      labels: the stage whose labels replace the data set's own, if any.
+    """
+    return {"split": split, "share": share, "head": head, "labels": labels}
+
+
+def add_train(
+    config: ConfigDict,
+    name: str,
+    *,
+    streams: dict[str, dict],
+    epoch_stream: str,
+    group: str,
+    crop: str,
+    predict_head: str = "opt",
+    validate: tuple[str, ...] = ("opt-val",),
+    method: str = "multi_task",
+    **overrides: Any,
+) -> None:
+    """Adds a training stage.
+
+    Args:
+      streams: by name, see `stream`.
+      epoch_stream: an epoch is one pass over this one, unless train.steps_per_epoch says otherwise.
+      group: the AUs to learn: expression, pose or all.
+      crop: the stored crop to read.
+      predict_head: the output layer that predicts.
+      validate: splits that every epoch is scored on.
+      overrides: of the inherited sections, {section: {field: value}}.
+    """
+    stage = {
+        "kind": "train",
+        "method": method,
+        "group": group,
+        "crop": crop,
+        "streams": streams,
+        "epoch_stream": epoch_stream,
+        "predict_head": predict_head,
+        "validate": validate,
+        "seed": 0,  # added to config.seed
+    }
+    stage |= {section: _unset(config[section]) for section in INHERITED}
+    _add(config, name, stage, overrides)
+
+
+def add_pseudo_label(config: ConfigDict, name: str, *, teacher: str, split: str) -> None:
+    """Adds a stage in which `teacher` (a train or select stage) labels every record of `split`."""
+    _add(config, name, {"kind": "pseudo_label", "teacher": teacher, "split": split}, {})
+
+
+def add_select(
+    config: ConfigDict,
+    name: str,
+    *,
+    inputs: tuple[str, ...],
+    split: str = "opt-val",
+    test: tuple[str, ...] = ("test",),
+    epochs: str = "last",
+    combine: str = "mean",
+    thresholds: str = "default",
+    label: str = "",
+    depth: int = 0,
+    paper: float = 0.0,
+) -> None:
+    """Adds a selection, made after training from kept scores.
+
+    Args:
+      inputs: the train stages whose checkpoints may vote.
+      split: the validation split that choices are made on.
+      test: splits that the finished selection is scored on.
+      epochs: last, or best (of each stage and AU).
+      combine: mean, best (stage of each AU) or linear, over the stages that know the AU.
+      thresholds: default (0.5), or best (of each AU).
+      label: its row in the report's table, under the rows above it by `depth` steps (a student
+        under its teacher).
+      paper: the paper's own figure for that row; 0 when it has none.
+    """
+    stage = {
+        "kind": "select",
+        "inputs": inputs,
+        "split": split,
+        "test": test,
+        "epochs": epochs,
+        "combine": combine,
+        "thresholds": thresholds,
+        "label": label or name,
+        "depth": depth,
+        "paper": paper,
+    }
+    _add(config, name, stage, {})
+
+
+def check_variant(variant: str | None, known: tuple[str, ...]) -> str:
+    """Returns the variant's name, "default" for none.
+
+    Raises:
+      ValueError: it is not one of `known`.
+    """
+    variant = variant or "default"
+    if variant not in known:
+        raise ValueError(f"unknown variant '{variant}'; known: {', '.join(known)}")
+    return variant

@@ -1,0 +1,129 @@
+import shutil
+
+import numpy as np
+import pytest
+
+from au_jax import aus
+from au_jax.data import records
+from au_jax.data.datasets import prepared
+from au_jax.data.sources import by_subject, open_source
+from au_jax.errors import UserError
+
+
+@pytest.fixture
+def broken(tiny_faces, tmp_path):
+    """A copy of the tiny data set that a test may damage."""
+    return shutil.copytree(tiny_faces, tmp_path / "faces")
+
+
+def source(folder, split="opt", crop="closeup"):
+    return open_source(folder, split, crop, val_fraction=0.25, seed=0)
+
+
+def test_records_come_back_as_they_were_asked_for(tiny_faces):
+    opt = source(tiny_faces)
+    assert len(opt) == 48
+    assert opt.aus == aus.EMOTIONET
+    assert len(set(opt.table.keys)) == 48
+    images = opt.images(np.array([5, 0, 5]))
+    assert images.shape == (3, 40, 40, 3)
+    assert images.dtype == np.uint8
+    np.testing.assert_array_equal(images[0], images[2])
+    assert (images[0] != images[1]).any()
+    # The table is kept in a file after the first reading, and reads the same.
+    again = source(tiny_faces)
+    for column in ("keys", "labels", "pose", "face", "subject", "frame"):
+        np.testing.assert_array_equal(getattr(opt.table, column), getattr(again.table, column))
+
+
+def test_train_and_val_part_the_split_by_subject(tiny_faces):
+    train, val = source(tiny_faces, "opt-train"), source(tiny_faces, "opt-val")
+    assert len(train) + len(val) == 48
+    assert len(val) >= 12
+    assert not set(train.table.subject) & set(val.table.subject)
+    assert not set(train.table.keys) & set(val.table.keys)
+
+
+def test_by_subject_takes_whole_subjects_until_the_share_is_reached():
+    subjects = np.repeat(["a", "b", "c", "d", "e"], 4)
+    marked = by_subject(subjects, 0.3, seed=1)
+    assert marked.sum() == 8  # one subject is 20 %, two are 40 %
+    for subject in "abcde":
+        assert len(set(marked[subjects == subject])) == 1
+
+
+def test_subset_and_given_labels_join_on_keys(tiny_faces):
+    opt = source(tiny_faces)
+    keys = opt.table.keys[[7, 3]]
+    given = opt.with_labels(keys, ["AU12", "AU01"], np.array([[1, 0], [0, 1]], np.int8))
+    np.testing.assert_array_equal(given.table.keys, keys)
+    np.testing.assert_array_equal(given.images([0]), opt.images([7]))
+    np.testing.assert_array_equal(given.aligned(("AU01", "AU12")).table.labels, [[0, 1], [1, 0]])
+    with pytest.raises(UserError, match="the first 'elsewhere'"):
+        opt.with_labels(np.array(["elsewhere"]), ["AU12"], np.ones((1, 1), np.int8))
+
+
+def test_unknown_split_and_crop_are_named(tiny_faces):
+    with pytest.raises(UserError, match=r"unknown split .* 'train'; known: .*opt-val"):
+        source(tiny_faces, "train")
+    with pytest.raises(UserError, match=r"unknown crop .* 'arcface'; known: closeup, wide"):
+        source(tiny_faces, crop="arcface")
+
+
+def test_half_written_folders_are_refused(broken, tmp_path):
+    with pytest.raises(UserError, match="not a whole prepared data set"):
+        source(tmp_path / "nowhere")
+    file = next(broken.glob("*-opt.array_record*"))
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(UserError, match=r"opt\.array_record.*prepare the data set again"):
+        source(broken)
+    file.unlink()
+    with pytest.raises(UserError, match="missing or half-written"):
+        source(broken)
+    (broken / "dataset_info.json").unlink()
+    with pytest.raises(UserError, match="not a whole prepared data set"):
+        source(broken)
+
+
+def test_another_version_is_refused(tmp_path):
+    (tmp_path / "disfa" / "0.9.0").mkdir(parents=True)
+    with pytest.raises(UserError, match=rf"version 0\.9\.0; this package reads {records.VERSION}"):
+        prepared(tmp_path, "disfa")
+    with pytest.raises(UserError, match="no data set 'bp4d'; run --mode=prepare --dataset=bp4d"):
+        prepared(tmp_path, "bp4d")
+    with pytest.raises(UserError, match="unknown data set 'nope'"):
+        prepared(tmp_path, "nope")
+
+
+def test_corrupt_jpeg_names_its_record(tiny_faces, monkeypatch):
+    opt = source(tiny_faces)
+    whole = type(opt).jpegs
+    monkeypatch.setattr(
+        type(opt), "jpegs", lambda self, rows: [*whole(self, rows)[:-1], b"\xff\xd8 cut off"]
+    )
+    with pytest.raises(UserError, match=f"'{opt.table.keys[9]}' .* corrupt JPEG"):
+        opt.images(np.array([2, 9]))
+
+
+def test_labels_outside_the_code_are_refused(broken):
+    record = records.Record(key="x/1", crops={"closeup": b""}, labels=np.array([1, 9, 0]))
+    with pytest.raises(UserError, match=r"'x/1' has labels \[9\]"):
+        record.example()
+    table = broken / "table-opt.npz"
+    table.unlink(missing_ok=True)
+    from tensorflow_datasets.core.example_parser import tf_example_pb2
+
+    parse = tf_example_pb2.Example.FromString
+
+    class Damaged:
+        @staticmethod
+        def FromString(raw):
+            example = parse(raw)
+            example.features.feature["labels"].int64_list.value[4] = 3
+            return example
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("au_jax.data.sources.tf_example_pb2.Example", Damaged)
+        with pytest.raises(UserError, match=r"has a label outside -1, 0, 1 .*3\]"):
+            source(broken)
+    assert not table.exists()

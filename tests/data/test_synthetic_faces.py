@@ -1,0 +1,411 @@
+"""The drawn faces: what is promised of the data, and that the drawing keeps to its labels."""
+
+import dataclasses
+import subprocess
+import sys
+import textwrap
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from au_jax import aus
+from au_jax.data.synthetic_faces import anatomy, builder
+from au_jax.data.synthetic_faces.annotators import error_chance, written_labels
+from au_jax.data.synthetic_faces.drawing import render
+from au_jax.data.synthetic_faces.population import AUS, COLUMN, SPLITS, sample_picture
+from au_jax.data.synthetic_faces.worker import rendered
+from au_jax.errors import UserError
+
+TINY = {"size": 40, "opt": 16, "noisy": 24, "test": 8}
+RAW = {"crops": {view: tfds.decode.SkipDecoding() for view in ("closeup", "wide")}}
+
+
+def prepared(folder, **changes):
+    config = builder.SyntheticFacesConfig(**(TINY | changes))
+    made = builder.SyntheticFaces(data_dir=folder, file_format="array_record", config=config)
+    made.download_and_prepare()
+    return made
+
+
+def rows(made, split):
+    return {row["key"].decode(): row for row in made.as_data_source(split, decoders=RAW)}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return prepared(tmp_path_factory.mktemp("faces"))
+
+
+def plain(number=3, **changes):
+    """A neutral, frontal, clear picture of a person without a fringe or a beard."""
+    picture = sample_picture(0, "opt", number)
+    person = dataclasses.replace(
+        picture.person, hair_style="short", beard="none", glasses=False, expressiveness=1.0
+    )
+    still = {
+        "person": person,
+        "activation": np.zeros(len(AUS)),
+        "asymmetry": np.ones((2, len(AUS))),
+        "angles": np.zeros(3),
+        "occluder": "none",
+        "blur": 0.0,
+        "noise": 0.0,
+        "jpeg_quality": 95,
+    }
+    return dataclasses.replace(picture, **(still | changes))
+
+
+def acting(number, intensity):
+    activation = np.zeros(len(AUS))
+    activation[COLUMN[number]] = intensity
+    if number == 26:  # a dropped jaw shows by parted lips
+        activation[COLUMN[25]] = intensity
+    return activation
+
+
+def drawn(picture, view="closeup", size=104):
+    jpeg = np.frombuffer(render(picture, size)[view], np.uint8)
+    return cv2.imdecode(jpeg, cv2.IMREAD_COLOR).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def population_of_1200():
+    return {split: [sample_picture(0, split, n) for n in range(1200)] for split in ("opt", "noisy")}
+
+
+# -- the stored data ---------------------------------------------------------------------------
+
+
+def test_stored_records_are_whole(made):
+    for split in SPLITS:
+        stored = rows(made, split)
+        assert len(stored) == TINY[split]
+        for key, row in stored.items():
+            assert key.startswith(f"synthetic_faces/{split}/")
+            for view in ("closeup", "wide"):
+                image = cv2.imdecode(np.frombuffer(row["crops"][view], np.uint8), cv2.IMREAD_COLOR)
+                assert image.shape == (40, 40, 3)
+                assert image.std() > 5
+            assert row["face"]
+            assert 0 <= row["emotion"] < len(aus.EMOTIONS)
+    assert list(made.info.metadata["aus"]) == list(aus.DATASETS["synthetic_faces"])
+
+
+def test_same_seed_same_bytes_whatever_the_workers(made, tmp_path):
+    again = prepared(tmp_path, workers=2)
+    assert again.data_path.name == made.data_path.name
+    for split in SPLITS:
+        first, second = rows(made, split), rows(again, split)
+        assert list(first) == list(second)
+        for key in first:
+            assert first[key]["crops"] == second[key]["crops"]
+            np.testing.assert_array_equal(first[key]["labels"], second[key]["labels"])
+
+
+def test_a_record_does_not_depend_on_how_many_there_are():
+    few = list(rendered(5, "test", 3, 40, workers=1))
+    assert few == list(rendered(5, "test", 6, 40, workers=1))[:3]
+    assert few != list(rendered(6, "test", 3, 40, workers=1))
+
+
+def test_config_names_tell_data_apart():
+    config = builder.SyntheticFacesConfig
+    assert config().name == "s104-opt1600-noisy3200-test600-seed0"
+    names = {config(**{field: 50}).name for field in ("size", "opt", "noisy", "test", "seed")}
+    assert len(names | {config().name}) == 6
+    assert config(workers=3).name == config().name
+
+
+@pytest.mark.parametrize("wrong", [{"size": 8}, {"noisy": 0}, {"seed": -1}])
+def test_config_refuses_impossible_values(wrong):
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        builder.SyntheticFacesConfig(**wrong)
+
+
+def test_nobody_is_in_two_splits(made):
+    people = [{row["subject"] for row in rows(made, split).values()} for split in SPLITS]
+    assert sum(map(len, people)) == len(set.union(*people)) == 2 + 3 + 1
+
+
+def test_truth_of_the_noisy_split(made):
+    keys, names, true = builder.noisy_truth(made.data_path)
+    assert tuple(names) == AUS
+    assert true.dtype == np.int8
+    assert set(np.unique(true)) == {0, 1}
+    stored = rows(made, "noisy")
+    assert sorted(keys) == sorted(stored)
+    labels = np.stack([stored[key]["labels"] for key in keys])
+    known = labels >= 0
+    assert known.sum() == len(keys) * 12
+    assert 0.5 < (labels == true)[known].mean() < 1
+    # Nothing stored beside the labels gives the truth away.
+    assert all((row["intensity"] == -1).all() for row in stored.values())
+
+
+def test_truth_of_a_wrong_folder(tmp_path):
+    with pytest.raises(UserError, match=r"truth-noisy\.npz"):
+        builder.noisy_truth(tmp_path)
+
+
+def test_a_failed_generation_is_not_taken_for_a_whole_one(tmp_path, monkeypatch):
+    def failing(seed, split, *rest):
+        yield from rendered(seed, split, 5, *rest[1:])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(builder, "rendered", failing)
+        with pytest.raises(KeyboardInterrupt):
+            prepared(tmp_path)
+    assert not list(tmp_path.rglob("*.npz"))
+    assert len(rows(prepared(tmp_path), "noisy")) == TINY["noisy"]
+
+
+def test_a_killed_generation_is_not_taken_for_a_whole_one(tmp_path):
+    script = """
+        import itertools, os, sys
+        from au_jax.data.synthetic_faces import builder
+        def killed(*arguments):
+            yield from itertools.islice(builder_rendered(*arguments), 5)
+            os._exit(9)
+        builder_rendered, builder.rendered = builder.rendered, killed
+        config = builder.SyntheticFacesConfig(size=40, opt=16, noisy=24, test=8)
+        builder.SyntheticFaces(
+            data_dir=sys.argv[1], file_format="array_record", config=config
+        ).download_and_prepare()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 9
+    assert list(tmp_path.rglob("truth-noisy.npz"))  # it was on its way
+    again = prepared(tmp_path)
+    assert len(rows(again, "noisy")) == TINY["noisy"]
+    assert len(builder.noisy_truth(again.data_path)[0]) == TINY["noisy"]
+
+
+def test_another_process_was_faster(tmp_path):
+    config = builder.SyntheticFacesConfig(**TINY)
+    slow = builder.SyntheticFaces(data_dir=tmp_path, file_format="array_record", config=config)
+    original = slow._write_truth
+
+    def overtaken():
+        original()
+        prepared(tmp_path)
+
+    slow._write_truth = overtaken
+    slow.download_and_prepare()
+    assert len(rows(slow, "opt")) == TINY["opt"]
+
+
+def test_a_child_that_dies_is_an_error(capfd):
+    with pytest.raises(RuntimeError, match="ended early"):
+        list(rendered(0, "no such split", 4, 40, workers=2))
+    assert "ValueError" in capfd.readouterr().err  # its own message is shown
+
+
+def test_only_our_bar_is_shown(tmp_path, capfd):
+    prepared(tmp_path)
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert "96/96" in shown.err
+    assert "images/s" in shown.err
+    assert "Generating" not in shown.err
+    assert "WARNING" not in shown.err
+
+
+def test_a_drawing_process_loads_neither_jax_nor_tfds():
+    code = "import sys, au_jax.data.synthetic_faces.worker; print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert "cv2" in loaded
+    assert not {"jax", "tensorflow_datasets", "tensorflow"} & set(loaded)
+
+
+# -- labels ------------------------------------------------------------------------------------
+
+
+def test_every_au_is_frequent_enough_and_most_are_rare(population_of_1200):
+    share = np.mean([p.labels() for p in population_of_1200["opt"]], 0)
+    assert share.min() > 0.04
+    assert np.median(share) < 0.2
+    assert share.max() < 0.5
+
+
+def test_labels_follow_intensities(population_of_1200):
+    for picture in population_of_1200["opt"]:
+        intensity = picture.intensity()
+        assert intensity.min() >= 0
+        assert intensity.max() <= 5
+        np.testing.assert_array_equal(picture.labels() == 1, intensity >= 2)
+    slight = np.mean([(p.intensity() == 1).any() for p in population_of_1200["opt"]])
+    assert slight > 0.5  # absent AUs move too
+
+
+def test_what_faces_cannot_do(population_of_1200):
+    labels = np.stack([p.labels() for p in population_of_1200["opt"]]) == 1
+
+    def shown(number):
+        return labels[:, COLUMN[number]]
+
+    for one, other in (
+        (43, 5), (24, 25), (24, 26), (28, 25), (28, 24), (18, 12), (18, 20), (12, 20), (12, 15),
+        (51, 52), (53, 54), (55, 56),
+    ):  # fmt: skip
+        assert not (shown(one) & shown(other)).any(), (one, other)
+    assert shown(25)[shown(26)].mean() > 0.85
+
+
+def test_emotions_bring_their_aus(population_of_1200):
+    pictures = population_of_1200["opt"]
+    emotion = np.array([aus.EMOTIONS[p.emotion] for p in pictures])
+    labels = np.stack([p.labels() for p in pictures])
+    for name, number in (("happy", 12), ("surprise", 2), ("anger", 4), ("disgust", 9), ("sad", 15)):
+        shown = labels[:, COLUMN[number]]
+        assert shown[emotion == name].mean() > 3 * shown[emotion != name].mean()
+
+
+def test_head_aus_follow_the_angles(population_of_1200):
+    for picture in population_of_1200["opt"]:
+        pitch, yaw, roll = picture.angles
+        labels = dict(zip(AUS, picture.labels(), strict=True))
+        expected = (yaw >= 15, yaw <= -15, pitch >= 12, pitch <= -12, roll >= 12, roll <= -12)
+        assert tuple(labels[au] == 1 for au in aus.POSE) == expected
+
+
+def test_careful_labels_are_right_where_known(population_of_1200):
+    true = np.stack([p.labels() for p in population_of_1200["opt"]])
+    written = np.stack(
+        [written_labels(p, 0, "opt", n) for n, p in enumerate(population_of_1200["opt"])]
+    )
+    unknown = written == -1
+    assert 0.02 < unknown.mean() < 0.04
+    np.testing.assert_array_equal(written[~unknown], true[~unknown])
+    picture = sample_picture(0, "test", 0)
+    np.testing.assert_array_equal(written_labels(picture, 0, "test", 0), picture.labels())
+
+
+def test_detected_labels_err_where_faces_are_hard(population_of_1200):
+    pictures = population_of_1200["noisy"]
+    true = np.stack([p.labels() for p in pictures])
+    written = np.stack([written_labels(p, 0, "noisy", n) for n, p in enumerate(pictures)])
+    detected = np.isin(AUS, aus.EMOTIONET_2018)
+    assert (written[:, ~detected] == -1).all()
+    assert (written[:, detected] >= 0).all()
+    wrong = (written != true)[:, detected]
+    assert 0.15 < wrong.mean() < 0.23
+    per_au = wrong.mean(0)
+    assert per_au.min() > 0.12
+    assert per_au.max() < 0.3
+    turned = np.array([np.abs(p.angles).max() > 25 for p in pictures])
+    hidden = np.array([p.occluder != "none" for p in pictures])
+    assert wrong[turned].mean() > 1.25 * wrong[~turned].mean()
+    assert wrong[hidden].mean() > 1.25 * wrong[~hidden].mean()
+
+
+def test_faint_aus_are_missed_and_imagined_more():
+    def chance(intensity):
+        return error_chance(plain(activation=acting(12, intensity)))[COLUMN[12]]
+
+    assert chance(1.6) > chance(3) > chance(5)
+    assert chance(1.4) > chance(0)
+
+
+# -- the drawing -------------------------------------------------------------------------------
+
+
+def test_pose_signs_in_the_picture():
+    nose, crown, chin = np.array([[0, 45, 110], [0, -115, 0], [0, 110, 70.0]])
+
+    def moved(point, **angles):
+        turn = np.array([angles.get(a, 0) for a in ("pitch", "yaw", "roll")])
+        return anatomy.project(point, turn, 900) - anatomy.project(point, np.zeros(3), 900)
+
+    assert moved(nose, yaw=20)[0] > 10  # to the person's left: image right
+    assert moved(nose, pitch=20)[1] < -10  # up
+    assert moved(crown, roll=20)[0] > 10  # the crown towards the person's left shoulder
+    assert moved(chin, roll=20)[0] < 0
+    np.testing.assert_allclose(
+        anatomy.rotation(np.array([13.0, 24, 9])) @ anatomy.rotation(np.array([13.0, 24, 9])).T,
+        np.eye(3),
+        atol=1e-12,
+    )
+
+
+@pytest.mark.parametrize("view", ["closeup", "wide"])
+def test_a_mirrored_face_is_the_mirrored_picture(view):
+    picture = plain(angles=np.array([5.0, 28, 14]), activation=acting(12, 4), gaze=np.zeros(2))
+    picture.asymmetry[0] = 0.3
+    mirrored = dataclasses.replace(
+        picture,
+        angles=picture.angles * (1, -1, -1),
+        asymmetry=picture.asymmetry[::-1],
+        light=picture.light * (-1, 1, 1),
+    )
+    image, other = drawn(picture, view), drawn(mirrored, view)
+    face = np.s_[20:84, 24:80] if view == "closeup" else np.s_[20:56, 36:68]
+
+    def alike(a, b):  # wherever the face has come to lie
+        return cv2.matchTemplate(b, np.ascontiguousarray(a[face]), cv2.TM_CCOEFF_NORMED).max()
+
+    flipped = np.ascontiguousarray(other[:, ::-1])
+    assert alike(image, flipped) > 0.9
+    assert 1 - alike(image, flipped) < 0.3 * (1 - alike(image, other))
+
+
+def test_closeups_are_registered_and_wide_views_are_not():
+    upright, tilted = plain(), plain(angles=np.array([0, 0, 25.0]))
+    middle = np.s_[25:80, 30:74]
+
+    def change(view):
+        return np.abs(drawn(upright, view)[middle] - drawn(tilted, view)[middle]).mean()
+
+    assert change("closeup") < 0.5 * change("wide")
+
+
+# Where each AU shows, as rows and columns of the 104 px close-up.
+BROWS, EYES, NOSE, MOUTH = (0, 42, 15, 89), (26, 52, 15, 89), (28, 66, 25, 79), (54, 104, 18, 86)
+REGIONS = {
+    1: BROWS, 2: BROWS, 4: (0, 46, 15, 89), 5: EYES, 6: (26, 66, 10, 94), 9: NOSE,
+    10: (46, 84, 22, 82), 12: (44, 90, 14, 90), 15: MOUTH, 17: MOUTH, 18: MOUTH, 20: MOUTH,
+    24: MOUTH, 25: MOUTH, 26: MOUTH, 28: MOUTH, 43: EYES,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("number", REGIONS)
+def test_each_expression_au_shows_where_it_should(number):
+    top, bottom, left, right = REGIONS[number]
+    inside = np.zeros((104, 104), bool)
+    inside[top:bottom, left:right] = True
+    changes = {}
+    for intensity in (1, 2, 5):
+        change = 0
+        for person in (3, 11, 19):
+            still = drawn(plain(person))
+            change = change + np.abs(
+                drawn(plain(person, activation=acting(number, intensity))) - still
+            )
+        changes[intensity] = change.mean(-1)
+        if intensity > 1:
+            assert changes[intensity][inside].mean() > 3 * changes[intensity][~inside].mean()
+    assert changes[5][inside].mean() > changes[2][inside].mean() > changes[1][inside].mean()
+
+
+def test_head_aus_show_in_the_wide_view():
+    still = drawn(plain(), "wide")
+    for angles in ((15, 0, 0), (-15, 0, 0), (0, 20, 0), (0, -20, 0), (0, 0, 15), (0, 0, -15)):
+        turned = drawn(plain(angles=np.array(angles, float)), "wide")
+        change = np.abs(turned - still).mean(-1)
+        assert change[8:70, 25:80].mean() > 3 * change[80:].mean()  # the shoulders stay
+
+
+def test_hidden_faces_are_hidden():
+    for kind in ("hand", "bar", "scarf", "sunglasses"):
+        change = np.abs(drawn(plain(occluder=kind)) - drawn(plain())).max(-1)
+        assert (change > 25).mean() > 0.01, kind
+
+
+def test_blur_and_noise():
+    def rough(picture):
+        return np.abs(np.diff(drawn(picture), axis=0)).mean()
+
+    assert rough(plain(blur=1.2)) < rough(plain()) < rough(plain(noise=9.0))

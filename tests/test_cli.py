@@ -1,0 +1,52 @@
+"""A user's mistakes on the command line: one sentence, exit code 1, no stack trace."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NOISY_STUDENT = "--config=configs/noisy_student.py"
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (
+            [NOISY_STUDENT, "--config.data.nmae=x"],
+            "error: unknown field of config.data 'nmae'; known: name, split_seed,",
+        ),
+        (
+            [NOISY_STUDENT, "--config.stages.teacher.kind=x"],
+            "error: unknown field of config.stages 'teacher'; known: final, fusion,",
+        ),
+        (
+            [NOISY_STUDENT + ":nope"],
+            "error: unknown variant 'nope'; known: default",
+        ),
+        ([NOISY_STUDENT, "--mode=fly"], "error: unknown mode 'fly'; known: run, report"),
+        (["--config=configs/nope.py"], "error: there is no file configs/nope.py; configs here: "),
+        (
+            [NOISY_STUDENT, "--config.train.epochs=x"],
+            "error: flag --config.train.epochs=x: invalid",
+        ),
+        ([NOISY_STUDENT, "--nope"], "error: Unknown command line flag 'nope'"),
+        ([], "error: name a config: --config=configs/noisy_student.py"),
+        (
+            [NOISY_STUDENT, "--config.data.name=disfa", "--data_dir=/nowhere"],
+            "error: /nowhere holds no data set 'disfa'; run --mode=prepare --dataset=disfa",
+        ),
+    ],
+)
+def test_mistakes(flags, sentence, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "launch.py", f"--workdir={tmp_path / 'run'}", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith(sentence)
+    assert "Traceback" not in done.stderr
