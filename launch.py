@@ -1,6 +1,5 @@
 """The entry point: `python launch.py --config=configs/NAME.py[:VARIANT]`."""
 
-import os
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -10,22 +9,32 @@ from au_jax import cli
 from au_jax.errors import UserError
 
 config_flags.DEFINE_config_file("config", help_string="configs/NAME.py[:VARIANT].")
-flags.DEFINE_string("mode", "run", "run, report or benchmark.")
+flags.DEFINE_string("mode", "run", "run, report, benchmark or prepare.")
 flags.DEFINE_string("workdir", None, "The run's folder; runs/NAME-VARIANT by default.")
 flags.DEFINE_string("data_dir", None, "Where data sets lie; AU_JAX_CACHE or ~/.cache/au_jax.")
+flags.DEFINE_string(
+    "dataset", "", "prepare: emotionet, affwild2, affectnet, bp4d, disfa, gft, csv."
+)
+flags.DEFINE_string(
+    "raw", "", "prepare: the folder of the raw files, or the table for csv and gft."
+)
+flags.DEFINE_list(
+    "crops", [], "prepare: closeup, wide, arcface, box, as_is; the set's own if empty."
+)
+flags.DEFINE_string(
+    "landmarks", "models", "prepare: models, dataset, or a folder of OpenFace CSVs."
+)
+flags.DEFINE_string("name", "", "prepare csv: what to call the data set.")
+flags.DEFINE_list("columns", [], "prepare csv: the table's columns, image=FILE,AU01=inner_brow,...")
+flags.DEFINE_integer("processes", 0, "prepare: how many to work with; 0: one per core.")
 
 
 def main(_) -> None:
     logging.set_verbosity(logging.ERROR)
     # The stack is imported only now, so that a mistyped flag is answered at once.
-    import jax
-
     from au_jax import recipe
 
-    # Compiled steps are kept, so that a second start of the same config begins at once.
-    jax.config.update("jax_compilation_cache_dir", str(cli.cache_dir() / "xla"))
-    if "JAX_COORDINATOR_ADDRESS" in os.environ:  # several hosts, one process on each
-        jax.distributed.initialize()
+    cli.start()
     asked = flags.FLAGS
     data_dir = Path(asked.data_dir) if asked.data_dir else cli.cache_dir()
 
@@ -41,6 +50,7 @@ def main(_) -> None:
         "run": lambda: recipe.run(config(), workdir(), data_dir),
         "report": lambda: recipe.report_only(workdir()),
         "benchmark": lambda: recipe.measure(config(), data_dir),
+        "prepare": lambda: cli.prepare(asked, data_dir),
     }
     cli.dispatch(modes, asked.mode)
 

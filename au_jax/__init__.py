@@ -1,3 +1,18 @@
 """Facial action unit recognition in JAX."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from au_jax.voters import Voters
+
 __version__ = "0.1.0"
+
+
+def load(run: str | Path, stage: str | None = None) -> Voters:
+    """Loads a finished run for prediction: `load(run).predict(images)`; see `voters.load`."""
+    from au_jax import voters  # JAX and all the rest load only when they are needed
+
+    return voters.load(run, stage)

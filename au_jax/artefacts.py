@@ -74,6 +74,11 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         )
 
 
+def seed_suffix(seed: int) -> str:
+    """What the stages of the recipe's run number `seed` (from 0) have behind their names."""
+    return f".seed{seed}" if seed else ""
+
+
 @dataclasses.dataclass(frozen=True)
 class Scores:
     """The logits of one checkpoint on one split, and what they are compared with.
@@ -148,6 +153,10 @@ class StageFolder:
         """The splits with scores through the centre crop, which training keeps."""
         folder = self.path / "scores"
         return sorted(p.name for p in folder.glob("*") if "@" not in p.name)
+
+    def scored_epochs(self, split: str) -> list[int]:
+        """The epochs whose scores on `split` are kept, in order."""
+        return sorted(int(p.stem) for p in (self.path / "scores" / split).glob("[0-9]*.npz"))
 
     def epochs(self) -> list[int]:
         """The epochs whose model is kept, in order."""

@@ -17,6 +17,8 @@ from au_jax.data import datasets
 from au_jax.data.pipeline import Stream
 from au_jax.data.sources import Source, open_source
 from au_jax.errors import UserError, known
+from au_jax.models import pretrained
+from au_jax.stages.pose_svm import pose_svm
 from au_jax.stages.pseudo_label import pseudo_label
 from au_jax.stages.select import Rules, select
 from au_jax.stages.train import Training, train
@@ -60,6 +62,18 @@ class Build:
             )
         self.mesh: Mesh = sharding.make_mesh(config.devices or None)
 
+    @property
+    def names(self) -> list[str]:
+        """Every stage of the run: those of the config's order, once for each seed."""
+        return [
+            name + artefacts.seed_suffix(seed)
+            for seed in range(self.config.seeds)
+            for name in self.config.order
+        ]
+
+    def kind(self, name: str) -> str:
+        return self._resolved(name).kind
+
     def stage(self, name: str) -> Callable[[], None]:
         """What runs (or goes on with) the stage `name`.
 
@@ -70,6 +84,7 @@ class Build:
             "train": self._train,
             "pseudo_label": self._pseudo_label,
             "select": self._select,
+            "pose_svm": self._pose_svm,
         }
         stage = self._resolved(name)
         if stage.kind not in kinds:
@@ -77,8 +92,22 @@ class Build:
         return functools.partial(kinds[stage.kind], stage, self.run.stage(name))
 
     def _resolved(self, name: str) -> ConfigDict:
-        """The stage's config, its unset fields taken from the top."""
-        stage = self.config.stages[name].copy_and_resolve_references()
+        """The stage's config, its unset fields taken from the top.
+
+        A stage of another seed reads the stages of that seed.
+        """
+        base, _, number = name.partition(".seed")
+        stage = self.config.stages[base].copy_and_resolve_references()
+        if number:
+            suffix = artefacts.seed_suffix(int(number))
+            if "inputs" in stage:
+                stage.inputs = tuple(read + suffix for read in stage.inputs)
+            if "teacher" in stage:
+                stage.teacher += suffix
+            if "seed" in stage:
+                stage.seed += int(number)
+            for fields in stage.get("streams", {}).values():
+                fields.labels += suffix if fields.labels else ""
         for section in INHERITED:
             if section in stage:
                 whole = self.config[section].copy_and_resolve_references()
@@ -96,11 +125,13 @@ class Build:
     @functools.cache  # noqa: B019  (one Build lives as long as the process)
     def source(self, split: str, crop: str) -> Source:
         data = self.config.data
-        return open_source(self.data_folder, split, crop, data.val_fraction, data.split_seed)
+        return open_source(
+            self.data_folder, split, crop, data.val_fraction, data.split_seed, data.size
+        )
 
     def _input(self, name: str, asking: StageFolder) -> StageFolder:
         """The folder of a stage that `asking` reads."""
-        if name not in self.config.order:
+        if name not in self.names:
             raise known(f"stage that {asking.name} reads", name, self.config.order)
         folder = self.run.stage(name)
         if not folder.done:
@@ -175,6 +206,7 @@ class Build:
             seed=self.config.seed + stage.seed,
             threads=self.config.data.threads,
             score_batch=stage.train.score_batch,
+            start=functools.partial(_import_weights, model) if model.weights else None,
         )
         return training, about
 
@@ -215,6 +247,14 @@ class Build:
             threads=self.config.data.threads,
         )
 
+    def _pose_svm(self, stage: ConfigDict, folder: StageFolder) -> None:
+        splits = dict.fromkeys((*stage.validate, *stage.test))
+        pose_svm(
+            folder,
+            train=self.source(stage.split, stage.crop),
+            score=[self.source(split, stage.crop) for split in splits],
+        )
+
     def _select(self, stage: ConfigDict, folder: StageFolder) -> None:
         select(
             folder,
@@ -226,6 +266,24 @@ class Build:
             mesh=self.mesh,
             threads=self.config.data.threads,
         )
+
+
+def _import_weights(model: ConfigDict, params: dict, batch_stats: dict) -> tuple[dict, dict]:
+    """Puts the ImageNet weights of `model.weights` into every backbone of a method's network."""
+    if "backbone" in params:
+        loaded, stats = pretrained.load(
+            Path(model.weights), model.backbone, params["backbone"], batch_stats["backbone"]
+        )
+        return {**params, "backbone": loaded}, {**batch_stats, "backbone": stats}
+    pairs = {
+        name: _import_weights(model, params[name], batch_stats[name])
+        for name in params
+        if isinstance(params[name], dict) and name in batch_stats
+    }
+    return (
+        params | {name: p for name, (p, _) in pairs.items()},
+        batch_stats | {name: s for name, (_, s) in pairs.items()},
+    )
 
 
 def _pose_statistics(pose: np.ndarray) -> dict[str, list[float]]:

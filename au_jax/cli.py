@@ -20,31 +20,35 @@ def cache_dir() -> Path:
     return Path(os.environ.get(CACHE) or Path.home() / ".cache" / "au_jax")
 
 
+def start() -> None:
+    """Makes JAX ready: compiled steps are kept, and processes on several hosts find each other."""
+    import jax
+
+    # A second start of the same config then begins at once.
+    jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "xla"))
+    if "JAX_COORDINATOR_ADDRESS" in os.environ:
+        jax.distributed.initialize()
+
+
 def default_workdir(config: ConfigDict) -> Path:
     return Path("runs") / f"{config.name}-{config.variant}"
 
 
 def parse(arguments: Sequence[str]) -> list[str]:
     """Parses the command line as `app.run` asks; ends the process with a sentence on a mistake."""
+    for named in (a.removeprefix("--config=") for a in arguments if a.startswith("--config=")):
+        if not Path(named.partition(":")[0]).is_file():
+            shipped = ", ".join(sorted(f"configs/{p.name}" for p in Path("configs").glob("*.py")))
+            fail(UserError(f"there is no file {named}; configs here: {shipped or 'none'}"))
     try:
         return flags.FLAGS(list(arguments))
-    except (
-        AttributeError,
-        KeyError,
-        TypeError,
-    ) as error:  # ml_collections: a field that is not there
+    except (AttributeError, KeyError, TypeError) as error:  # ml_collections: there is no such field
         fail(_unknown_field(arguments) or UserError(f"bad --config field: {error}"))
     except flags.Error as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         cause = [line for line in lines if line.startswith("ValueError: ")]
-        missing = [
-            a for a in arguments if a.startswith("--config=") and "No such file" in str(error)
-        ]
         if cause:
             fail(UserError(cause[-1].removeprefix("ValueError: ")))
-        if missing:
-            shipped = ", ".join(sorted(f"configs/{p.name}" for p in Path("configs").glob("*.py")))
-            fail(UserError(f"there is no file {missing[0][9:]}; configs here: {shipped or 'none'}"))
         fail(UserError(lines[0]))
 
 
@@ -69,6 +73,31 @@ def _unknown_field(arguments: Sequence[str]) -> UserError | None:
                 return known(f"field of {where}", field, names)
             section = section[field]
     return None
+
+
+def prepare(asked: flags.FlagValues, data_dir: Path) -> None:
+    """`--mode=prepare`: from raw files to a data set in `data_dir`."""
+    from au_jax import prepare as preparation
+
+    for flag in ("dataset", "raw"):
+        if not asked[flag].value:
+            raise UserError(f"--mode=prepare needs --{flag}; see README.md, Your own data")
+    columns = {}
+    for pair in asked.columns:
+        field, equals, column = pair.partition("=")
+        if not (field and equals and column):
+            raise UserError(f"--columns has '{pair}'; write FIELD=COLUMN, such as image=path")
+        columns[field] = column
+    preparation.run(
+        asked.dataset,
+        Path(asked.raw),
+        data_dir,
+        crops=asked.crops,
+        landmarks=asked.landmarks,
+        name=asked.name,
+        columns=columns or None,
+        processes=asked.processes,
+    )
 
 
 def fail(error: UserError) -> NoReturn:

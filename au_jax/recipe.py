@@ -16,15 +16,16 @@ def run(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
     parts = build.Build(config, folder, data_dir)
     build.check_workdir(config, folder)
     log.say(f"{config.name}:{config.variant} in {workdir}, on {sharding.describe(parts.mesh)}")
-    todo = [name for name in config.order if not folder.stage(name).done]
+    names = parts.names
+    todo = [name for name in names if not folder.stage(name).done]
     if todo and jax.process_index() == 0:
         made_with = report.environment(sharding.describe(parts.mesh))
         artefacts.write_json(folder.environment, made_with)
     sharding.barrier("begin")
     started = time.perf_counter()
-    for number, name in enumerate(config.order, 1):
+    for number, name in enumerate(names, 1):
         stage = folder.stage(name)
-        head = f"[{number}/{len(config.order)}] {name} ({config.stages[name].kind})"
+        head = f"[{number}/{len(names)}] {name} ({parts.kind(name)})"
         if name not in todo:
             log.say(f"{head}: done")
             continue

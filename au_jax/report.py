@@ -6,6 +6,7 @@ import platform
 from typing import Any
 
 import jax
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -50,8 +51,29 @@ def collect(folder: RunFolder) -> dict[str, Any]:
         "stages": stages,
         "groups": {g: s["honest"] for g, s in best["groups"].items()} if best else {},
         "folds": {},
+        "seeds": _over_seeds(folder, config, chosen),
         "final": best["honest"] if best else None,
     }
+
+
+def _over_seeds(
+    folder: RunFolder, config: dict[str, Any], stages: list[str]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """{stage: {split: {"values", "mean", "std"}}} of the honest final scores of finished seeds."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for name in stages if config["seeds"] > 1 else ():
+        runs = [folder.stage(name + artefacts.seed_suffix(s)) for s in range(config["seeds"])]
+        results = [artefacts.read_json(run.results) for run in runs if run.done]
+        found[name] = {}
+        for split in results[0]:
+            values = [r[split]["honest"]["final_score"] for r in results]
+            values = [v for v in values if v is not None]
+            found[name][split] = {
+                "values": values,
+                "mean": float(np.mean(values)) if values else None,
+                "std": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+            }
+    return found
 
 
 def _train_results(stage: StageFolder, splits: set[str]) -> dict[str, Any]:
@@ -119,7 +141,15 @@ def _print_table(results: dict[str, Any]) -> None:
                 _show(honest["accuracy"]),
                 _show(printed["final_score"]) if printed else "",
             )
-    Console(width=max(100, Console().width)).print(table)
+    console = Console(width=max(110, Console().width))
+    console.print(table)
+    if results["seeds"]:
+        seeds = Table("stage", "split", "seeds", "mean final score", "standard deviation")
+        for stage, splits in results["seeds"].items():
+            for split, over in splits.items():
+                count = str(len(over["values"]))
+                seeds.add_row(stage, split, count, _show(over["mean"]), _show(over["std"]))
+        console.print(seeds)
     log.say(
         "as printed: chosen and scored on the same split, as papers do, which flatters; the other "
         "columns: chosen on other subjects, or scored on another split."

@@ -18,10 +18,12 @@ def base() -> ConfigDict:
     config.name = ""
     config.variant = ""
     config.seed = 0
+    config.seeds = 1  # how often the whole recipe is run, each time from another seed
     config.devices = 0  # how many to use; 0: all
 
     config.data = ConfigDict()
     config.data.name = "synthetic_faces"
+    config.data.size = 0  # pixels that crops are resized to when read; 0: as stored
     config.data.val_fraction = 0.2  # of the opt split's records, whole subjects
     config.data.split_seed = 0
     config.data.threads = 2  # that read and decode
@@ -35,6 +37,7 @@ def base() -> ConfigDict:
     config.model = ConfigDict()
     config.model.backbone = "ownnet3"
     config.model.image_size = 96
+    config.model.weights = ""  # a PyTorch file of ImageNet weights to start from, if any
     config.model.precision = "float32"  # or bfloat16: compute; parameters stay float32
     config.model.dropout = 0.5
     config.model.pose_branch = False
@@ -196,6 +199,20 @@ def add_select(
         "depth": depth,
         "paper": paper,
     }
+    _add(config, name, stage, {})
+
+
+def add_pose_svm(
+    config: ConfigDict,
+    name: str,
+    *,
+    split: str,
+    crop: str = "wide",
+    validate: tuple[str, ...] = ("opt-val",),
+    test: tuple[str, ...] = ("test",),
+) -> None:
+    """Adds Magdeburg's baseline: an SVM on the head angles of `split` for each pose AU."""
+    stage = {"kind": "pose_svm", "split": split, "crop": crop, "validate": validate, "test": test}
     _add(config, name, stage, {})
 
 

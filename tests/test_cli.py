@@ -15,15 +15,15 @@ NOISY_STUDENT = "--config=configs/noisy_student.py"
     [
         (
             [NOISY_STUDENT, "--config.data.nmae=x"],
-            "error: unknown field of config.data 'nmae'; known: name, split_seed,",
+            "error: unknown field of config.data 'nmae'; known: name, size, split_seed,",
         ),
         (
-            [NOISY_STUDENT, "--config.stages.teacher.kind=x"],
-            "error: unknown field of config.stages 'teacher'; known: final, fusion,",
+            [NOISY_STUDENT, "--config.stages.nope.kind=x"],
+            "error: unknown field of config.stages 'nope'; known: T0, final, fusion,",
         ),
         (
             [NOISY_STUDENT + ":nope"],
-            "error: unknown variant 'nope'; known: default",
+            "error: unknown variant 'nope'; known: default, emotionet_small, table1, paper",
         ),
         ([NOISY_STUDENT, "--mode=fly"], "error: unknown mode 'fly'; known: run, report"),
         (["--config=configs/nope.py"], "error: there is no file configs/nope.py; configs here: "),

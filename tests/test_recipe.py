@@ -25,6 +25,11 @@ SMALL = (
     "--config.model.backbone=ownnet1",
     "--config.model.image_size=32",
     "--config.train.epochs=2",
+    "--config.train.steps_per_epoch=3",
+    "--config.stages.teacher_pose.train.epochs=2",
+    "--config.stages.final.inputs=('teacher', 'student', 'teacher_pose')",
+    "--config.order=('teacher', 'teacher_pose', 'T0', 'labels_teacher', 'student', 'svm', "
+    "'svm_row', 'final')",
     "--config.devices=1",
 )
 
@@ -78,8 +83,8 @@ def test_the_contract_of_the_run_folder(whole):
             scores = stage.read_scores("opt-val", epoch)
             assert scores.logits.shape == scores.labels.shape == (len(scores.keys), len(scores.aus))
             assert scores.logits.dtype == np.float32
-    labels = np.load(run.stage("labels_pose").labels("noisy"))
-    assert labels["labels"].shape == (40, 6)
+    labels = np.load(run.stage("labels_teacher").labels("noisy"))
+    assert labels["labels"].shape == (40, 17)
     assert set(np.unique(labels["labels"])) <= {0, 1}
     results = json.loads((run.report / "results.json").read_text())
     assert results["data"] == "synthetic_faces"
@@ -95,8 +100,8 @@ def test_the_contract_of_the_run_folder(whole):
 
 def test_pseudo_labels_are_the_teachers_decisions(whole):
     run, _ = whole
-    teacher = run.stage("teacher_expression").read_scores("noisy", 2)
-    labels = np.load(run.stage("labels_expression").labels("noisy"))
+    teacher = run.stage("teacher").read_scores("noisy", 2)
+    labels = np.load(run.stage("labels_teacher").labels("noisy"))
     at = {k: i for i, k in enumerate(teacher.keys)}
     logits = teacher.logits[[at[k] for k in labels["keys"]]]
     columns = [teacher.aus.tolist().index(au) for au in labels["aus"]]

@@ -28,6 +28,7 @@ TOP = {
     "variant": "default",
     "seed": 3,
     "data.name": "synthetic_faces",
+    "seeds": 1,
     "model.backbone": "ownnet1",
     "note": "<b>bold</b> & more",
 }
@@ -390,3 +391,14 @@ def test_of_many_stages_the_first_the_last_and_the_best_of_each_depth_are_compar
     }
     page = Page(run.folder, {"config": config, "stages": stages})
     assert page._compared("test") == ["a", "c", "d", "e", "g"]
+
+
+def test_seeds_are_shown_where_there_are_several(run: Run, page: ElementTree.Element):
+    assert "Over the seeds" not in text(page)
+    results = run.results()
+    over = {"values": [0.5, 0.7], "mean": 0.6, "std": 0.14142}
+    results["seeds"] = {"teachers": {"opt-val": over}}
+    report_page.write(run.folder, results)
+    seeds = text(parse((run.folder.report / "index.html").read_text(encoding="utf-8")))
+    assert "Over the seeds" in seeds
+    assert f"{LABEL}opt-val20.60000.1414" in seeds

@@ -58,6 +58,7 @@ class Source:
       crop: which stored crop `images` returns.
       files: the ArrayRecord files of the whole split.
       rows: int64 [N], where each record stands in those files.
+      size: pixels that pictures are resized to when they are read; 0 leaves them as stored.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Source:
     crop: str
     files: tuple[str, ...]
     rows: np.ndarray
+    size: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -112,6 +114,8 @@ class Source:
                 f"record '{self.table.keys[index]}' of split '{self.name}' holds a corrupt JPEG "
                 f"(crop '{self.crop}', {Path(self.files[0]).parent}); prepare the data set again"
             )
+        if self.size and image.shape[:2] != (self.size, self.size):
+            image = cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_AREA)
         return image
 
     def subset(self, indices: np.ndarray, name: str | None = None) -> "Source":
@@ -151,7 +155,9 @@ class Source:
         return dataclasses.replace(self, aus=tuple(aus), table=table)
 
 
-def open_source(folder: Path, split: str, crop: str, val_fraction: float, seed: int) -> Source:
+def open_source(
+    folder: Path, split: str, crop: str, val_fraction: float, seed: int, size: int = 0
+) -> Source:
     """Opens one split of the prepared data set in `folder`.
 
     Args:
@@ -160,6 +166,7 @@ def open_source(folder: Path, split: str, crop: str, val_fraction: float, seed: 
         subject, `val_fraction` of them for validation.
       crop: which stored crop to read.
       seed: parts the subjects.
+      size: pixels that pictures are resized to when read; 0 leaves them as stored.
 
     Raises:
       UserError: the folder is missing or half-written, or lacks the split or crop; a label is
@@ -187,7 +194,9 @@ def open_source(folder: Path, split: str, crop: str, val_fraction: float, seed: 
         if not os.path.exists(file) or _record_count(file) != length:
             raise UserError(f"{file} is missing or half-written; prepare the data set again")
     table = _table(folder, name, files)
-    whole = Source(name, tuple(metadata["aus"]), table, crop, files, np.arange(len(table.keys)))
+    whole = Source(
+        name, tuple(metadata["aus"]), table, crop, files, np.arange(len(table.keys)), size
+    )
     if not part:
         return whole
     validation = by_subject(table.subject, val_fraction, seed)

@@ -4,10 +4,36 @@ from collections.abc import Callable
 from typing import Any
 
 from au_jax.errors import known
-from au_jax.methods import multi_task
+from au_jax.methods import (
+    bootstrapping,
+    deep_co_training,
+    distillation,
+    mean_teacher,
+    mixup,
+    mlcr,
+    mlct,
+    multi_task,
+    multi_view,
+    noise_residual,
+    recot,
+    supervised,
+)
 from au_jax.methods.method import Method
 
-METHODS: dict[str, Callable[..., Method]] = {"multi_task": multi_task.create}
+METHODS: dict[str, Callable[..., Method]] = {
+    "multi_task": multi_task.create,
+    "multi_view": multi_view.create,
+    "recot": recot.create,
+    "supervised": supervised.create,
+    "bootstrapping": bootstrapping.create,
+    "mixup": mixup.create,
+    "distillation": distillation.create,
+    "noise_residual": noise_residual.create,
+    "mean_teacher": mean_teacher.create,
+    "deep_co_training": deep_co_training.create,
+    "mlcr": mlcr.create,
+    "mlct": mlct.create,
+}
 
 
 def create(name: str, **spec: Any) -> Method:

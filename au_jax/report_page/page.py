@@ -45,6 +45,7 @@ class Page:
         parts = [
             self._opening(),
             self._selections(),
+            self._seeds(),
             self._per_au(),
             self._labels(),
             self._training(),
@@ -153,6 +154,28 @@ class Page:
             "split has no positive example has no F1, and is left out of the mean.</p>"
         )
         return "".join(parts)
+
+    def _seeds(self) -> str:
+        """Mean and standard deviation over the seeds of the whole recipe, where it ran several."""
+        rows = [
+            [
+                self.config[f"stages.{name}.label"],
+                split,
+                str(len(over["values"])),
+                markup.number(over["mean"]),
+                markup.number(over["std"]),
+            ]
+            for name, splits in self.results["seeds"].items()
+            for split, over in splits.items()
+        ]
+        if not rows:
+            return ""
+        head = ("networks whose scores are joined", "split", "seeds", "mean", "standard deviation")
+        return (
+            "<h2>Over the seeds</h2><p>The honest final score of the whole recipe, run from "
+            "several seeds; the other sections show the first.</p>"
+            + markup.table(head, rows, text=("split",))
+        )
 
     def _selections(self) -> str:
         names = self._of_kind("select")

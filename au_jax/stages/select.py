@@ -101,7 +101,7 @@ def _candidates(inputs: Sequence[StageFolder], split: str) -> tuple[list[Candida
     candidates: list[Candidate] = []
     firsts: list[Scores] = []
     for stage in inputs:
-        epochs = [e for e in stage.epochs() if stage.scores(split, e).exists()]
+        epochs = stage.scored_epochs(split)
         if not epochs:
             raise UserError(
                 f"stage {stage.name} keeps no scores of '{split}' (kept: "

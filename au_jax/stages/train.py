@@ -46,6 +46,7 @@ class Training:
       seed: of initialisation, noise and order.
       threads: that read and decode pictures.
       score_batch: examples in a batch of scoring.
+      start: (params, batch_stats) as initialised -> those to start from (imported weights).
     """
 
     method: Method
@@ -58,6 +59,7 @@ class Training:
     seed: int
     threads: int
     score_batch: int
+    start: Callable[[Any, Any], tuple[Any, Any]] | None = None
 
     @property
     def steps(self) -> int:
@@ -102,6 +104,13 @@ def train(folder: StageFolder, training: Training, mesh: Mesh) -> None:
             state = states.restore(states.numbers()[-1], state, batches)
             done = int(state.step) // training.steps_per_epoch
             log.say(f"  goes on after epoch {done}")
+        elif training.start is not None:
+            params, batch_stats = training.start(*jax.device_get((state.params, state.batch_stats)))
+            state = dataclasses.replace(
+                state,
+                params=sharding.replicate(params, mesh),
+                batch_stats=sharding.replicate(batch_stats, mesh),
+            )
         models.delete_after(done)
         epoch_log = closing.enter_context(log.EpochLog(folder.path, folder.metrics, done))
         bar = closing.enter_context(

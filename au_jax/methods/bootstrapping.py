@@ -1,0 +1,63 @@
+"""Bootstrapping: noisy labels mixed with the network's own predictions.
+
+Reed et al., "Training Deep Neural Networks on Noisy Labels with Bootstrapping" (ICLR workshop
+2015), sections 3.2 and 3.3: targets w y + (1 - w) q, where q is the prediction as it is (soft, w
+0.95) or decided (hard, w 0.8). BS-S and BS-H in ReCoT's tables.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from au_jax.methods.clean_and_noisy import (
+    CLEAN,
+    STREAMS,
+    Networks,
+    joined,
+    selective_loss,
+)
+from au_jax.methods.method import Method, PyTree
+
+
+def bootstrapped(logits: jax.Array, labels: jax.Array, weight: float, hard: bool) -> jax.Array:
+    """The targets w y + (1 - w) q, float32, the shape of `logits` and `labels`.
+
+    Soft targets carry their gradient, as in the paper: the loss is then the usual one with an
+    entropy penalty.
+    """
+    own = (logits > 0).astype(jnp.float32) if hard else jax.nn.sigmoid(logits)
+    return weight * (labels == 1) + (1 - weight) * own
+
+
+def create(
+    *,
+    aus: Sequence[str],
+    network: Mapping[str, Any],
+    image_size: int,
+    augmentation: Mapping[str, Any],
+    selective_ratios: Sequence[float],
+    weight: float,
+    hard: bool,
+) -> Method:
+    """The method, from JSON-able values.
+
+    Args:
+      aus, network, image_size, augmentation, selective_ratios: see `Networks.of`.
+      weight: of the noisy label in its target, w; clean labels stay as they are (ours).
+      hard: whether the prediction in the target is decided.
+    """
+    networks = Networks.of(aus, network, image_size, augmentation, selective_ratios)
+
+    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, key):
+        forward_key, select_key = jax.random.split(key)
+        by_head, batch_stats = networks.forward(forward_key, params, batch_stats, batch, STREAMS)
+        logits, labels = by_head[CLEAN], joined(batch, STREAMS, "labels")
+        share = len(batch[CLEAN]["labels"])
+        noisy = bootstrapped(logits[:, share:], labels[None, share:], weight, hard)
+        targets = jnp.concatenate([labels[None, :share] == 1, noisy], 1)
+        counted = networks.selective_masks(select_key, labels)
+        return selective_loss(logits, targets, counted), (batch_stats, method_state, {})
+
+    return Method(networks.aus, networks.init, loss, networks.predict, networks.kept)

@@ -1,0 +1,129 @@
+"""Deep co-training: two networks that agree, and do not fall for each other's adversarial examples.
+
+Qiao et al., "Deep Co-Training for Semi-Supervised Image Recognition" (ECCV 2018), section 3, with
+Bernoulli distributions per AU. Noisy images are used without their labels. CoT of ReCoT's Table 1.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from au_jax import losses
+from au_jax.methods.clean_and_noisy import (
+    CLEAN,
+    NOISY,
+    STREAMS,
+    Networks,
+    Seen,
+    ramp_up,
+    rearranged,
+)
+from au_jax.methods.method import Method, PyTree
+from au_jax.methods.multi_view import co_regularization_loss
+
+
+def adversarial(
+    network: Callable[[jax.Array], tuple[jax.Array, Any]],
+    images: jax.Array,
+    labels: jax.Array,
+    epsilon: float,
+) -> jax.Array:
+    """The images, moved by the fast gradient sign method away from `labels`.
+
+    Where a label is not known, it is the network's own decision. No gradient flows.
+
+    Args:
+      network: images -> (logits [B, A], ...). images: [B, H, W, 3] in [0, 1]. labels: int8 [B, A].
+      epsilon: how far each pixel moves.
+    """
+
+    def loss(images: jax.Array) -> jax.Array:
+        logits, _ = network(images)
+        targets = jnp.where(labels >= 0, labels == 1, logits > 0)
+        return losses.binary_cross_entropy(logits, targets).sum()
+
+    moved = images + epsilon * jnp.sign(jax.grad(loss)(images))
+    return jax.lax.stop_gradient(jnp.clip(moved, 0, 1))
+
+
+def view_difference_loss(logits: jax.Array, fooled: jax.Array) -> jax.Array:
+    """L_dif of one side: H(p1(x), p2(g1(x))), mean over images and AUs.
+
+    Args:
+      logits: [B, A], of the network that the examples g1 were made against, on plain images.
+      fooled: [B, A], of the other network, on the adversarial ones.
+    """
+    return losses.binary_cross_entropy(fooled, jax.nn.sigmoid(logits)).mean()
+
+
+def create(
+    *,
+    aus: Sequence[str],
+    network: Mapping[str, Any],
+    image_size: int,
+    augmentation: Mapping[str, Any],
+    selective_ratios: Sequence[float],
+    agreement_weight: float,
+    difference_weight: float,
+    epsilon: float,
+    ramp_up_steps: int,
+) -> Method:
+    """The method, from JSON-able values.
+
+    L = L_clean of view 1 + of view 2 + weights times L_cot (Jensen-Shannon divergence on the noisy
+    images) and L_dif (on all images).
+
+    Args:
+      aus, network, image_size, augmentation, selective_ratios: see `Networks.of`.
+      agreement_weight, difference_weight: 10 and 0.5 in the paper.
+      epsilon: of the adversarial examples, of pixels in [0, 1]; 0.02 in the paper.
+      ramp_up_steps: over which both weights are let in, see `ramp_up`.
+    """
+    networks = Networks.of(aus, network, image_size, augmentation, selective_ratios, views=2)
+
+    def init(key: jax.Array) -> tuple[PyTree, PyTree, PyTree]:
+        params, batch_stats, _ = networks.init(key)
+        return params, batch_stats, {"step": jnp.zeros((), jnp.int32)}
+
+    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, key):
+        forward_key, select_key = jax.random.split(key)
+        labels = batch[CLEAN]["labels"]
+        share = len(labels)
+        unknown = jnp.full((len(batch[NOISY]["image"]), len(aus)), -1, labels.dtype)
+        true = jnp.concatenate([labels, unknown])
+        views, keys = networks.views, list(networks.keys(forward_key))
+        seen = [networks.augmented(augment_key, batch, STREAMS) for augment_key, _ in keys]
+
+        def run(number: int, of: Seen, images: jax.Array) -> tuple[jax.Array, PyTree]:
+            """Logits, as of the stored images, of one network on `images` made from `of`."""
+            view, (_, dropout_key) = views[number], keys[number]
+            by_head, stats = networks.apply(
+                dropout_key, params[view], batch_stats[view], images, of.pose
+            )
+            return rearranged(by_head[CLEAN], of.columns), stats
+
+        logits, stats = zip(*(run(n, s, s.images) for n, s in enumerate(seen)), strict=True)
+        difference = jnp.zeros(())
+        for own, other in ((0, 1), (1, 0)):
+            of = seen[own]
+            moved = adversarial(functools.partial(run, own, of), of.images, true, epsilon)
+            # The running statistics are those of plain images (ours).
+            fooled, _ = run(other, of, moved)
+            difference += view_difference_loss(logits[own], fooled)
+        both = jnp.stack(logits)
+        logs = {
+            "loss_clean": 2 * networks.clean_loss(select_key, both[:, :share], labels),
+            "loss_agreement": co_regularization_loss(*both[:, share:]),
+            "loss_difference": difference,
+        }
+        ramp = ramp_up(method_state["step"], ramp_up_steps)
+        value = logs["loss_clean"] + ramp * (
+            agreement_weight * logs["loss_agreement"] + difference_weight * logs["loss_difference"]
+        )
+        state = {"step": method_state["step"] + 1}
+        return value, (dict(zip(views, stats, strict=True)), state, logs)
+
+    return Method(networks.aus, init, loss, networks.predict, networks.kept)

@@ -1,0 +1,59 @@
+"""Distillation: a teacher's soft labels in the place of the noisy ones.
+
+Li et al., "Learning from Noisy Labels with Distillation" (ICCV 2017). The teacher is trained on the
+clean images; the noisy images' own labels are not used (ours). KD in ReCoT's tables.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from au_jax.methods.clean_and_noisy import CLEAN, NOISY, STREAMS, Networks, selective_loss
+from au_jax.methods.method import Method, PyTree
+
+
+def soft_loss(logits: jax.Array, soft: jax.Array) -> jax.Array:
+    """Cross entropy against probabilities `soft`, divided by the number of all entries.
+
+    Args:
+      logits: [V, B, A]. soft: float32 [B, A]; an entry that is negative or NaN is not known.
+    """
+    known = (soft >= 0)[None]
+    counted = jnp.broadcast_to(known, logits.shape)
+    return selective_loss(logits, jnp.where(known, soft[None], 0), counted)
+
+
+def create(
+    *,
+    aus: Sequence[str],
+    network: Mapping[str, Any],
+    image_size: int,
+    augmentation: Mapping[str, Any],
+    selective_ratios: Sequence[float],
+    soft_weight: float,
+) -> Method:
+    """The method, from JSON-able values.
+
+    The noisy stream has a field `soft`, float32 [b, A]: the teacher's probabilities of its records,
+    -1 or NaN where there is none.
+
+    Args:
+      aus, network, image_size, augmentation, selective_ratios: see `Networks.of`.
+      soft_weight: of the loss on the noisy images.
+    """
+    networks = Networks.of(aus, network, image_size, augmentation, selective_ratios)
+
+    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, key):
+        forward_key, select_key = jax.random.split(key)
+        by_head, batch_stats = networks.forward(forward_key, params, batch_stats, batch, STREAMS)
+        logits, labels = by_head[CLEAN], batch[CLEAN]["labels"]
+        logs = {
+            "loss_clean": networks.clean_loss(select_key, logits[:, : len(labels)], labels),
+            "loss_soft": soft_loss(logits[:, len(labels) :], batch[NOISY]["soft"]),
+        }
+        value = logs["loss_clean"] + soft_weight * logs["loss_soft"]
+        return value, (batch_stats, method_state, logs)
+
+    return Method(networks.aus, networks.init, loss, networks.predict, networks.kept)

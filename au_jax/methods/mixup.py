@@ -1,0 +1,85 @@
+"""Mixup: convex combinations of images and of their labels.
+
+Zhang et al., "mixup: Beyond Empirical Risk Minimization" (ICLR 2018). Clean and noisy images are
+mixed with one another, one lambda a batch as in the authors' code.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+from au_jax.methods.clean_and_noisy import (
+    CLEAN,
+    STREAMS,
+    Networks,
+    joined,
+    rearranged,
+    selective_loss,
+)
+from au_jax.methods.method import Method, PyTree
+
+
+def mixed(values: jax.Array, partner: jax.Array, share: jax.Array) -> jax.Array:
+    """share x_i + (1 - share) x_j, j the partner, int [B], of i in `values` [B, ...]."""
+    return share * values + (1 - share) * values[partner]
+
+
+def mixed_loss(
+    logits: jax.Array, labels: jax.Array, counted: jax.Array, partner: jax.Array, share: jax.Array
+) -> jax.Array:
+    """The loss of mixed images against mixed labels.
+
+    Cross entropy is linear in its target, so that it is the same mixture of the losses against
+    either label; written so, an unknown label (or one that selective learning leaves out) takes
+    away its own part only.
+
+    Args:
+      logits: [B, A]. labels: int8 [B, A]. counted: bool [B, A]. partner: int [B]. share: scalar.
+    """
+
+    def against(labels: jax.Array, counted: jax.Array) -> jax.Array:
+        return selective_loss(logits, labels == 1, counted)
+
+    return share * against(labels, counted) + (1 - share) * against(
+        labels[partner], counted[partner]
+    )
+
+
+def create(
+    *,
+    aus: Sequence[str],
+    network: Mapping[str, Any],
+    image_size: int,
+    augmentation: Mapping[str, Any],
+    selective_ratios: Sequence[float],
+    concentration: float,
+) -> Method:
+    """The method, from JSON-able values.
+
+    Args:
+      aus, network, image_size, augmentation, selective_ratios: see `Networks.of`.
+      concentration: lambda is drawn from beta(c, c); 1 in ReCoT's tables.
+    """
+    networks = Networks.of(aus, network, image_size, augmentation, selective_ratios)
+
+    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, key):
+        forward_key, select_key, share_key, partner_key = jax.random.split(key, 4)
+        ((augment_key, dropout_key),) = networks.keys(forward_key)
+        seen = networks.augmented(augment_key, batch, STREAMS)
+        labels = rearranged(joined(batch, STREAMS, "labels"), seen.columns)
+        share = jax.random.beta(share_key, concentration, concentration)
+        partner = jax.random.permutation(partner_key, len(labels))
+        (view,) = networks.views
+        by_head, updated = networks.apply(
+            dropout_key,
+            params[view],
+            batch_stats[view],
+            mixed(seen.images, partner, share),
+            mixed(seen.pose, partner, share),
+        )
+        (counted,) = networks.selective_masks(select_key, labels)
+        value = mixed_loss(by_head[CLEAN], labels, counted, partner, share)
+        return value, ({view: updated}, method_state, {})
+
+    return Method(networks.aus, networks.init, loss, networks.predict, networks.kept)

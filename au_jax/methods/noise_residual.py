@@ -1,0 +1,49 @@
+"""Noise regularisation: a clean net and a residual net that tells noisy labels from clean ones.
+
+Hu et al., "Weakly Supervised Image Classification through Noise Regularization" (CVPR 2019), as
+ReCoT puts it: the noisy label's logit is the clean head's plus the noisy head's. Unlike "Baseline +
+net_noisy" all noisy labels count, positives and negatives alike. NR in ReCoT's tables.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+from au_jax import losses
+from au_jax.methods.clean_and_noisy import CLEAN, NOISY, STREAMS, Networks, selective_loss
+from au_jax.methods.method import Method, PyTree
+
+
+def create(
+    *,
+    aus: Sequence[str],
+    network: Mapping[str, Any],
+    image_size: int,
+    augmentation: Mapping[str, Any],
+    selective_ratios: Sequence[float],
+    noisy_weight: float,
+) -> Method:
+    """The method, from JSON-able values.
+
+    Args:
+      aus, network, image_size, augmentation, selective_ratios: see `Networks.of`.
+      noisy_weight: of the loss on noisy labels.
+    """
+    networks = Networks.of(aus, network, image_size, augmentation, selective_ratios, heads=STREAMS)
+
+    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, key):
+        forward_key, select_key = jax.random.split(key)
+        by_head, batch_stats = networks.forward(forward_key, params, batch_stats, batch, STREAMS)
+        clean, noisy = (batch[stream]["labels"] for stream in STREAMS)
+        combined = by_head[CLEAN] + by_head[NOISY]
+        logs = {
+            "loss_clean": networks.clean_loss(select_key, by_head[CLEAN][:, : len(clean)], clean),
+            "loss_noisy": selective_loss(
+                combined[:, len(clean) :], noisy[None] == 1, losses.known_mask(noisy)[None]
+            ),
+        }
+        value = logs["loss_clean"] + noisy_weight * logs["loss_noisy"]
+        return value, (batch_stats, method_state, logs)
+
+    return Method(networks.aus, networks.init, loss, networks.predict, networks.kept)

@@ -1,0 +1,273 @@
+"""ReCoT: regularised co-training with clean and noisy labels, and its ablations.
+
+Li et al., "ReCoT: Regularized Co-Training for Facial Action Unit Recognition with Noisy Labels"
+(BMVC 2023), section 3. The components of Table 4(b) are the same method with parts switched off:
+
+| in the table                     | views | noisy_weight | consistency_weight | refine_from |
+| -------------------------------- | ----- | ------------ | ------------------ | ----------- |
+| Baseline + net_noisy             | 1     | > 0          | 0                  | 0           |
+| Baseline + CoT                   | 2     | 0            | > 0                | 0           |
+| Baseline + CoT + net_noisy       | 2     | > 0          | > 0                | 0           |
+| ReCoT (CoT + net_noisy + TLR)    | 2     | > 0          | > 0                | K           |
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Sharding
+
+from au_jax import losses
+from au_jax.errors import UserError
+from au_jax.methods.clean_and_noisy import CLEAN, NOISY, STREAMS, Networks
+from au_jax.methods.method import Method, PyTree, Variables
+from au_jax.methods.multi_view import co_regularization_loss
+
+
+def small_loss(values: jax.Array, among: jax.Array, gamma: float) -> jax.Array:
+    """The floor(gamma N) entries with the smallest losses of the N in `among`; one at least.
+
+    Equal losses are taken in row-major order (ours). No gradient flows.
+
+    Args:
+      values: float [B, A]. among: bool [B, A].
+
+    Returns:
+      bool [B, A].
+    """
+    # Rounded down on the host in double precision: 0.9 x 10 is 9 and never a little less.
+    whole = np.floor((gamma * np.arange(values.size + 1)).round(9)).astype(np.int32)
+    whole[1:] = np.maximum(whole[1:], 1)
+    ordered = jnp.where(among, jax.lax.stop_gradient(values), jnp.inf).ravel()
+    rank = jnp.argsort(jnp.argsort(ordered)).reshape(values.shape)
+    return among & (rank < jnp.asarray(whole)[among.sum()])
+
+
+def selective_balanced_loss(
+    logits: jax.Array,
+    ranked_by: jax.Array,
+    labels: jax.Array,
+    alpha: float,
+    beta: float,
+    gamma: float,
+) -> tuple[jax.Array, jax.Array]:
+    """L_noisy of one view, Eq. 4.
+
+    The mean negative log likelihood of the selected positive entries times alpha, plus that of the
+    selected negatives times beta. Of either kind those are selected whose loss is smallest under
+    the other view, over all images and AUs together.
+
+    Args:
+      logits: [B, A], whose sigmoid is p_noisy: f_clean + f_noisy of this view.
+      ranked_by: [B, A], those of the other view.
+      labels: int8 [B, A], refined; unknown ones are left out.
+
+    Returns:
+      float32 scalar, and which entries were selected, bool [B, A].
+    """
+    theirs = losses.binary_cross_entropy(ranked_by, labels == 1)
+    # The logit itself is replaced, as an infinite one would still give a NaN gradient.
+    known = losses.known_mask(labels)
+    ours = losses.binary_cross_entropy(jnp.where(known, logits, 0), labels == 1)
+    total, selected = jnp.zeros(()), jnp.zeros(labels.shape, bool)
+    for weight, label in ((alpha, 1), (beta, 0)):
+        chosen = small_loss(theirs, labels == label, gamma)
+        mean = jnp.where(chosen, ours, 0).sum() / jnp.maximum(chosen.sum(), 1)
+        total, selected = total + weight * mean, selected | chosen
+    return total, selected
+
+
+def refined_labels(given: jax.Array, fusion: jax.Array) -> jax.Array:
+    """Temporal label refinement: 1[p > 0.5] in the place of every known label.
+
+    A label that is not known stays so (ours: the paper's noisy labels are all known).
+
+    Args:
+      given: int8 [N, A]. fusion: float32 [N, A], p averaged over the epochs (Eq. 7).
+    """
+    return jnp.where(given >= 0, (fusion > 0.5).astype(given.dtype), given)
+
+
+def create(
+    *,
+    aus: Sequence[str],
+    network: Mapping[str, Any],
+    image_size: int,
+    augmentation: Mapping[str, Any],
+    selective_ratios: Sequence[float],
+    views: int,
+    noisy_weight: float,
+    consistency_weight: float,
+    alpha: float,
+    beta: float,
+    gamma: float,
+    mu: float,
+    phi: float,
+    refine_from: int,
+    epochs: int,
+    noisy_records: int,
+) -> Method:
+    """The method, from JSON-able values.
+
+    The noisy stream's `labels` are the given noisy labels, and its `index` the row of the table of
+    refined labels, which `end_of_epoch` brings up to date.
+
+    Args:
+      aus, network, image_size, augmentation, selective_ratios: see `Networks.of`.
+      views: networks, 1 or 2. A single one selects its own small-loss entries (ours).
+      noisy_weight: lambda_n; 0 leaves out the noisy head and the noisy labels.
+      consistency_weight: lambda_cons, of Eq. 5 over clean and noisy images alike.
+      alpha, beta, gamma: see `selective_balanced_loss`; 1, 0.1 and 0.9 in the paper.
+      mu, phi: the share of the noisy head in p_fusion (Eq. 6), and of the earlier epochs in its
+        average (Eq. 7). p_0 is the first epoch's p_fusion (ours).
+      refine_from: K, the finished epochs after which refined labels take the place of the given
+        ones: epoch K + 1 is the first to learn from them. 0 for never.
+      epochs: of the whole training.
+      noisy_records: records of the noisy stream.
+
+    Raises:
+      UserError: a value is out of its range.
+    """
+    if not 0 < gamma <= 1:
+        raise UserError(
+            f"gamma is {gamma}, but it is the share of small-loss entries that are kept; give a "
+            "number above 0 and up to 1"
+        )
+    if not 0 <= refine_from < epochs:
+        raise UserError(
+            f"refine_from (K) is {refine_from}, but of {epochs} epochs the last that can learn "
+            f"from refined labels is epoch {epochs}; give a number from 1 to {epochs - 1}, or 0 "
+            "for never"
+        )
+    if refine_from and not noisy_weight:
+        raise UserError(
+            f"refine_from is {refine_from}, but with noisy_weight 0 no labels are refined; set "
+            "refine_from to 0"
+        )
+    networks = Networks.of(
+        aus,
+        network,
+        image_size,
+        augmentation,
+        selective_ratios,
+        views=views,
+        heads=STREAMS if noisy_weight else (CLEAN,),
+    )
+
+    def init(key: jax.Array) -> tuple[PyTree, PyTree, PyTree]:
+        params, batch_stats, method_state = networks.init(key)
+        if refine_from:
+            table = jnp.zeros((noisy_records, len(aus)))
+            method_state = {"fusion": table, "finished": jnp.zeros((), jnp.int32)}
+        return params, batch_stats, method_state
+
+    def labels_of(noisy: PyTree, method_state: PyTree) -> jax.Array:
+        given = noisy["labels"]
+        if not refine_from:
+            return given
+        refined = refined_labels(given, method_state["fusion"][noisy["index"]])
+        return jnp.where(method_state["finished"] >= refine_from, refined, given)
+
+    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, key):
+        forward_key, select_key = jax.random.split(key)
+        by_head, batch_stats = networks.forward(forward_key, params, batch_stats, batch, STREAMS)
+        f_clean, share = by_head[CLEAN], len(batch[CLEAN]["labels"])
+        logs = {
+            "loss_clean": networks.clean_loss(
+                select_key, f_clean[:, :share], batch[CLEAN]["labels"]
+            )
+        }
+        total = logs["loss_clean"]
+        if noisy_weight:
+            labels = labels_of(batch[NOISY], method_state)
+            combined = (f_clean + by_head[NOISY])[:, share:]  # its sigmoid is p_noisy, Eq. 3
+            values, selected = zip(
+                *(
+                    selective_balanced_loss(own, other, labels, alpha, beta, gamma)
+                    for own, other in zip(combined, combined[::-1], strict=True)
+                ),
+                strict=True,
+            )
+            logs["loss_noisy"] = sum(values) / views
+            logs |= _selection_logs(jnp.stack(selected), labels, batch[NOISY])
+            total += noisy_weight * logs["loss_noisy"]
+        if consistency_weight:
+            logs["loss_consistency"] = co_regularization_loss(f_clean[0], f_clean[-1])
+            total += consistency_weight * logs["loss_consistency"]
+        if views == 2:
+            logs["agreement"] = jnp.mean((f_clean[0] > 0) == (f_clean[1] > 0))
+        return total, (batch_stats, method_state, logs)
+
+    return Method(
+        aus=networks.aus,
+        init=init,
+        loss=loss,
+        predict=networks.predict,
+        kept=networks.kept,
+        end_of_epoch=_end_of_epoch(networks, mu, phi) if refine_from else None,
+    )
+
+
+def _selection_logs(selected: jax.Array, labels: jax.Array, noisy: PyTree) -> dict[str, jax.Array]:
+    """What small-loss selection kept, bool [views, B, A], of the noisy labels learned from.
+
+    Where the stream has the field `true`, int8 [B, A], also which share of those labels is right,
+    and of those selected.
+    """
+    known = jnp.broadcast_to((labels >= 0)[None], selected.shape)
+
+    def share(part: jax.Array, whole: jax.Array) -> jax.Array:
+        return (part & whole).sum() / jnp.maximum(whole.sum(), 1)
+
+    logs = {"selected": share(selected, known)}
+    if "true" in noisy:
+        right = jnp.broadcast_to((labels == noisy["true"])[None], selected.shape)
+        judged = known & (noisy["true"] >= 0)[None]
+        logs["labels_right"] = share(right, judged)
+        logs["selected_right"] = share(right, judged & selected)
+    return logs
+
+
+def _end_of_epoch(networks: Networks, mu: float, phi: float) -> Callable[..., Any]:
+    """Temporal label refinement (section 3.3): a plain pass over the noisy stream.
+
+    That it is a pass of its own, without augmentation, is ours.
+    """
+
+    @functools.cache
+    def compiled(whole: Sharding) -> tuple[Callable, Callable]:
+        def begin(method_state: PyTree) -> PyTree:
+            # A copy, which `refine` may overwrite.
+            table = jnp.copy(method_state["fusion"])
+            return {"fusion": table, "finished": method_state["finished"] + 1}
+
+        def refine(method_state: PyTree, variables: Variables, batch: PyTree) -> PyTree:
+            by_head = networks.evaluate(variables, batch["image"], batch["pose"], networks.net)
+            p_clean = jax.nn.sigmoid(by_head[CLEAN]).mean(0)
+            p_noisy = jax.nn.sigmoid(by_head[CLEAN] + by_head[NOISY]).mean(0)
+            fusion = mu * p_noisy + (1 - mu) * p_clean
+            table = method_state["fusion"]
+            average = phi * table[batch["index"]] + (1 - phi) * fusion
+            average = jnp.where(method_state["finished"] == 1, fusion, average)
+            # The batch's padding is written beyond the end, which drops it.
+            rows = jnp.where(batch["valid"], batch["index"], len(table))
+            return method_state | {"fusion": table.at[rows].set(average, mode="drop")}
+
+        return (
+            jax.jit(begin, out_shardings=whole),
+            jax.jit(refine, out_shardings=whole, donate_argnums=0),
+        )
+
+    def end_of_epoch(state: Any, passes: Callable[[str], Iterable[PyTree]]) -> Any:
+        begin, refine = compiled(state.method_state["fusion"].sharding)
+        method_state = begin(state.method_state)
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        for batch in passes(NOISY):
+            method_state = refine(method_state, variables, batch)
+        return dataclasses.replace(state, method_state=method_state)
+
+    return end_of_epoch

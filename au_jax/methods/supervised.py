@@ -1,0 +1,46 @@
+"""Plain supervised training with ReCoT's clean head: the baselines of its tables.
+
+Li et al., ReCoT (BMVC 2023), Table 4(a): one network on the clean images, the noisy ones or both;
+with two networks, which share nothing but their data, the ensemble of Table 4(b).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+from au_jax.errors import known
+from au_jax.methods.clean_and_noisy import STREAMS, Networks, joined
+from au_jax.methods.method import Method, PyTree
+
+
+def create(
+    *,
+    aus: Sequence[str],
+    network: Mapping[str, Any],
+    image_size: int,
+    augmentation: Mapping[str, Any],
+    selective_ratios: Sequence[float],
+    views: int,
+    streams: Sequence[str],
+) -> Method:
+    """The method, from JSON-able values.
+
+    Args:
+      aus, network, image_size, augmentation, selective_ratios: see `Networks.of`.
+      views: networks, 1 or 2; their mean probability predicts.
+      streams: that it learns from, "clean", "noisy" or both; all labels count alike.
+    """
+    for stream in streams:
+        if stream not in STREAMS:
+            raise known("stream of method supervised", stream, STREAMS)
+    networks = Networks.of(aus, network, image_size, augmentation, selective_ratios, views=views)
+
+    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, key):
+        forward_key, select_key = jax.random.split(key)
+        by_head, batch_stats = networks.forward(forward_key, params, batch_stats, batch, streams)
+        labels = joined(batch, streams, "labels")
+        value = networks.clean_loss(select_key, by_head["clean"], labels)
+        return value, (batch_stats, method_state, {})
+
+    return Method(networks.aus, networks.init, loss, networks.predict, networks.kept)
