@@ -108,10 +108,10 @@ def _small(config, on_emotionet: bool) -> None:
     config.augmentation.cutout = 0.0
     config.augmentation.greyscale = 0.0
     config.augmentation.downsample = 0.0
-    config.train.epochs = 12
+    config.train.epochs = 9
     config.train.steps_per_epoch = 100
     test = () if on_emotionet else ("test",)
-    short: dict[str, Any] = {"train": {"epochs": 4}}
+    short: dict[str, Any] = {"train": {"epochs": 3}}
 
     teacher = _train(config, "teacher", "expression", "ownnet3")
     pose_teacher = _train(config, "teacher_pose", "pose", "ownnet3", **short)

@@ -167,7 +167,7 @@ def test_a_workdir_of_another_config_is_refused(whole, data_dir):
     assert other.returncode == 1
     assert other.stderr.strip().splitlines()[-1] == (
         f"error: {run.path} belongs to another config; it differs in optimizer.weight_decay "
-        "(4e-06 there, 0.5 here). Give another --workdir, or the config that made it"
+        "(0.0 there, 0.5 here). Give another --workdir, or the config that made it"
     )
     assert "Traceback" not in other.stderr
     threads = launch(run.path, data_dir, "--config.data.threads=1")
