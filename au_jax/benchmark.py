@@ -20,7 +20,7 @@ from au_jax.train_step import init_state, make_train_step
 _ROUNDS = 5  # the parts take turns, so that a busy moment of the machine meets them all
 
 
-def measure(training: Training, mesh: Mesh, steps: int = 30) -> dict[str, float]:
+def measure(training: Training, mesh: Mesh, steps: int = 60) -> dict[str, float]:
     """Returns images/s of each part, compile seconds and peak memory in MiB.
 
     Args:
@@ -47,10 +47,8 @@ def measure(training: Training, mesh: Mesh, steps: int = 30) -> dict[str, float]
         holder["state"], _ = jax.block_until_ready((state, logs))
 
     def loop(batches: Iterator[Any]) -> None:
-        bar = log.progress("benchmark", steps, "step")
         holder["state"], _ = run_epoch(step, holder["state"], batches, steps, mesh, bar)
         jax.block_until_ready(holder["state"])
-        bar.close()
 
     parts: dict[str, Callable[[], None]] = {
         "bare_decoding": lambda: _decode(training, steps),
@@ -60,12 +58,13 @@ def measure(training: Training, mesh: Mesh, steps: int = 30) -> dict[str, float]
         "together": lambda: loop(training.batches()),
     }
     seconds: dict[str, list[float]] = {name: [] for name in parts}
-    for round_ in range(_ROUNDS + 1):  # the first warms up
-        for name, part in parts.items():
-            started = time.perf_counter()
-            part()
-            if round_:
-                seconds[name].append(time.perf_counter() - started)
+    with log.progress("benchmark", 2 * steps * (_ROUNDS + 1), "step") as bar:
+        for round_ in range(_ROUNDS + 1):  # the first warms up
+            for name, part in parts.items():
+                started = time.perf_counter()
+                part()
+                if round_:
+                    seconds[name].append(time.perf_counter() - started)
     rates = {name: images * steps / statistics.median(s) for name, s in seconds.items()}
     return {
         **rates,
