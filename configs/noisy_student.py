@@ -108,7 +108,7 @@ def _small(config, on_emotionet: bool) -> None:
     config.augmentation.cutout = 0.0
     config.augmentation.greyscale = 0.0
     config.augmentation.downsample = 0.0
-    config.train.epochs = 9
+    config.train.epochs = 6
     config.train.steps_per_epoch = 100
     test = () if on_emotionet else ("test",)
     short: dict[str, Any] = {"train": {"epochs": 3}}
@@ -128,7 +128,13 @@ def _small(config, on_emotionet: bool) -> None:
         config, "student_pose", "pose", "ownnet3", learns="pseudo", teacher=pose_teacher, **short
     )
     mobile = _train(
-        config, "mobilenet", "expression", "mobilenet_v3_large", learns="pseudo", teacher=teacher
+        config,
+        "mobilenet",
+        "expression",
+        "mobilenet_v3_large",
+        learns="pseudo",
+        teacher=teacher,
+        **short,
     )
     second = _train(config, "second", "expression", "ownnet3", learns="pseudo", teacher=student)
     shared = _train(config, "shared", "expression", "ownnet3", learns="shared", teacher=teacher)
