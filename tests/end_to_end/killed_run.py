@@ -1,6 +1,6 @@
 """Runs `launch.py` with the given flags and kills its process without warning at a chosen moment.
 
-    python tests/killed_run.py MOMENT:COUNT FLAGS...
+    python tests/end_to_end/killed_run.py MOMENT:COUNT FLAGS...
 
 MOMENT is step (before a batch goes to the device), save (a checkpoint is being written), or replace
 (a file is written and about to get its name); COUNT says which one.
@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from au_jax import artefacts, sharding  # noqa: E402

@@ -15,7 +15,7 @@ from au_jax import recipe
 from au_jax.artefacts import RunFolder
 from au_jax.checkpoint import Checkpoints
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SMALL = (
     "--config.data.synthetic.size=40",
     "--config.data.synthetic.opt=48",
@@ -130,7 +130,9 @@ def test_killed_at_any_moment_the_bits_are_the_same(whole, tmp_path, data_dir):
     ]
     workdir = tmp_path / "run"
     for moment in moments:
-        killed = launch(workdir, data_dir, script="tests/killed_run.py", moment=(moment,))
+        killed = launch(
+            workdir, data_dir, script="tests/end_to_end/killed_run.py", moment=(moment,)
+        )
         assert killed.returncode == -signal.SIGKILL, (moments, moment, killed.stderr)
         assert not (workdir / "report" / "results.json").exists()
     finished = launch(workdir, data_dir)

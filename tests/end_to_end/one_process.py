@@ -1,12 +1,12 @@
 """Trains a tiny network for one epoch as one of several processes (see test_processes.py).
 
-python tests/one_process.py DATA_FOLDER STAGE_FOLDER PORT PROCESSES PROCESS
+python tests/end_to_end/one_process.py DATA_FOLDER STAGE_FOLDER PORT PROCESSES PROCESS
 """
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import jax
 import optax
