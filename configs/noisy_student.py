@@ -94,7 +94,7 @@ def _small(config, on_emotionet: bool) -> None:
     # Few labelled faces and many others: where self-training has something to add.
     config.data.synthetic.size = 80
     config.data.synthetic.opt = 480
-    config.data.synthetic.noisy = 4800
+    config.data.synthetic.noisy = 4000
     config.model.image_size = 72
     if on_emotionet:
         config.data.name = "emotionet"
@@ -108,7 +108,7 @@ def _small(config, on_emotionet: bool) -> None:
     config.augmentation.cutout = 0.0
     config.augmentation.greyscale = 0.0
     config.augmentation.downsample = 0.0
-    config.train.epochs = 6
+    config.train.epochs = 5
     config.train.steps_per_epoch = 100
     test = () if on_emotionet else ("test",)
     short: dict[str, Any] = {"train": {"epochs": 3}}
