@@ -24,7 +24,6 @@ from au_jax.stages.select import Rules, select
 from au_jax.stages.train import Training, train
 from au_jax.trained import About
 
-INHERITED = ("model", "optimizer", "augmentation", "loss", "train")
 # What may differ between calls on one workdir: it changes no result.
 FREE = ("data.threads",)
 
@@ -108,8 +107,8 @@ class Build:
                 stage.seed += int(number)
             for fields in stage.get("streams", {}).values():
                 fields.labels += suffix if fields.labels else ""
-        for section in INHERITED:
-            if section in stage:
+        for section in self.config:
+            if section in stage and isinstance(stage[section], ConfigDict):
                 whole = self.config[section].copy_and_resolve_references()
                 whole.update({k: v for k, v in stage[section].items() if v is not None})
                 stage[section] = whole

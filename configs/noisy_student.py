@@ -1,7 +1,7 @@
 """Magdeburg's noisy student (Werner, Saxen, Al-Hamadi, EmotioNet 2020).
 
     python launch.py --config=configs/noisy_student.py          # some minutes on two cores
-    python launch.py --config=configs/noisy_student.py:table1   # the whole tree, within an hour
+    python launch.py --config=configs/noisy_student.py:table1   # the whole tree, small
     python launch.py --config=configs/noisy_student.py:paper --data_dir=DIR   # EmotioNet, on GPUs
 
 A teacher learns the manually labelled faces and labels the large set; a student with one output

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import io
 import os
 import shutil
 import types
@@ -10,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import tensorflow_datasets as tfds
-from absl import logging
 from array_record.python import array_record_module
 from tensorflow_datasets.core import example_serializer
 from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 
 from au_jax.data import records
+from au_jax.data.quiet import quiet_tfds
 from au_jax.data.records import Record
 
 VERSION = "1.0.0"
@@ -141,17 +140,3 @@ def _link(source: Path, target: Path) -> None:
         raise
     except OSError:
         shutil.copyfile(source, target)
-
-
-@contextlib.contextmanager
-def quiet_tfds() -> Iterator[None]:
-    """Keeps TFDS from printing and from drawing bars of its own."""
-    bars, level = tfds.core.utils.tqdm_utils, logging.get_verbosity()
-    bars.disable_progress_bar()
-    logging.set_verbosity(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.set_verbosity(level)
-        bars.enable_progress_bar()

@@ -6,7 +6,6 @@
 
 import contextlib
 import dataclasses
-import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import logging
 from tqdm import tqdm
 
 from au_jax.data import records
+from au_jax.data.quiet import quiet_tfds
 from au_jax.data.synthetic_faces.annotators import written_labels
 from au_jax.data.synthetic_faces.population import AUS, SPLITS, sample_picture
 from au_jax.data.synthetic_faces.worker import VIEWS, rendered
@@ -66,7 +65,7 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
     RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012
 
     def __init__(self, *, config: SyntheticFacesConfig | None = None, **kwargs: Any):
-        with _quiet_tfds():
+        with quiet_tfds():
             super().__init__(config=config or SyntheticFacesConfig(), **kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -79,7 +78,7 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
         was faster with the same data, its folder is used.
         """
         with contextlib.ExitStack() as self._while_drawing:
-            self._while_drawing.enter_context(_quiet_tfds())
+            self._while_drawing.enter_context(quiet_tfds())
             try:
                 super().download_and_prepare(**kwargs)
             except OSError:
@@ -112,20 +111,6 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
         keys = np.array([_key("noisy", n) for n in numbers])
         path = Path(self.data_path) / _TRUTH
         np.savez_compressed(path, keys=keys, aus=np.array(AUS), labels=np.stack(labels))
-
-
-@contextlib.contextmanager
-def _quiet_tfds() -> Iterator[None]:
-    """Keeps TFDS from printing and from drawing bars of its own."""
-    bars, level = tfds.core.utils.tqdm_utils, logging.get_verbosity()
-    bars.disable_progress_bar()
-    logging.set_verbosity(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.set_verbosity(level)
-        bars.enable_progress_bar()
 
 
 def noisy_truth(folder: str | os.PathLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
