@@ -9,9 +9,10 @@ from au_jax import cli
 from au_jax.errors import UserError
 
 config_flags.DEFINE_config_file("config", help_string="configs/NAME.py[:VARIANT].")
-flags.DEFINE_string("mode", "run", "run, report, benchmark or prepare.")
+flags.DEFINE_string("mode", "run", "run, select, report, benchmark or prepare.")
 flags.DEFINE_string("workdir", None, "The run's folder; runs/NAME-VARIANT by default.")
 flags.DEFINE_string("data_dir", None, "Where data sets lie; AU_JAX_CACHE or ~/.cache/au_jax.")
+flags.DEFINE_list("from", [], "select: the runs whose networks vote, RUN1,RUN2.")
 flags.DEFINE_string(
     "dataset", "", "prepare: emotionet, affwild2, affectnet, bp4d, disfa, gft, csv."
 )
@@ -48,6 +49,9 @@ def main(_) -> None:
 
     modes = {
         "run": lambda: recipe.run(config(), workdir(), data_dir),
+        "select": lambda: recipe.select(
+            config(), workdir(), data_dir, [Path(run) for run in asked["from"].value or ()]
+        ),
         "report": lambda: recipe.report_only(workdir()),
         "benchmark": lambda: recipe.measure(config(), data_dir),
         "prepare": lambda: cli.prepare(asked, data_dir),

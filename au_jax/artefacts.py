@@ -2,7 +2,8 @@
 
 workdir/config.json
 workdir/stages/STAGE/{about.json, model/EPOCH/, state/STEP/, scores/SPLIT[@CROPS]/EPOCH.npz,
-                      labels/SOURCE.npz, selection.json, metrics.jsonl, DONE}
+                      labels/SOURCE.npz, label_tables/STREAM/EPOCH.npz, selection.json,
+                      decided/SPLIT.npz, metrics.jsonl, DONE}
 workdir/report/
 """
 
@@ -10,6 +11,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -79,6 +81,19 @@ def seed_suffix(seed: int) -> str:
     return f".seed{seed}" if seed else ""
 
 
+def suffixes(seeds: int, folds: int) -> list[str]:
+    """What stands behind the names of the stages of each run of the recipe, in order."""
+    of_folds = [f".fold{fold}" for fold in range(1, folds + 1)] or [""]
+    return [seed_suffix(seed) + fold for seed in range(seeds) for fold in of_folds]
+
+
+def parted(name: str) -> tuple[str, str, int, int]:
+    """A stage's name as its name in the config, suffix, seed and fold (0 where there is none)."""
+    base, dot, marks = name.partition(".")
+    numbers = dict(re.findall(r"(seed|fold)(\d+)", marks))
+    return base, dot + marks, int(numbers.get("seed", 0)), int(numbers.get("fold", 0))
+
+
 @dataclasses.dataclass(frozen=True)
 class Scores:
     """The logits of one checkpoint on one split, and what they are compared with.
@@ -135,6 +150,12 @@ class StageFolder:
     def results(self) -> Path:
         return self.path / "results.json"
 
+    def decided(self, split: str) -> Path:
+        """What a selection says of each record: keys, subject, aus, labels, and, chosen on other
+        subjects where it was chosen at all, probabilities [N, A] and thresholds [A] or [N, A].
+        """
+        return self.path / "decided" / f"{split}.npz"
+
     def scores(self, split: str, epoch: int, crops: str = "center") -> Path:
         """Where the scores through some choice of test crops lie (`augment.test_crops`)."""
         folder = split if crops == "center" else f"{split}@{crops}"
@@ -142,6 +163,15 @@ class StageFolder:
 
     def labels(self, source: str) -> Path:
         return self.path / "labels" / f"{source}.npz"
+
+    def label_table(self, stream: str, epoch: int) -> Path:
+        """What training made of a stream's labels by the end of an epoch (`Method.label_table`)."""
+        return self.path / "label_tables" / stream / f"{epoch}.npz"
+
+    def label_tables(self, stream: str) -> list[int]:
+        """The epochs whose table is kept, in order."""
+        folder = self.path / "label_tables" / stream
+        return sorted(int(p.stem) for p in folder.glob("[0-9]*.npz"))
 
     def read_scores(self, split: str, epoch: int, crops: str = "center") -> Scores:
         return Scores(**read_arrays(self.scores(split, epoch, crops)))

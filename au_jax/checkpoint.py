@@ -133,6 +133,11 @@ class Checkpoints:
             if later > number:
                 self._manager.delete(later)
 
+    def delete(self, number: int) -> None:
+        """Deletes one checkpoint, where it is there."""
+        if number in self.numbers():
+            self._manager.delete(number)
+
     def wait(self) -> None:
         """Returns when all that was started to save is whole on disk."""
         with _disk_errors(self.folder):

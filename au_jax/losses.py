@@ -70,7 +70,8 @@ def weighted_bce(
 
     Args:
       logits: [B, A].
-      labels: int8 [B, A].
+      labels: [B, A], int8, or float32 where a label is the probability y of a present AU: the loss
+        is then the mean of the losses of both labels, weighted by y and 1 - y.
       class_weights: w_m of absent and of present labels (`damped_class_weights`): [A, 2], or
         [B, A, 2] where the examples come from sets of different balance.
       smoothing: label smoothing s; the class weight is that of the label before smoothing.
@@ -85,6 +86,10 @@ def weighted_bce(
     weights = jnp.broadcast_to(jnp.asarray(class_weights, jnp.float32), (*labels.shape, 2))
     if au_weights is not None:
         weights = weights * jnp.asarray(au_weights, jnp.float32)[None, :, None]
-    weights = jnp.where(labels == 1, weights[..., 1], weights[..., 0])
-    losses = weights * binary_cross_entropy(logits, smooth_labels(labels, smoothing))
+    absent, present = (
+        weights[..., label]
+        * binary_cross_entropy(logits, smooth_labels(jnp.full(labels.shape, label), smoothing))
+        for label in (0, 1)
+    )
+    losses = labels * present + (1 - labels) * absent
     return jnp.where(known, losses, 0).sum() / jnp.maximum(known.sum(), 1)

@@ -1,6 +1,7 @@
 """A recipe: the stages of a config, run in order, finished ones skipped, killed ones resumed."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -8,6 +9,7 @@ from ml_collections import ConfigDict
 
 from au_jax import artefacts, benchmark, build, log, report, sharding
 from au_jax.artefacts import RunFolder
+from au_jax.errors import UserError
 
 
 def run(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
@@ -16,8 +18,41 @@ def run(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
     parts = build.Build(config, folder, data_dir)
     build.check_workdir(config, folder)
     log.say(f"{config.name}:{config.variant} in {workdir}, on {sharding.describe(parts.mesh)}")
-    names = parts.names
-    todo = [name for name in names if not folder.stage(name).done]
+    todo = [name for name in parts.names if not folder.stage(name).done]
+    _run_stages(parts, parts.names, todo)
+
+
+def select(config: ConfigDict, workdir: Path, data_dir: Path, runs: Sequence[Path]) -> None:
+    """Makes the selections of `config` again, from what trained stages kept; nothing is trained.
+
+    Args:
+      runs: where the trained stages are. When none is named they are those of `workdir`, whose
+        selections are then replaced; several runs vote together.
+
+    Raises:
+      UserError: the config selects nothing, `workdir` belongs to a config that trains otherwise, or
+        one of `runs` is no run's folder.
+    """
+    folder = RunFolder(workdir)
+    voting = [RunFolder(run) for run in runs]
+    for run in voting:
+        artefacts.read_json(run.config)
+    if any(run.path.resolve() == workdir.resolve() for run in voting):
+        raise UserError(f"--from names the workdir {workdir} itself; give another --workdir")
+    parts = build.Build(config, folder, data_dir, voting)
+    selecting = [name for name in parts.names if parts.kind(name) == "select"]
+    if not selecting:
+        raise UserError(f"config {config.name} has no selection to make")
+    build.check_workdir(config, folder, may_select_otherwise=True)
+    log.say(f"{config.name}:{config.variant} selects in {workdir}")
+    for name in selecting:
+        folder.stage(name).clear()
+    _run_stages(parts, selecting, selecting)
+
+
+def _run_stages(parts: build.Build, names: Sequence[str], todo: Sequence[str]) -> None:
+    """Runs those of the stages `names` that are `todo`, then writes the report."""
+    folder = parts.run
     if todo and jax.process_index() == 0:
         made_with = report.environment(sharding.describe(parts.mesh))
         artefacts.write_json(folder.environment, made_with)

@@ -9,6 +9,9 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
+# The AUs of the EmotioNet challenge of 2018, which its automatic labels are of.
+EMOTIONET_2018 = tuple(f"AU{au:02}" for au in (1, 2, 4, 5, 6, 9, 12, 17, 20, 25, 26, 43))
+
 INHERITED = ("model", "optimizer", "augmentation", "loss", "train")
 
 
@@ -19,13 +22,17 @@ def base() -> ConfigDict:
     config.variant = ""
     config.seed = 0
     config.seeds = 1  # how often the whole recipe is run, each time from another seed
+    config.folds = 0  # how many folds of the data every stage is run on; 0: no folds
     config.devices = 0  # how many to use; 0: all
+    config.headline = "final_score"  # the figure that tables compare: final_score or f1
 
     config.data = ConfigDict()
     config.data.name = "synthetic_faces"
     config.data.size = 0  # pixels that crops are resized to when read; 0: as stored
     config.data.val_fraction = 0.2  # of the opt split's records, whole subjects
     config.data.split_seed = 0
+    config.data.folds = "random"  # or published, or a .csv file of subjects and folds
+    config.data.present_from = 0  # least intensity of a present AU; 0: labels as prepared
     config.data.threads = 2  # that read and decode
     config.data.synthetic = ConfigDict()  # the size of the embedded data set, in records
     config.data.synthetic.size = 104  # stored pixels
@@ -79,6 +86,9 @@ def base() -> ConfigDict:
     config.train.steps_per_epoch = 0  # 0: one pass over the stage's epoch_stream
     config.train.score_batch = 64
 
+    config.checkpoint = ConfigDict()
+    config.checkpoint.keep = 1  # every epoch's model; n: of every n-th epoch and the last only
+
     config.stages = ConfigDict()
     config.order = ()
     return config
@@ -96,6 +106,8 @@ def _unset(section: ConfigDict) -> ConfigDict:
 
 
 def _add(config: ConfigDict, name: str, stage: dict, overrides: dict) -> None:
+    if name in config.stages:
+        raise ValueError(f"two stages are called {name}")
     config.stages[name] = ConfigDict(stage)
     for section, fields in overrides.items():
         if section not in INHERITED or not set(fields) <= set(config[section]):
@@ -104,16 +116,26 @@ def _add(config: ConfigDict, name: str, stage: dict, overrides: dict) -> None:
     config.order = (*config.order, name)
 
 
-def stream(split: str, share: int, head: str = "opt", labels: str = "") -> dict:
+def stream(
+    split: str,
+    share: int,
+    head: str = "opt",
+    labels: str = "",
+    soft: bool = False,
+) -> dict:
     """A part of every batch.
 
     Args:
-      split: of the data set; "-train" or "-val" behind it takes that part, by subject.
+      split: [DATA:]NAME[-PART][#RECORDS]. NAME is a split of the data set DATA (config.data.name
+        where it is left out). PART is train or val, parted by subject (train or test where there
+        are folds), or expanded or val-expanded (TAL's fourfold validation set). RECORDS of them
+        are drawn at random.
       share: examples of each batch.
-      head: the output layer that it trains.
+      head: the output layer that it trains, where the method has one for each stream.
       labels: the stage whose labels replace the data set's own, if any.
+      soft: take that stage's probabilities, too.
     """
-    return {"split": split, "share": share, "head": head, "labels": labels}
+    return {"split": split, "share": share, "head": head, "labels": labels, "soft": soft}
 
 
 def add_train(
@@ -122,11 +144,14 @@ def add_train(
     *,
     streams: dict[str, dict],
     epoch_stream: str,
-    group: str,
     crop: str,
+    group: str = "all",
+    aus: tuple[str, ...] = (),
     predict_head: str = "opt",
     validate: tuple[str, ...] = ("opt-val",),
     method: str = "multi_task",
+    options: dict[str, Any] | None = None,
+    start: str = "",
     **overrides: Any,
 ) -> None:
     """Adds a training stage.
@@ -134,21 +159,27 @@ def add_train(
     Args:
       streams: by name, see `stream`.
       epoch_stream: an epoch is one pass over this one, unless train.steps_per_epoch says otherwise.
-      group: the AUs to learn: expression, pose or all.
       crop: the stored crop to read.
+      group: the AUs to learn: expression, pose or all.
+      aus: or the AUs by name, in this order.
       predict_head: the output layer that predicts.
       validate: splits that every epoch is scored on.
+      method: see au_jax/methods; `options` are those arguments of it that no section has.
+      start: the train stage whose last epoch is started from, if any.
       overrides: of the inherited sections, {section: {field: value}}.
     """
     stage = {
         "kind": "train",
         "method": method,
+        "options": ConfigDict(options or {}),
         "group": group,
+        "aus": aus,
         "crop": crop,
         "streams": streams,
         "epoch_stream": epoch_stream,
         "predict_head": predict_head,
         "validate": validate,
+        "start": start,
         "seed": 0,  # added to config.seed
     }
     stage |= {section: _unset(config[section]) for section in INHERITED}
@@ -158,6 +189,18 @@ def add_train(
 def add_pseudo_label(config: ConfigDict, name: str, *, teacher: str, split: str) -> None:
     """Adds a stage in which `teacher` (a train or select stage) labels every record of `split`."""
     _add(config, name, {"kind": "pseudo_label", "teacher": teacher, "split": split}, {})
+
+
+def add_filter_labels(
+    config: ConfigDict, name: str, *, teacher: str, split: str, threshold: float = 0.9
+) -> None:
+    """Adds TAL's filter: of the labels of `split`, those stay that `teacher` confirms.
+
+    Args:
+      threshold: of its confidence max(p, 1 - p); the paper gives no value.
+    """
+    stage = {"kind": "filter_labels", "teacher": teacher, "split": split, "threshold": threshold}
+    _add(config, name, stage, {})
 
 
 def add_select(
@@ -170,6 +213,8 @@ def add_select(
     epochs: str = "last",
     combine: str = "mean",
     thresholds: str = "default",
+    score: str = "final_score",
+    crops: str = "center",
     label: str = "",
     depth: int = 0,
     paper: float = 0.0,
@@ -183,6 +228,8 @@ def add_select(
       epochs: last, or best (of each stage and AU).
       combine: mean, best (stage of each AU) or linear, over the stages that know the AU.
       thresholds: default (0.5), or best (of each AU).
+      score: what best means, final_score or f1.
+      crops: that every image is seen through: center, five or five_flip.
       label: its row in the report's table, under the rows above it by `depth` steps (a student
         under its teacher).
       paper: the paper's own figure for that row; 0 when it has none.
@@ -195,6 +242,8 @@ def add_select(
         "epochs": epochs,
         "combine": combine,
         "thresholds": thresholds,
+        "score": score,
+        "crops": crops,
         "label": label or name,
         "depth": depth,
         "paper": paper,

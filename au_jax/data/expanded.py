@@ -16,8 +16,9 @@ from au_jax.data.sources import Source, Table
 
 FACTOR = 0.5  # of the side, by which a picture is shrunk before it is enlarged again
 SIDE = 0.3  # of the black square, as a part of the picture's
-# Behind a record's key, what is done to its picture.
-CHANGES = ("", "#downsampled", "#occluded", "#both")
+# Behind a split's name, that it is expanded; behind a record's key, what is done to its picture.
+EXPANDED, CHANGED = "-expanded", "#"
+CHANGES = ("", *(CHANGED + change for change in ("downsampled", "occluded", "both")))
 
 
 class Expanded(Source):
@@ -26,7 +27,7 @@ class Expanded(Source):
     def images(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         images = super().images(indices)
         for image, key in zip(images, self.table.keys[indices].tolist(), strict=True):
-            original, _, change = key.rpartition("#")
+            original, _, change = key.rpartition(CHANGED)
             if change in ("downsampled", "both"):
                 image[:] = downsampled(image)
             if change in ("occluded", "both"):

@@ -2,7 +2,7 @@
 
 A batch is `{stream: {field: array}}`, numbers only:
 `image` uint8 [b, H, W, 3], `labels` int8 [b, A], `pose` float32 [b, 3], `emotion` int8 [b] and
-`index` int32 [b], the row in the stream's source.
+`index` int32 [b], the row in the stream's source; a stream may have further columns.
 
 What a batch holds is a pure function of its number, so Grain's iterator state (one number) is all
 that a checkpoint has to keep.
@@ -27,10 +27,17 @@ class Stream:
     Attributes:
       source: the records.
       share: examples of each global batch.
+      columns: further fields of its batches, {field: [N, ...]}, such as soft labels.
     """
 
     source: Source
     share: int
+    columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """The fields of a batch of the records at `indices`."""
+        own = {name: column[indices] for name, column in self.columns.items()}
+        return read(self.source, indices) | own
 
 
 class BatchRows:
@@ -94,7 +101,7 @@ def training_batches(
 
     def load(rows: dict[str, np.ndarray]) -> Batch:
         return {
-            name: read(streams[name].source, np.array_split(indices, processes)[process])
+            name: streams[name].read(np.array_split(indices, processes)[process])
             for name, indices in rows.items()
         }
 

@@ -46,9 +46,12 @@ def create(
     networks = Networks.of(aus, network, image_size, augmentation, selective_ratios)
 
     def init(key: jax.Array) -> tuple[PyTree, PyTree, PyTree]:
-        params, batch_stats, _ = networks.init(key)
-        teacher = {"params": params, "batch_stats": batch_stats, "step": jnp.zeros((), jnp.int32)}
-        return params, batch_stats, teacher
+        params, batch_stats, none = networks.init(key)
+        return params, batch_stats, started(params, batch_stats, none)
+
+    def started(params: PyTree, batch_stats: PyTree, method_state: PyTree) -> PyTree:
+        del method_state
+        return {"params": params, "batch_stats": batch_stats, "step": jnp.zeros((), jnp.int32)}
 
     def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, key):
         forward_key, select_key, teacher_key = jax.random.split(key, 3)
@@ -77,4 +80,4 @@ def create(
         del params, batch_stats
         return {name: method_state[name] for name in ("params", "batch_stats")}
 
-    return Method(networks.aus, init, loss, networks.predict, kept, after_update)
+    return Method(networks.aus, init, loss, networks.predict, kept, after_update, started=started)

@@ -32,6 +32,10 @@ class Method:
       after_update: (params, method_state) -> method_state, after the optimiser's update.
       end_of_epoch: (state, passes) -> state, once an epoch; `passes(stream)` iterates over the
         device batches of that stream's source in order, padded, `valid` marking what counts.
+      started: (params, batch_stats, method_state) -> method_state, where a training begins with
+        other weights than those of `init`.
+      label_tables: method_state -> {stream: float32 [N, A]}, the probabilities that the method
+        holds of a stream's records, kept every epoch for reports.
     """
 
     aus: tuple[str, ...]
@@ -41,3 +45,5 @@ class Method:
     kept: Callable[[PyTree, PyTree, PyTree], Variables] = keep_all
     after_update: Callable[[PyTree, PyTree], PyTree] | None = None
     end_of_epoch: Callable[..., Any] | None = None
+    started: Callable[[PyTree, PyTree, PyTree], PyTree] | None = None
+    label_tables: Callable[[PyTree], dict[str, jax.Array]] | None = None

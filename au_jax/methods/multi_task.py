@@ -29,6 +29,8 @@ def create(
 ) -> Method:
     """The method, from JSON-able values.
 
+    A stream with the field `soft`, float32 [b, A], learns those probabilities, not its labels.
+
     Args:
       aus: the AUs of every head, in order.
       network: the fields of `NetworkSpec`.
@@ -52,9 +54,12 @@ def create(
     def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, key):
         augment_key, dropout_key = jax.random.split(key)
         # One pass over all streams, so that batch statistics are those of the whole batch.
-        images, labels, pose = (
+        images, pose = (
             jnp.concatenate([batch[stream][field] for stream in heads])
-            for field in ("image", "labels", "pose")
+            for field in ("image", "pose")
+        )
+        labels = jnp.concatenate(
+            [batch[stream].get("soft", batch[stream]["labels"]) for stream in heads]
         )
         images, labels, pose = augment.augment(augment_key, images, labels, pose, noise, aus)
         by_head, updated = net.apply(

@@ -209,6 +209,7 @@ def create(
         predict=networks.predict,
         kept=networks.kept,
         end_of_epoch=_end_of_epoch(networks, mu, phi) if refine_from else None,
+        label_tables=(lambda state: {NOISY: state["fusion"]}) if refine_from else None,
     )
 
 

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from au_jax.aus import MEANING
-from au_jax.report_page.kept import EpochScores, LabelCounts
+from au_jax.report_page.kept import EpochScores, LabelCounts, LabelNoise
 from au_jax.report_page.markup import DASH
 from au_jax.report_page.summaries import au_score
 
@@ -267,6 +267,48 @@ def curves(lines: Sequence[Mapping[str, float]]) -> bytes:
         grid[2].set_ylim(bottom=0)
         grid[3].set_ylim(bottom=0)
         return _png(figure)
+
+
+def label_noise(noise: LabelNoise, lines: Sequence[Mapping[str, float]]) -> bytes:
+    """How right noisy labels are over the epochs, and of each AU before and after refinement.
+
+    Args:
+      lines: of metrics.jsonl, with what small-loss selection kept and how much of it is right.
+    """
+    logged = {
+        "labels_right": ("labels learned from", GREEN),
+        "selected_right": ("of them selected", PURPLE),
+    }
+    with matplotlib.rc_context(_STYLE):
+        figure = _figure(11, 3.4)
+        left, right = figure.subplots(1, 2, width_ratios=(1, 1.4))
+        _margins(figure, top=0.3, wspace=0.35)
+        left.axhline(100 * noise.given.mean(), color=_GREY, ls="--", label="given")
+        left.plot(
+            noise.epochs,
+            100 * noise.refined.mean(1),
+            ".-",
+            color=BLUE,
+            label="refined (1[p > 0.5])",
+        )
+        numbers = [line["epoch"] for line in lines]
+        for name, (label, colour) in logged.items():
+            if any(name in line for line in lines):
+                values = [100 * line.get(name, np.nan) for line in lines]
+                left.plot(numbers, values, ".-", color=colour, label=label)
+        left.set_title("right labels, %, all AUs", loc="left", fontsize=8.5)
+        left.set_xlabel("epoch", labelpad=1)
+        left.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        left.legend(frameon=False, fontsize=7)
+        left.grid()
+        at = np.arange(len(noise.aus))
+        right.bar(at - 0.2, 100 * noise.given, 0.4, color=_PALE, label="given")
+        right.bar(at + 0.2, 100 * noise.refined[-1], 0.4, color=BLUE, label="refined, last epoch")
+        right.set_xticks(at, noise.aus, rotation=45)
+        right.set_ylim(50, 100)
+        right.set_title("right labels of each AU, %", loc="left", fontsize=8.5)
+        right.legend(frameon=False, fontsize=7, ncols=2)
+        return _cropped_png(figure)
 
 
 def labels(sets: Sequence[LabelCounts]) -> bytes:

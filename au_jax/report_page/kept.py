@@ -52,6 +52,41 @@ def epoch_scores(stage: StageFolder, split: str) -> EpochScores | None:
 
 
 @dataclasses.dataclass(frozen=True)
+class LabelNoise:
+    """How right a stream's labels are, before and after refinement, where the truth is known.
+
+    Attributes:
+      aus: names [A]. epochs: numbers [E], ascending.
+      given: float64 [A], the share of the known given labels that are right.
+      refined: float64 [E, A], of the labels 1[p > 0.5] after each epoch.
+    """
+
+    aus: tuple[str, ...]
+    epochs: tuple[int, ...]
+    given: np.ndarray
+    refined: np.ndarray
+
+
+def label_noise(stage: StageFolder, stream: str) -> LabelNoise | None:
+    """Judges the label tables that `stage` kept of a stream; None without tables or truth."""
+    epochs = stage.label_tables(stream)
+    kept = [artefacts.read_arrays(stage.label_table(stream, epoch)) for epoch in epochs]
+    if not kept or "true" not in kept[0]:
+        return None
+    labels, true = kept[0]["labels"], kept[0]["true"]
+    judged = (labels >= 0) & (true >= 0)
+    count = np.maximum(judged.sum(0), 1)
+    return LabelNoise(
+        aus=tuple(kept[0]["aus"].tolist()),
+        epochs=tuple(epochs),
+        given=((labels == true) & judged).sum(0) / count,
+        refined=np.stack(
+            [(((k["probabilities"] > 0.5) == (true == 1)) & judged).sum(0) / count for k in kept]
+        ),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class LabelCounts:
     """How often each AU is present, absent and unknown in one set of labels.
 

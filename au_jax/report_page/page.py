@@ -46,8 +46,10 @@ class Page:
             self._opening(),
             self._selections(),
             self._seeds(),
+            self._folds(),
             self._per_au(),
             self._labels(),
+            self._label_noise(),
             self._training(),
             self._every_au(),
             self._made_with(),
@@ -161,20 +163,44 @@ class Page:
             [
                 self.config[f"stages.{name}.label"],
                 split,
-                str(len(over["values"])),
-                markup.number(over["mean"]),
-                markup.number(over["std"]),
+                str(len(over["final_score"]["values"])),
+                *(
+                    markup.number(over[figure][part])
+                    for figure in ("final_score", "f1")
+                    for part in ("mean", "std")
+                ),
             ]
             for name, splits in self.results["seeds"].items()
             for split, over in splits.items()
         ]
         if not rows:
             return ""
-        head = ("networks whose scores are joined", "split", "seeds", "mean", "standard deviation")
+        first = ("networks whose scores are joined", "split", "seeds")
+        head = (*first, "final score", "standard deviation", "mean F1", "standard deviation")
         return (
-            "<h2>Over the seeds</h2><p>The honest final score of the whole recipe, run from "
-            "several seeds; the other sections show the first.</p>"
-            + markup.table(head, rows, text=("split",))
+            "<h2>Over the seeds</h2><p>The honest figures of the whole recipe, run from several "
+            "seeds; the other sections show the first.</p>"
+            + markup.wide(markup.table(head, rows, text=("split",)))
+        )
+
+    def _folds(self) -> str:
+        """Each fold's mean F1, where the data are parted into folds."""
+        rows = []
+        for name, splits in self.results["folds"].items():
+            for split, by_fold in splits.items():
+                mean = self.stages[name]["split"][split]["honest"]
+                figures = (*by_fold["each"], mean, by_fold["pooled"])
+                label = self.config[f"stages.{name}.label"]
+                rows.append([label, split, *(markup.number(f["f1"]) for f in figures)])
+        if not rows:
+            return ""
+        number = len(rows[0]) - 4
+        folds = (f"fold {k}" for k in range(1, number + 1))
+        head = ("networks whose scores are joined", "split", *folds, "mean of folds", "pooled")
+        return (
+            "<h2>Folds</h2><p>Mean F1 of each fold; of the folds, each AU averaged over them first "
+            "(all other sections show that mean); and of all folds' faces together. Curves are of "
+            "the first fold.</p>" + markup.wide(markup.table(head, rows, text=("split",)))
         )
 
     def _selections(self) -> str:
@@ -312,6 +338,37 @@ class Page:
         ]
         table = markup.table(("present / absent / unknown", *(s.title for s in sets)), rows)
         return f"<h2>Labels</h2>{picture}{markup.folded('The counts in figures', table)}"
+
+    def _label_noise(self) -> str:
+        """How right noisy labels are before and after refinement, where the truth is known."""
+        parts = []
+        for name in self._of_kind("train"):
+            stage = self.folder.stage(name)
+            for stream in artefacts.read_json(stage.label_counts):
+                noise = kept.label_noise(stage, stream)
+                if noise is None:
+                    continue
+                head = ("AU", "given", *(f"epoch {epoch}" for epoch in noise.epochs))
+                rows = [
+                    (au, *(f"{100 * v:.1f}" for v in (noise.given[a], *noise.refined[:, a])))
+                    for a, au in enumerate(noise.aus)
+                ]
+                picture = self._picture(
+                    f"label_noise_{name}_{stream}",
+                    charts.label_noise(noise, log.read_metrics(stage.metrics)),
+                    f"share of right labels of {name}, over the epochs and of each AU",
+                    "Left: the share of labels that are right; those selected are the entries with "
+                    "the smallest loss. Right: of each AU, before and after refinement.",
+                )
+                table = markup.wide(markup.table(head, rows))
+                folded = markup.folded("Right labels of each AU and epoch, %", table)
+                parts.append(f"<h3>{escape(name)}, stream {escape(stream)}</h3>{picture}{folded}")
+        if not parts:
+            return ""
+        return (
+            "<h2>Label noise</h2><p>The true labels of these records are known, for this report "
+            "only: training never sees them.</p>" + "".join(parts)
+        )
 
     def _training(self) -> str:
         names = self._of_kind("train")

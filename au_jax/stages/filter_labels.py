@@ -16,7 +16,7 @@ from au_jax.artefacts import StageFolder
 from au_jax.data.sources import Source
 from au_jax.errors import UserError
 from au_jax.metrics import DEFAULT_THRESHOLD, decide
-from au_jax.stages.select import member_scores, read_selection
+from au_jax.stages.select import Scoring, read_selection
 
 
 def filtered(
@@ -69,7 +69,8 @@ def filter_labels(
             "0.5 to below 1"
         )
     chosen = read_selection(teacher)
-    scores = member_scores(chosen, teacher.path.parent, split, source, mesh, threads)
+    workdir = teacher.path.parent.parent
+    scores = Scoring(workdir, source, mesh, threads).of_members(chosen, split)
     probabilities = selection.apply(chosen, [(s.aus.tolist(), s.logits) for s in scores])
     noisy = np.full(probabilities.shape, aus.UNKNOWN, np.int8)
     for one in scores:  # Each knows the labels of its own AUs.

@@ -13,7 +13,7 @@ from au_jax import artefacts, log, selection
 from au_jax.artefacts import StageFolder
 from au_jax.data.sources import Source
 from au_jax.metrics import decide
-from au_jax.stages.select import member_scores, read_selection
+from au_jax.stages.select import Scoring, read_selection
 
 
 def pseudo_label(
@@ -32,7 +32,8 @@ def pseudo_label(
       source: (split, crop) -> the records.
     """
     chosen = read_selection(teacher)
-    scores = member_scores(chosen, teacher.path.parent, split, source, mesh, threads)
+    workdir = teacher.path.parent.parent
+    scores = Scoring(workdir, source, mesh, threads).of_members(chosen, split)
     probabilities = selection.apply(chosen, [(s.aus.tolist(), s.logits) for s in scores])
     labels = decide(probabilities, chosen.thresholds).astype(np.int8)
     artefacts.write_arrays(

@@ -6,6 +6,7 @@ other split the one selection is applied as it is, which is honest too.
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from au_jax import artefacts, aus, log, metrics, selection
-from au_jax.artefacts import Scores, StageFolder
+from au_jax import artefacts, aus, log, metrics, selection, sharding
+from au_jax.artefacts import RunFolder, Scores, StageFolder
+from au_jax.data.expanded import CHANGES, EXPANDED
 from au_jax.data.sources import Source
 from au_jax.errors import UserError
+from au_jax.methods.views import through_crops
 from au_jax.selection import Candidate, Member, Selection
 from au_jax.stages.score import make_scorer, with_labels
 from au_jax.trained import About, restore
@@ -33,35 +36,43 @@ class Rules:
     epochs: str
     combine: str
     thresholds: str
+    score: str = "final_score"
 
     @property
     def chooses(self) -> bool:
         """Whether anything depends on the labels of the split."""
-        return dataclasses.astuple(self) != ("last", "mean", "default")
+        return (self.epochs, self.combine, self.thresholds) != ("last", "mean", "default")
 
 
 def select(
     folder: StageFolder,
     *,
-    inputs: Sequence[StageFolder],
+    inputs: Sequence[tuple[RunFolder, StageFolder]],
     split: str,
     test: Sequence[str],
     rules: Rules,
+    crops: str,
     source: OpenSource,
     mesh: Mesh,
     threads: int,
 ) -> None:
     """Writes selection.json and results.json: {SPLIT: {"as_printed", "honest", "groups"}}.
 
+    A selection chosen on an expanded split is scored on its unchanged pictures, too.
+
     Args:
-      inputs: train stages whose kept epochs may vote.
+      inputs: train stages whose kept epochs may vote, each with its run.
       split: what is chosen on; every input keeps its scores.
       test: splits that the finished selection is scored on.
+      crops: that every image is seen through, as in `augment.test_crops`. What an epoch says
+        through other crops than the centre's is computed now, and kept.
 
     Raises:
       UserError: an input keeps no scores of `split`, or the inputs' scores are of other examples.
     """
-    candidates, scores = _candidates(inputs, split)
+    workdir = folder.path.parent.parent
+    scoring = Scoring(workdir, source, mesh, threads)
+    candidates, scores = _candidates(inputs, split, rules, crops, scoring)
     names = tuple(au for au in aus.MEANING if any(au in c.aus for c in candidates))
     labels = _labels(scores, names)
 
@@ -71,23 +82,34 @@ def select(
     chosen = choose(candidates, labels)
     subjects = scores[0].subject
     votes = selection.member_logits(chosen, candidates)
-    printed = _summaries(chosen, selection.apply(chosen, votes), labels, subjects)
-    honest = printed
+    printed = honest = selection.apply(chosen, votes), chosen.thresholds
     if rules.chooses and len(set(subjects.tolist())) == 1 and subjects[0]:
         raise UserError(
             f"'{split}' holds one subject only, so no choice on it can be scored honestly; give a "
             "larger config.data.val_fraction"
         )
     if rules.chooses:
-        probabilities, thresholds = selection.honest(choose, candidates, labels, subjects)
-        honest = _summaries(chosen, probabilities, labels, subjects, thresholds)
-    results = {split: _both(printed, honest)}
+        honest = selection.honest(choose, candidates, labels, subjects)
+    names_of = {"keys": scores[0].keys, "subject": subjects, "aus": np.array(names)}
+    results = {}
+    for name, rows in _seen(split, len(labels)).items():
+        both = (
+            _summaries(chosen, p[rows], labels[rows], subjects[rows], t[rows] if t.ndim > 1 else t)
+            for p, t in (printed, honest)
+        )
+        results[name] = _both(*both)
+    _keep(folder, split, {**names_of, "labels": labels}, honest)
     for name in test:
-        votes_on_test = member_scores(chosen, folder.path.parent, name, source, mesh, threads)
+        votes_on_test = scoring.of_members(chosen, name)
         probabilities = selection.apply(chosen, [(s.aus.tolist(), s.logits) for s in votes_on_test])
         test_labels = _labels(votes_on_test, names)
-        figures = _summaries(chosen, probabilities, test_labels, votes_on_test[0].subject)
+        figures = _summaries(
+            chosen, probabilities, test_labels, votes_on_test[0].subject, chosen.thresholds
+        )
         results[name] = _both(None, figures)
+        first = votes_on_test[0]
+        names_of |= {"keys": first.keys, "subject": first.subject, "labels": test_labels}
+        _keep(folder, name, names_of, (probabilities, chosen.thresholds))
     if jax.process_index() == 0:
         artefacts.write_json(folder.selection, selection.to_json(chosen))
         artefacts.write_json(folder.results, results)
@@ -96,35 +118,67 @@ def select(
         log.say(f"  {name}: final score {'undefined' if score is None else f'{score:.4f}'}")
 
 
-def _candidates(inputs: Sequence[StageFolder], split: str) -> tuple[list[Candidate], list[Scores]]:
-    """The kept scores of every epoch of the inputs, and one of each input for its labels."""
+def _candidates(
+    inputs: Sequence[tuple[RunFolder, StageFolder]],
+    split: str,
+    rules: Rules,
+    crops: str,
+    scoring: "Scoring",
+) -> tuple[list[Candidate], list[Scores]]:
+    """The kept scores of the epochs of the inputs, and one of each input for its labels."""
     candidates: list[Candidate] = []
     firsts: list[Scores] = []
-    for stage in inputs:
-        epochs = stage.scored_epochs(split)
+    for run, stage in inputs:
+        # Only epochs whose model is kept can vote; a baseline without models keeps scores alone.
+        models = stage.epochs()
+        epochs = [e for e in stage.scored_epochs(split) if e in models or not models]
         if not epochs:
             raise UserError(
                 f"stage {stage.name} keeps no scores of '{split}' (kept: "
                 f"{', '.join(stage.scored_splits()) or 'none'}); add it to its validate splits"
             )
-        kept = [stage.read_scores(split, e) for e in epochs]
-        if firsts and (kept[0].keys != firsts[0].keys).any():
+        if rules.epochs == "last":
+            epochs = epochs[-1:]
+        name = os.path.relpath(run.path, scoring.workdir)
+        kept = scoring.of_epochs(Member(name, stage.name, 0, crops), epochs, split)
+        if firsts and not np.array_equal(kept[0].keys, firsts[0].keys):
             raise UserError(
-                f"stages {inputs[0].name} and {stage.name} scored other records of '{split}'; "
+                f"stages {inputs[0][1].path} and {stage.path} scored other records of '{split}'; "
                 "train both on one data set and split"
             )
         firsts.append(kept[0])
         candidates.append(
             Candidate(
-                run=".",
+                run=name,
                 stage=stage.name,
-                crops="center",
+                crops=crops,
                 epochs=tuple(epochs),
                 aus=tuple(kept[0].aus.tolist()),
                 logits=np.stack([k.logits for k in kept]),
             )
         )
     return candidates, firsts
+
+
+def _keep(
+    folder: StageFolder,
+    split: str,
+    records: dict[str, np.ndarray],
+    decided: tuple[np.ndarray, np.ndarray],
+) -> None:
+    if jax.process_index() == 0:
+        probabilities, thresholds = decided
+        arrays = {**records, "probabilities": probabilities, "thresholds": thresholds}
+        artefacts.write_arrays(folder.decided(split), arrays)
+
+
+def _seen(split: str, size: int) -> dict[str, np.ndarray]:
+    """The rows bool [size] of a split, and of the split that it is an expansion of."""
+    seen = {split: np.ones(size, bool)}
+    if split.endswith(EXPANDED):
+        # All records as they are come first.
+        seen[split.removesuffix(EXPANDED)] = np.arange(size) < size // len(CHANGES)
+    return seen
 
 
 def _labels(scores: Sequence[Scores], names: Sequence[str]) -> np.ndarray:
@@ -141,10 +195,9 @@ def _summaries(
     probabilities: np.ndarray,
     labels: np.ndarray,
     subjects: np.ndarray,
-    thresholds: np.ndarray | None = None,
+    thresholds: np.ndarray,
 ) -> dict[str, dict[str, Any]]:
     """A SUMMARY over all AUs, and one for each group of AUs that the selection knows."""
-    thresholds = chosen.thresholds if thresholds is None else thresholds
     voters = chosen.voters()
     summaries = {}
     for group in ("all", "expression", "pose"):
@@ -182,31 +235,46 @@ def read_selection(folder: StageFolder) -> Selection:
     return selection.of_one(Member(".", folder.name, folder.epochs()[-1]), about.aus)
 
 
-def member_scores(
-    chosen: Selection, stages: Path, split: str, source: OpenSource, mesh: Mesh, threads: int
-) -> list[Scores]:
-    """The scores of every member of a selection on a split, kept beside the member's others.
+@dataclasses.dataclass(frozen=True)
+class Scoring:
+    """Scores of checkpoints on splits: those that are kept are read, others computed and kept.
 
-    Args:
-      stages: the folder that holds the stages of the run.
+    Attributes:
+      workdir: the run's folder that the members' runs are relative to.
     """
-    scores = []
-    scorers: dict[str, Any] = {}
-    for member in chosen.members:
-        folder = StageFolder(stages / member.stage)
-        if not folder.scores(split, member.epoch).exists():
+
+    workdir: Path
+    source: OpenSource
+    mesh: Mesh
+    threads: int
+
+    def of_members(self, chosen: Selection, split: str) -> list[Scores]:
+        """The scores of every member of a selection, in order."""
+        epochs: dict[Member, list[int]] = {}
+        for member in chosen.members:
+            epochs.setdefault(dataclasses.replace(member, epoch=0), []).append(member.epoch)
+        found = {
+            dataclasses.replace(stage, epoch=epoch): scores
+            for stage, own in epochs.items()
+            for epoch, scores in zip(own, self.of_epochs(stage, own, split), strict=True)
+        }
+        return [found[member] for member in chosen.members]
+
+    def of_epochs(self, member: Member, epochs: Sequence[int], split: str) -> list[Scores]:
+        """The scores of several epochs of one stage, through the member's crops."""
+        folder = RunFolder(self.workdir / member.run).stage(member.stage)
+        missing = [e for e in epochs if not folder.scores(split, e, member.crops).exists()]
+        if missing:
             about = About.read(folder)
-            if member.stage not in scorers:
-                method = about.create()
-                scorers[member.stage] = method, make_scorer(method, mesh, _SCORE_BATCH, threads)
-            method, score = scorers[member.stage]
-            log.say(f"  scoring {member.name} on {split}")
-            variables = restore(folder, method, member.epoch, mesh)
-            records = source(split, about.crop)
-            computed = with_labels(score(variables, records), records, method.aus)
-            if jax.process_index() == 0:
-                folder.write_scores(split, member.epoch, computed)
-            scores.append(computed)
-        else:
-            scores.append(folder.read_scores(split, member.epoch))
-    return scores
+            method = about.create()
+            seen = through_crops(method, about.spec["image_size"], member.crops)
+            score = make_scorer(seen, self.mesh, _SCORE_BATCH, self.threads)
+            records = self.source(split, about.crop)
+            for epoch in missing:
+                log.say(f"  scoring {dataclasses.replace(member, epoch=epoch).name} on {split}")
+                variables = restore(folder, method, epoch, self.mesh)
+                computed = with_labels(score(variables, records), records, method.aus)
+                if jax.process_index() == 0:
+                    folder.write_scores(split, epoch, computed, member.crops)
+            sharding.barrier("scores are kept")
+        return [folder.read_scores(split, e, member.crops) for e in epochs]

@@ -15,10 +15,11 @@ from typing import Any
 
 import grain
 import jax
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from au_jax import log, metrics, sharding
+from au_jax import artefacts, log, metrics, sharding
 from au_jax.artefacts import StageFolder
 from au_jax.checkpoint import Checkpoints
 from au_jax.data.pipeline import BatchRows, Stream, ordered_batches, training_batches
@@ -46,6 +47,7 @@ class Training:
       seed: of initialisation, noise and order.
       threads: that read and decode pictures.
       score_batch: examples in a batch of scoring.
+      keep: every so-manieth epoch's model is kept, and the last one's.
       start: (params, batch_stats) as initialised -> those to start from (imported weights).
     """
 
@@ -59,6 +61,7 @@ class Training:
     seed: int
     threads: int
     score_batch: int
+    keep: int = 1
     start: Callable[[Any, Any], tuple[Any, Any]] | None = None
 
     @property
@@ -105,12 +108,7 @@ def train(folder: StageFolder, training: Training, mesh: Mesh) -> None:
             done = int(state.step) // training.steps_per_epoch
             log.say(f"  goes on after epoch {done}")
         elif training.start is not None:
-            params, batch_stats = training.start(*jax.device_get((state.params, state.batch_stats)))
-            state = dataclasses.replace(
-                state,
-                params=sharding.replicate(params, mesh),
-                batch_stats=sharding.replicate(batch_stats, mesh),
-            )
+            state = _started(state, training.start, method, mesh)
         models.delete_after(done)
         epoch_log = closing.enter_context(log.EpochLog(folder.path, folder.metrics, done))
         bar = closing.enter_context(
@@ -124,6 +122,8 @@ def train(folder: StageFolder, training: Training, mesh: Mesh) -> None:
                 state = method.end_of_epoch(state, passes)
             variables = method.kept(state.params, state.batch_stats, state.method_state)
             models.save(epoch, variables)
+            if method.label_tables is not None:
+                _keep_tables(folder, epoch, method, state, streams)
             figures = {
                 "step": int(state.step),
                 **logs,
@@ -135,7 +135,43 @@ def train(folder: StageFolder, training: Training, mesh: Mesh) -> None:
             models.wait()
             epoch_log.write(epoch, figures)
             states.save(int(state.step), state, batches)
+            if (epoch - 1) % training.keep:
+                models.delete(epoch - 1)
             _say_epoch(epoch, training, figures, time.perf_counter() - started)
+
+
+def _started(state: TrainState, start: Callable, method: Method, mesh: Mesh) -> TrainState:
+    """The state of a training that begins with the weights that `start` gives."""
+    params, batch_stats = start(*jax.device_get((state.params, state.batch_stats)))
+    method_state = jax.device_get(state.method_state)
+    if method.started is not None:
+        # Copies: the step donates the whole state, so that no array may be in it twice.
+        method_state = jax.tree.map(np.array, method.started(params, batch_stats, method_state))
+    parts = {"params": params, "batch_stats": batch_stats, "method_state": method_state}
+    return dataclasses.replace(
+        state, **{name: sharding.replicate(part, mesh) for name, part in parts.items()}
+    )
+
+
+def _keep_tables(
+    folder: StageFolder,
+    epoch: int,
+    method: Method,
+    state: TrainState,
+    streams: Mapping[str, Stream],
+) -> None:
+    """Keeps what the method makes of its streams' labels, beside the labels themselves."""
+    assert method.label_tables is not None
+    for name, table in method.label_tables(state.method_state).items():
+        if jax.process_index() == 0:
+            arrays = {
+                "aus": np.array(method.aus, np.str_),
+                "probabilities": np.asarray(jax.device_get(table)),
+                "labels": streams[name].source.table.labels,
+            }
+            if "true" in streams[name].columns:
+                arrays["true"] = streams[name].columns["true"]
+            artefacts.write_arrays(folder.label_table(name, epoch), arrays)
 
 
 def _images(streams: Mapping[str, Stream]) -> int:

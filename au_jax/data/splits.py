@@ -1,0 +1,144 @@
+"""What configs call a split: `[DATA:]NAME[-PART][#RECORDS]`, and the records that it stands for."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from au_jax.data.expanded import EXPANDED, expanded
+from au_jax.data.folds import PUBLISHED, Folds, read_folds
+from au_jax.data.sources import Source, by_subject, open_source
+from au_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitName:
+    """A split as a config names it.
+
+    Attributes:
+      data: another data set than the config's, or "".
+      name: of the stored split, with "-train" or "-val" ("-test" where there are folds) behind it
+        for a part of its subjects.
+      expanded: whether it is TAL's fourfold set, `data.expanded`.
+      records: how many are drawn; 0 for all.
+    """
+
+    data: str
+    name: str
+    expanded: bool
+    records: int
+
+    @classmethod
+    def of(cls, text: str) -> "SplitName":
+        """Raises UserError when the number of records is none."""
+        data, _, rest = text.rpartition(":")
+        rest, marked, records = rest.partition("#")
+        if marked and not (records.isdecimal() and int(records)):
+            raise UserError(f"split '{text}' ends in #{records}; write a number of records there")
+        name = rest.removesuffix(EXPANDED)
+        return cls(data, name, name != rest, int(records or 0))
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """Opens splits by name.
+
+    Attributes:
+      folder: data set ("" for the config's own) -> its folder.
+      val_fraction: of the records, whole subjects, for validation (the test part of random folds).
+      seed: of that division and of `#RECORDS`.
+      size: pixels that pictures are resized to when read; 0 leaves them as stored.
+      present_from: the least intensity at which an AU is present; 0 takes the stored labels.
+      folds: "random", "published", or a .csv file of subjects and folds.
+      count: how many folds there are; 0 for none.
+    """
+
+    folder: Callable[[str], Path]
+    val_fraction: float
+    seed: int
+    size: int = 0
+    present_from: int = 0
+    folds: str = "random"
+    count: int = 0
+
+    def open(self, split: str, crop: str, fold: int = 0) -> Source:
+        """The records that `split` stands for, in fold `fold` (from 1; 0 where there are none).
+
+        Raises:
+          UserError: the split, crop or fold does not exist; see also `open_source`.
+        """
+        asked = SplitName.of(split)
+        folder = self.folder(asked.data)
+        name, _, part = asked.name.partition("-")
+        if fold and part:
+            whole = open_source(folder, name, crop, self.val_fraction, self.seed, self.size)
+            source = whole.subset(self._in_fold(whole, asked.data, fold, part), split)
+        else:
+            source = open_source(folder, asked.name, crop, self.val_fraction, self.seed, self.size)
+        if self.present_from:
+            table = source.table
+            labels = np.where(
+                table.intensity >= 0, table.intensity >= self.present_from, table.labels
+            )
+            table = dataclasses.replace(table, labels=labels.astype(np.int8))
+            source = dataclasses.replace(source, table=table)
+        if asked.records:
+            if asked.records > len(source):
+                raise UserError(
+                    f"split '{split}' asks for {asked.records} records, but there are {len(source)}"
+                )
+            drawn = np.random.default_rng(self.seed).permutation(len(source))[: asked.records]
+            source = source.subset(np.sort(drawn))
+        return (
+            expanded(source, split) if asked.expanded else dataclasses.replace(source, name=split)
+        )
+
+    def _in_fold(self, whole: Source, data: str, fold: int, part: str) -> np.ndarray:
+        """Which records of a split are in the part "train" or "test" of a fold: bool [N]."""
+        if part not in ("train", "test"):
+            raise UserError(
+                f"'{whole.name}-{part}' is no part of a fold; write {whole.name}-train or "
+                f"{whole.name}-test, or set config.folds to 0"
+            )
+        subjects = whole.table.subject
+        if self.folds == "random":
+            tested = by_subject(subjects, self.val_fraction, self.seed + fold - 1)
+        else:
+            lists = self._lists(whole, data)
+            tested = np.isin(subjects, list(lists.subjects(fold, "test")))
+        chosen = tested if part == "test" else ~tested
+        if not chosen.any():
+            raise UserError(f"fold {fold} has no records in '{whole.name}-{part}'")
+        return chosen
+
+    def _lists(self, whole: Source, data: str) -> Folds:
+        where = f"config.data.folds={self.folds}"
+        present = set(whole.table.subject.tolist())
+        if self.folds == "published":
+            name = data or self.folder(data).parent.name
+            if name not in PUBLISHED:
+                raise UserError(
+                    f"{where}, but no lists are published for '{name}' (there are for "
+                    f"{', '.join(PUBLISHED)}); give a .csv file with the columns subject and fold"
+                )
+            lists = PUBLISHED[name]
+        else:
+            lists = read_folds(Path(self.folds))
+            unknown = sorted({s for of_one in lists.tested for s in of_one} - present)
+            if unknown:
+                raise UserError(
+                    f"{self.folds} names {len(unknown)} subjects that '{whole.name}' lacks, the "
+                    f"first '{unknown[0]}'; mend the file, or prepare the data set again"
+                )
+        unlisted = lists.unlisted(present)
+        if unlisted:
+            raise UserError(
+                f"{where} puts {len(unlisted)} subjects of '{whole.name}' into no fold, the first "
+                f"'{unlisted[0]}'; add them to the file"
+            )
+        if len(lists.tested) != self.count:
+            raise UserError(
+                f"{where} has {len(lists.tested)} folds; set config.folds to {len(lists.tested)}"
+            )
+        return lists
