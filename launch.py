@@ -9,24 +9,22 @@ from au_jax import cli
 from au_jax.errors import UserError
 
 config_flags.DEFINE_config_file("config", help_string="configs/NAME.py[:VARIANT].")
-flags.DEFINE_string("mode", "run", "run, select, report, benchmark or prepare.")
-flags.DEFINE_string("workdir", None, "The run's folder; runs/NAME-VARIANT by default.")
-flags.DEFINE_string("data_dir", None, "Where data sets lie; AU_JAX_CACHE or ~/.cache/au_jax.")
-flags.DEFINE_list("from", [], "select: the runs whose networks vote, RUN1,RUN2.")
-flags.DEFINE_string(
-    "dataset", "", "prepare: emotionet, affwild2, affectnet, bp4d, disfa, gft, csv."
-)
-flags.DEFINE_string(
-    "raw", "", "prepare: the folder of the raw files, or the table for csv and gft."
-)
-flags.DEFINE_list(
-    "crops", [], "prepare: closeup, wide, arcface, box, as_is; the set's own if empty."
-)
-flags.DEFINE_string(
-    "landmarks", "models", "prepare: models, dataset, or a folder of OpenFace CSVs."
-)
-flags.DEFINE_string("name", "", "prepare csv: what to call the data set.")
-flags.DEFINE_list("columns", [], "prepare csv: the table's columns, image=FILE,AU01=inner_brow,...")
+for name, default, text in (
+    ("mode", "run", "run, select, report, benchmark or prepare."),
+    ("workdir", None, "The run's folder; runs/NAME-VARIANT by default."),
+    ("data_dir", None, "Where data sets lie; AU_JAX_CACHE or ~/.cache/au_jax."),
+    ("dataset", "", "prepare: emotionet, affwild2, affectnet, bp4d, disfa, gft, csv."),
+    ("raw", "", "prepare: the raw files' folder, or table (csv, gft). benchmark: a photograph."),
+    ("landmarks", "models", "prepare: models, dataset, or a folder of OpenFace CSVs."),
+    ("name", "", "prepare csv: what to call the data set."),
+):
+    flags.DEFINE_string(name, default, text)
+for name, text in (
+    ("from", "select: the runs whose networks vote, RUN1,RUN2."),
+    ("crops", "prepare: closeup, wide, arcface, box, as_is; the set's own if empty."),
+    ("columns", "prepare csv: the table's columns, image=FILE,AU01=inner_brow,..."),
+):
+    flags.DEFINE_list(name, [], text)
 flags.DEFINE_integer("processes", 0, "prepare: how many to work with; 0: one per core.")
 
 
@@ -47,13 +45,18 @@ def main(_) -> None:
     def workdir() -> Path:
         return Path(asked.workdir) if asked.workdir else cli.default_workdir(config())
 
+    def benchmark() -> None:
+        if asked.raw:
+            cli.benchmark_faces(Path(asked.raw))
+        else:
+            recipe.measure(config(), data_dir)
+
+    voting = [Path(run) for run in asked["from"].value or ()]
     modes = {
         "run": lambda: recipe.run(config(), workdir(), data_dir),
-        "select": lambda: recipe.select(
-            config(), workdir(), data_dir, [Path(run) for run in asked["from"].value or ()]
-        ),
+        "select": lambda: recipe.select(config(), workdir(), data_dir, voting),
         "report": lambda: recipe.report_only(workdir()),
-        "benchmark": lambda: recipe.measure(config(), data_dir),
+        "benchmark": benchmark,
         "prepare": lambda: cli.prepare(asked, data_dir),
     }
     cli.dispatch(modes, asked.mode)

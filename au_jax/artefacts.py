@@ -123,6 +123,11 @@ class StageFolder:
         return self.path.name
 
     @property
+    def in_config(self) -> str:
+        """The stage's name in the config, without seed and fold."""
+        return parted(self.name)[0]
+
+    @property
     def model(self) -> Path:
         return self.path / "model"
 
@@ -227,3 +232,17 @@ class RunFolder:
 
     def stage(self, name: str) -> StageFolder:
         return StageFolder(self.path / "stages" / name)
+
+
+@dataclasses.dataclass(frozen=True)
+class FirstFold(RunFolder):
+    """A run whose stages are, where it has folds, those of the first one.
+
+    Attributes:
+      folds: how many there are.
+    """
+
+    folds: int = 0
+
+    def stage(self, name: str) -> StageFolder:
+        return super().stage(name + suffixes(1, self.folds)[0])

@@ -4,7 +4,7 @@ import itertools
 import resource
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from au_jax import log, sharding
+from au_jax.data.pipeline import ordered_batches
 from au_jax.stages.train import Training, run_epoch
-from au_jax.train_step import init_state, make_train_step
+from au_jax.train_step import TrainState, init_state, make_train_step
 
 _ROUNDS = 5  # the parts take turns, so that a busy moment of the machine meets them all
 
@@ -72,6 +73,92 @@ def measure(training: Training, mesh: Mesh, steps: int = 60) -> dict[str, float]
         "peak_memory_mib": _peak_memory(mesh),
         "compilations": step._cache_size(),
     }
+
+
+def measure_steps(
+    trainings: Mapping[str, Training], mesh: Mesh, steps: int = 15
+) -> dict[str, dict[str, float]]:
+    """Times the jitted train step of several stages, in turns.
+
+    Args:
+      steps: of each stage in each of the 5 rounds.
+
+    Returns:
+      {stage: {"images_per_second", and where its method works at the end of an epoch
+      "end_of_epoch", the time of that over the time of plain scoring of the same records}}.
+    """
+    states, run = {}, {}
+    for name, training in trainings.items():
+        states[name] = init_state(training.method, training.optimizer, training.seed, mesh)
+        step = make_train_step(training.method, training.optimizer, mesh)
+        run[name] = step, sharding.put_batch(next(training.batches()), mesh)
+    seconds: dict[str, list[float]] = {name: [] for name in trainings}
+    with log.progress("steps", len(trainings) * (_ROUNDS + 1), "round") as bar:
+        for round_ in range(_ROUNDS + 1):  # the first warms up
+            for name, (step, batch) in run.items():
+                started = time.perf_counter()
+                for _ in range(steps):
+                    states[name], logs = step(states[name], batch)
+                jax.block_until_ready((states[name], logs))
+                if round_:
+                    seconds[name].append(time.perf_counter() - started)
+                bar.update()
+    figures = {}
+    for name, training in trainings.items():
+        images = sum(s.share for s in training.streams.values())
+        rate = images * steps / statistics.median(seconds[name])
+        figures[name] = {"images_per_second": rate}
+        if training.method.end_of_epoch is not None:
+            figures[name]["end_of_epoch"] = _end_of_epoch(training, states[name], mesh)
+    return figures
+
+
+def _end_of_epoch(training: Training, state: TrainState, mesh: Mesh) -> float:
+    """Time of the method's end of an epoch over that of scoring the same records in memory."""
+    streams: list[str] = []
+    kept: dict[str, list[Any]] = {}
+
+    def passes(stream: str) -> list[Any]:
+        if stream not in kept:
+            streams.append(stream)
+            records = training.streams[stream].source
+            batches = ordered_batches(records, training.score_batch, training.threads)
+            kept[stream] = [sharding.put_batch(b, mesh) for b in itertools.islice(batches, 8)]
+        return kept[stream]
+
+    method = training.method
+    assert method.end_of_epoch is not None
+    variables = method.kept(state.params, state.batch_stats, state.method_state)
+    predict = jax.jit(method.predict)
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for round_ in range(_ROUNDS + 1):
+        started = time.perf_counter()
+        jax.block_until_ready(method.end_of_epoch(state, passes).method_state)
+        middle = time.perf_counter()
+        for stream in streams:
+            for batch in kept[stream]:
+                logits = predict(variables, batch["image"], batch["pose"])
+        jax.block_until_ready(logits)
+        if round_:
+            seconds[0].append(middle - started)
+            seconds[1].append(time.perf_counter() - middle)
+    return statistics.median(seconds[0]) / statistics.median(seconds[1])
+
+
+def show_steps(figures: Mapping[str, Mapping[str, float]]) -> None:
+    """Prints the figures of `measure_steps` as a table."""
+    first = next(iter(figures.values()))["images_per_second"]
+    table = Table(
+        "stage",
+        "images/s",
+        "time per image, of the first's",
+        "end of epoch, of plain scoring",
+        title="the jitted step alone, in turns",
+    )
+    for name, own in figures.items():
+        rate, end = own["images_per_second"], own.get("end_of_epoch")
+        table.add_row(name, f"{rate:.0f}", f"{first / rate:.2f}", f"{end:.2f}" if end else "")
+    Console().print(table)
 
 
 def _consume(batches: Iterator[Any], steps: int) -> None:

@@ -100,6 +100,13 @@ def prepare(asked: flags.FlagValues, data_dir: Path) -> None:
     )
 
 
+def benchmark_faces(picture: Path) -> None:
+    """`--mode=benchmark --raw=PICTURE`: how fast faces are found and cut out."""
+    from au_jax.faces import benchmark
+
+    benchmark.show(picture)
+
+
 def fail(error: UserError) -> NoReturn:
     """Prints the sentence and ends the process with code 1."""
     print(f"error: {error}", file=sys.stderr, flush=True)

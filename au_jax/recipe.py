@@ -88,8 +88,11 @@ def report_only(workdir: Path) -> None:
 
 
 def measure(config: ConfigDict, data_dir: Path) -> None:
-    """Times the parts of the config's first training stage, and prints them."""
+    """Times the parts of the config's first training stage, then every method's step beside it."""
     parts = build.Build(config, RunFolder(Path("benchmark")), data_dir)
-    name, training = parts.first_training()
+    trainings = parts.trainings()
+    name, training = next(iter(trainings.items()))
     figures = benchmark.measure(training, parts.mesh)
     benchmark.show(figures, parts.mesh, f"{config.name}:{config.variant}, stage {name}")
+    if len(trainings) > 1:
+        benchmark.show_steps(benchmark.measure_steps(trainings, parts.mesh))

@@ -163,7 +163,8 @@ def write(folder: RunFolder) -> None:
         writer = csv.writer(file)
         writer.writerow(("stage", "split", "choice", "au", "figure", "value"))
         writer.writerows(_rows(results))
-    report_page.write(folder, results)
+    shown = artefacts.FirstFold(folder.path, results["config"]["folds"])
+    report_page.write(shown, results)
     _print_table(results)
 
 

@@ -28,6 +28,8 @@ THRESHOLDS = ("default", "best")
 # Scores that differ by less are a tie, whatever the order of their sums.
 _DECIMALS = 12
 _FOLD_SEED = 0
+# Alpha of TAL's batch balancing, see `methods.multi_view.balanced_mask`.
+_BALANCE = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -323,7 +325,9 @@ def linear_per_au(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logistic regression on the members' logits, one per AU (ours for TAL's "linear model").
 
-    scikit-learn's defaults: L2 penalty with C = 1, the bias not penalised.
+    scikit-learn's defaults: L2 penalty with C = 1, the bias not penalised. Negatives count as in
+    TAL's batch balancing, by which the members were trained (section 2.3, alpha 0.2): so the
+    ensemble decides at 0.5 as they do, and not "absent" for every rare AU.
 
     Args:
       logits: float [M, N, A].
@@ -341,7 +345,10 @@ def linear_per_au(
         truth = labels[labelled, a]
         if voters.any() and len(np.unique(truth)) == 2:
             inputs = logits[voters][:, labelled, a].T.astype(np.float64)
-            model = LogisticRegression(max_iter=1000).fit(inputs, truth)
+            negatives = (truth == 0).sum()
+            weight = _BALANCE if _BALANCE * negatives > len(truth) - negatives else 1.0
+            balanced = LogisticRegression(max_iter=1000, class_weight={0: weight, 1: 1.0})
+            model = balanced.fit(inputs, truth)
             weights[voters, a], bias[a] = model.coef_[0], model.intercept_[0]
     return weights, bias
 

@@ -15,7 +15,7 @@ NOISY_STUDENT = "--config=configs/noisy_student.py"
     [
         (
             [NOISY_STUDENT, "--config.data.nmae=x"],
-            "error: unknown field of config.data 'nmae'; known: name, size, split_seed,",
+            "error: unknown field of config.data 'nmae'; known: folds, name, present_from,",
         ),
         (
             [NOISY_STUDENT, "--config.stages.nope.kind=x"],
@@ -23,9 +23,9 @@ NOISY_STUDENT = "--config=configs/noisy_student.py"
         ),
         (
             [NOISY_STUDENT + ":nope"],
-            "error: unknown variant 'nope'; known: default, emotionet_small, table1, paper",
+            "error: unknown variant 'nope'; known: default, emotionet_small, control, table1,",
         ),
-        ([NOISY_STUDENT, "--mode=fly"], "error: unknown mode 'fly'; known: run, report"),
+        ([NOISY_STUDENT, "--mode=fly"], "error: unknown mode 'fly'; known: run, select, report"),
         (["--config=configs/nope.py"], "error: there is no file configs/nope.py; configs here: "),
         (
             [NOISY_STUDENT, "--config.train.epochs=x"],

@@ -29,6 +29,9 @@ TOP = {
     "seed": 3,
     "data.name": "synthetic_faces",
     "seeds": 1,
+    "folds": 0,
+    "headline": "final_score",
+    "checkpoint.keep": 1,
     "model.backbone": "ownnet1",
     "note": "<b>bold</b> & more",
 }
@@ -114,10 +117,11 @@ class Run:
         )
         select(
             stage,
-            inputs=[self.folder.stage(n) for n in inputs],
+            inputs=[(self.folder, self.folder.stage(n)) for n in inputs],
             split="opt-val",
             test=test,
             rules=rules,
+            crops="center",
             source=None,  # type: ignore[arg-type]
             mesh=None,  # type: ignore[arg-type]
             threads=1,
@@ -396,9 +400,10 @@ def test_of_many_stages_the_first_the_last_and_the_best_of_each_depth_are_compar
 def test_seeds_are_shown_where_there_are_several(run: Run, page: ElementTree.Element):
     assert "Over the seeds" not in text(page)
     results = run.results()
-    over = {"values": [0.5, 0.7], "mean": 0.6, "std": 0.14142}
+    score = {"values": [0.5, 0.7], "mean": 0.6, "std": 0.14142}
+    over = {"final_score": score, "f1": {"values": [0.3, 0.3], "mean": 0.3, "std": 0.0}}
     results["seeds"] = {"teachers": {"opt-val": over}}
     report_page.write(run.folder, results)
     seeds = text(parse((run.folder.report / "index.html").read_text(encoding="utf-8")))
     assert "Over the seeds" in seeds
-    assert f"{LABEL}opt-val20.60000.1414" in seeds
+    assert f"{LABEL}opt-val20.60000.14140.30000.0000" in seeds

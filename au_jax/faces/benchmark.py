@@ -1,12 +1,42 @@
 """How fast faces are found and cut out, against the bare models in the same run."""
 
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from au_jax import log
+from au_jax.errors import UserError
 from au_jax.faces.align import cut
 from au_jax.faces.mediapipe import MediaPipe
+
+_WIDTH, _HEIGHT = 640, 480
+_CROPS = ("closeup", "wide")
+
+
+def show(picture: Path) -> None:
+    """Measures on a picture with a face, scaled to fit into 640 x 480, and prints the figures.
+
+    Raises:
+      UserError: the file is no picture, or shows no face.
+    """
+    image = cv2.imread(str(picture), cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise UserError(f"--raw={picture} is not a picture; give a photograph with a face")
+    scale = min(_WIDTH / image.shape[1], _HEIGHT / image.shape[0])
+    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    below, right = _HEIGHT - image.shape[0], _WIDTH - image.shape[1]
+    image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT)
+    try:
+        figures = measure(image, _CROPS)
+    except ValueError as error:
+        raise UserError(f"no face is found in {picture}; give a photograph with a face") from error
+    log.say(
+        f"on one core, {_WIDTH} x {_HEIGHT}: {figures['images_per_second']:.0f} images/s with "
+        f"detection, landmarks, pose and the crops {' and '.join(_CROPS)}; the bare models "
+        f"{figures['models_per_second']:.0f}; ratio {figures['ratio']:.2f}"
+    )
 
 
 def measure(image: np.ndarray, crops: tuple[str, ...], seconds: float = 3.0) -> dict[str, float]:

@@ -35,6 +35,9 @@ METHODS: dict[str, Callable[..., Method]] = {
     "mlct": mlct.create,
 }
 
+# Methods that take only the pictures of the stream "noisy": it needs no labels.
+WITHOUT_NOISY_LABELS = ("mean_teacher", "deep_co_training", "mlcr", "mlct")
+
 
 def create(name: str, **spec: Any) -> Method:
     """Returns the method called `name`, from JSON-able values (see its `create`).
@@ -47,4 +50,4 @@ def create(name: str, **spec: Any) -> Method:
     return METHODS[name](**spec)
 
 
-__all__ = ["METHODS", "Method", "create"]
+__all__ = ["METHODS", "WITHOUT_NOISY_LABELS", "Method", "create"]

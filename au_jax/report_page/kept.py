@@ -120,13 +120,13 @@ def label_sets(folder: RunFolder, results: Mapping[str, Any]) -> list[LabelCount
 
     pseudo: list[tuple[str, LabelCounts]] = []
     for stage in of_kind("pseudo_label"):
-        split = config[f"stages.{stage.name}.split"]
+        split = config[f"stages.{stage.in_config}.split"]
         kept = artefacts.read_arrays(stage.labels(split))
-        title = f"{split}, by a network:\n{stage.name}"
+        title = f"{split}, by a network:\n{stage.in_config}"
         own = label_counts(title, kept["labels"], kept["aus"].tolist())
         for place, (other_split, other) in enumerate(pseudo):
             if other_split == split and not other.of.keys() & own.of.keys():
-                title = f"{other.title}\n+ {stage.name}"
+                title = f"{other.title}\n+ {stage.in_config}"
                 pseudo[place] = split, LabelCounts(title, own.rows, {**other.of, **own.of})
                 break
         else:
@@ -145,7 +145,7 @@ def _stream_labels(stages: Iterable[StageFolder], config: Mapping[str, Any]) -> 
     found: dict[str, LabelCounts] = {}
     for stage in stages:
         for stream, kept in artefacts.read_json(stage.label_counts).items():
-            prefix = f"stages.{stage.name}.streams.{stream}"
+            prefix = f"stages.{stage.in_config}.streams.{stream}"
             if not config[f"{prefix}.labels"]:
                 split = config[f"{prefix}.split"]
                 other = found[split].of if split in found else {}

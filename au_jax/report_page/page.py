@@ -257,6 +257,12 @@ class Page:
             "chosen on other persons than those that are scored. The two are equal where nothing "
             "is chosen.</p>"
         )
+        keep = self.config["checkpoint.keep"]
+        if keep > 1:
+            meaning += (
+                f"<p>Models were kept of one epoch in {keep} and of the last only: a best epoch "
+                "was chosen among those.</p>"
+            )
         picture = self._picture(
             "scores",
             charts.stage_scores(shown),

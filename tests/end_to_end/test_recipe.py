@@ -121,11 +121,8 @@ def test_killed_at_any_moment_the_bits_are_the_same(whole, tmp_path, data_dir):
     run, _ = whole
     rng = np.random.default_rng()  # other moments every time; the message names them
     moments = [
-        f"step:{rng.integers(1, 4)}",
-        "save:1",  # the first model is being written
-        f"save:{rng.integers(2, 4)}",
-        f"replace:{rng.integers(3, 9)}",
-        f"step:{rng.integers(3, 9)}",
+        f"save:{rng.integers(1, 3)}",  # a checkpoint is being written
+        f"step:{rng.integers(1, 9)}",
         f"replace:{rng.integers(3, 12)}",
     ]
     workdir = tmp_path / "run"

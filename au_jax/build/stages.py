@@ -1,48 +1,31 @@
-"""From a config to sources, methods, optimisers and stages: the only reader of configs."""
+"""From a config to sources, methods, optimisers and stages."""
 
 import functools
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
-import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from au_jax import artefacts, aus, losses, methods, sharding
+from au_jax import artefacts, aus, methods, sharding
 from au_jax.artefacts import RunFolder, StageFolder
+from au_jax.build.optimizer import make_optimizer
+from au_jax.build.spec import method_spec
+from au_jax.build.start import continue_from, import_weights
 from au_jax.data import datasets
 from au_jax.data.pipeline import Stream
 from au_jax.data.sources import Source
 from au_jax.data.splits import Splits
 from au_jax.data.synthetic_faces.builder import noisy_truth
 from au_jax.errors import UserError, known
-from au_jax.models import pretrained
 from au_jax.stages.filter_labels import filter_labels
 from au_jax.stages.pose_svm import pose_svm
 from au_jax.stages.pseudo_label import pseudo_label
 from au_jax.stages.select import Rules, select
 from au_jax.stages.train import Training, train
-from au_jax.trained import About, restore
-
-# What may differ between calls on one workdir: it changes no result.
-FREE = ("data.threads",)
-
-
-def flat(config: ConfigDict) -> dict[str, Any]:
-    """{dotted field: plain value} of all that a workdir belongs to."""
-
-    def walk(section: Mapping[str, Any], prefix: str):
-        for name, value in section.items():
-            if isinstance(value, Mapping):
-                yield from walk(value, f"{prefix}{name}.")
-            else:
-                yield prefix + name, list(value) if isinstance(value, tuple) else value
-
-    return {k: v for k, v in walk(config.to_dict(), "") if k not in FREE}
+from au_jax.trained import About
 
 
 class Build:
@@ -189,7 +172,8 @@ class Build:
                 )
             source, faces = source.aligned(names), source.table.face
             source = source.subset(faces)
-            if not (source.table.labels != aus.UNKNOWN).any():
+            needless = name == "noisy" and stage.method in methods.WITHOUT_NOISY_LABELS
+            if not needless and not (source.table.labels != aus.UNKNOWN).any():
                 raise UserError(
                     f"stream '{name}' of stage {folder.name} (split {fields.split}) has no record "
                     f"with a label of {', '.join(names)}; name a split or a stage that has"
@@ -219,7 +203,7 @@ class Build:
             raise known(f"epoch_stream of stage {folder.name}", stage.epoch_stream, streams)
         lead = streams[stage.epoch_stream]
         steps = stage.train.steps_per_epoch or max(1, len(lead.source) // lead.share)
-        spec = _spec(stage, folder.name, names, streams)
+        spec = method_spec(stage, folder.name, names, streams, stage.train.epochs * steps)
         crop_size = lead.source.images(np.array([0])).shape[1]
         about = About(stage.method, spec, stage.crop, crop_size, self.config.data.name)
         optimizer, schedule = make_optimizer(stage.optimizer, stage.train.epochs * steps)
@@ -242,21 +226,33 @@ class Build:
     def _start(self, stage: ConfigDict, folder: StageFolder) -> Callable | None:
         """(params, batch_stats) as initialised -> those that the stage starts from."""
         if stage.start:
-            return functools.partial(_continue_from, self._input(stage.start, folder), self.mesh)
+            return functools.partial(continue_from, self._input(stage.start, folder), self.mesh)
         if stage.model.weights:
-            return functools.partial(_import_weights, stage.model)
+            return functools.partial(import_weights, stage.model)
         return None
 
-    def first_training(self) -> tuple[str, Training]:
-        """The first training stage's name and parts, for a benchmark.
+    def trainings(self) -> dict[str, Training]:
+        """The training stages that need no other stage's work, for a benchmark.
+
+        Of those with one method, network and number of streams, the first.
 
         Raises:
           UserError: the config trains nothing.
         """
+        found: dict[tuple, str] = {}
         for name in self.config.order:
-            if self.config.stages[name].kind == "train":
-                return name, self.training(self._resolved(name), self.run.stage(name))[0]
-        raise UserError(f"config {self.config.name} has no training stage to measure")
+            stage = self.config.stages[name]
+            if stage.kind == "train" and not stage.start:
+                if any(fields.labels for fields in stage.streams.values()):
+                    continue
+                network = self._resolved(name).model.backbone
+                found.setdefault((stage.method, network, len(stage.streams)), name)
+        if not found:
+            raise UserError(f"config {self.config.name} has no training stage to measure")
+        return {
+            name: self.training(self._resolved(name), self.run.stage(name))[0]
+            for name in found.values()
+        }
 
     def _train(self, stage: ConfigDict, folder: StageFolder) -> None:
         training, about = self.training(stage, folder)
@@ -321,187 +317,7 @@ class Build:
         )
 
 
-def _spec(
-    stage: ConfigDict, name: str, names: Sequence[str], streams: Mapping[str, Stream]
-) -> dict[str, Any]:
-    """What the `create` of the stage's method asks for, by name, in JSON-able values.
-
-    Raises:
-      UserError: an option of the stage is none of the method's, or one is missing.
-    """
-    model, lead = stage.model, streams[stage.epoch_stream].source
-    found: dict[str, Callable[[], Any]] = {
-        "aus": lambda: list(names),
-        "network": lambda: {
-            "backbone": model.backbone,
-            "precision": model.precision,
-            "dropout": model.dropout,
-            "pose_branch": model.pose_branch,
-            **_pose_statistics(lead.table.pose),
-            "fields": {field: model[field] for field in ("padding", "bn_epsilon", "bn_momentum")},
-        },
-        "image_size": lambda: model.image_size,
-        "augmentation": stage.augmentation.to_dict,
-        "streams": lambda: list(streams),
-        "heads": lambda: {stream: fields.head for stream, fields in stage.streams.items()},
-        "predict_head": lambda: stage.predict_head,
-        "class_weights": lambda: {
-            stream: losses.damped_class_weights(*_balance(s), stage.loss.damping).tolist()
-            for stream, s in streams.items()
-        },
-        "label_smoothing": lambda: stage.loss.label_smoothing,
-        "epochs": lambda: stage.train.epochs,
-        "noisy_records": lambda: len(streams["noisy"].source) if "noisy" in streams else 0,
-    }
-    if stage.method not in methods.METHODS:
-        raise known(f"method of stage {name}", stage.method, methods.METHODS)
-    asked = inspect.signature(methods.METHODS[stage.method]).parameters
-    for option in stage.options:
-        if option not in asked or option in found:
-            options = [own for own in asked if own not in found]
-            raise known(f"option of stage {name}", option, options)
-    options = stage.options.to_dict()
-    missing = [own for own in asked if own not in found and own not in options]
-    if missing:
-        raise UserError(
-            f"stage {name} lacks the options {', '.join(missing)} of its method {stage.method}"
-        )
-    return {own: found[own]() if own in found else _plain(options[own]) for own in asked}
-
-
-def _balance(stream: Stream) -> tuple[np.ndarray, np.ndarray]:
-    """How many known labels of each AU are present and absent, float64 [A]; soft ones in parts."""
-    labels = stream.columns.get("soft", stream.source.table.labels).astype(np.float64)
-    known_ones = labels >= 0
-    return (labels * known_ones).sum(0), ((1 - labels) * known_ones).sum(0)
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _continue_from(
-    folder: StageFolder, mesh: Mesh, params: Any, batch_stats: Any
-) -> tuple[Any, Any]:
-    """The trained network of another stage, in the place of the one given.
-
-    Raises:
-      UserError: the two are of different shapes.
-    """
-    variables = restore(folder, About.read(folder).create(), folder.epochs()[-1], mesh)
-    mine = {"params": params, "batch_stats": batch_stats}
-    shapes = [
-        {
-            jax.tree_util.keystr(path, simple=True, separator="/"): leaf.shape
-            for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-        }
-        for tree in (variables, mine)
-    ]
-    for leaf in sorted(shapes[0].keys() | shapes[1].keys()):
-        theirs, ours = (own.get(leaf, "absent") for own in shapes)
-        if theirs != ours:
-            raise UserError(
-                f"stage {folder.name} cannot be started from: its '{leaf}' is {theirs}, and here "
-                f"it is {ours}; give both stages one method, network and AU list"
-            )
-    variables = jax.device_get(variables)
-    return variables["params"], variables["batch_stats"]
-
-
-def _import_weights(model: ConfigDict, params: dict, batch_stats: dict) -> tuple[dict, dict]:
-    """Puts the ImageNet weights of `model.weights` into every backbone of a method's network."""
-    if "backbone" in params:
-        loaded, stats = pretrained.load(
-            Path(model.weights), model.backbone, params["backbone"], batch_stats["backbone"]
-        )
-        return {**params, "backbone": loaded}, {**batch_stats, "backbone": stats}
-    pairs = {
-        name: _import_weights(model, params[name], batch_stats[name])
-        for name in params
-        if isinstance(params[name], dict) and name in batch_stats
-    }
-    return (
-        params | {name: p for name, (p, _) in pairs.items()},
-        batch_stats | {name: s for name, (_, s) in pairs.items()},
-    )
-
-
-def _pose_statistics(pose: np.ndarray) -> dict[str, list[float]]:
-    """Mean and spread of the known head angles, degrees; 0 and 1 where none is known."""
-    known_rows = pose[~np.isnan(pose).any(1)]
-    if not len(known_rows):
-        return {"pose_mean": [0.0] * 3, "pose_std": [1.0] * 3}
-    return {
-        "pose_mean": known_rows.mean(0).tolist(),
-        "pose_std": np.maximum(known_rows.std(0), 1e-3).tolist(),
-    }
-
-
 def _counts(labels: np.ndarray) -> list[list[int]]:
     """How often each AU is present, absent, unknown in `labels` int8 [N, A]: [A][3]."""
     codes = (aus.PRESENT, aus.ABSENT, aus.UNKNOWN)
     return np.stack([(labels == code).sum(0) for code in codes], -1).tolist()
-
-
-def make_optimizer(
-    config: ConfigDict, steps: int
-) -> tuple[optax.GradientTransformation, optax.Schedule]:
-    """The optimiser and its learning-rate schedule over `steps` updates.
-
-    Weight decay is the L2 penalty of the papers: decay times the kernels joins the gradient.
-    """
-    rate = config.learning_rate
-    if config.schedule == "steps":
-        at = {round(b * steps): config.factor for b in config.boundaries}
-        schedule = optax.piecewise_constant_schedule(rate, at)
-    elif config.schedule == "cosine":
-        schedule = optax.cosine_decay_schedule(rate, steps)
-    elif config.schedule == "constant":
-        schedule = optax.constant_schedule(rate)
-    else:
-        raise known("optimizer.schedule", config.schedule, ("steps", "cosine", "constant"))
-    if config.name == "sgd":
-        update = optax.sgd(schedule, momentum=config.momentum or None)
-    elif config.name == "adam":
-        update = optax.adam(schedule)
-    else:
-        raise known("optimizer.name", config.name, ("sgd", "adam"))
-
-    def kernels(params):
-        return jax.tree_util.tree_map_with_path(lambda p, _: p[-1].key == "kernel", params)
-
-    decay = optax.add_decayed_weights(config.weight_decay, mask=kernels)
-    return optax.chain(decay, update), schedule
-
-
-def check_workdir(config: ConfigDict, run: RunFolder, may_select_otherwise: bool = False) -> None:
-    """Writes the config into a new workdir; in an old one, checks that it is the same.
-
-    Args:
-      may_select_otherwise: the stages that select may differ; the config's own then count.
-
-    Raises:
-      UserError: the workdir belongs to another config; names the fields that differ.
-    """
-    mine = flat(config)
-    if not run.config.exists():
-        artefacts.write_json(run.config, mine)
-        return
-    theirs = artefacts.read_json(run.config)
-    free = tuple(
-        f"stages.{name}."
-        for name, stage in config.stages.items()
-        if may_select_otherwise and stage.kind == "select"
-    )
-    differing = [
-        f"{k} ({theirs.get(k, 'absent')} there, {mine.get(k, 'absent')} here)"
-        for k in sorted(mine.keys() | theirs.keys())
-        if mine.get(k) != theirs.get(k) and not k.startswith(free or "\n")
-    ]
-    if differing:
-        shown = "; ".join(differing[:8]) + ("; ..." if len(differing) > 8 else "")
-        raise UserError(
-            f"{run.path} belongs to another config; it differs in {shown}. Give another --workdir, "
-            "or the config that made it"
-        )
-    artefacts.write_json(run.config, mine)

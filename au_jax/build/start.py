@@ -1,0 +1,59 @@
+"""What a training starts from: imported weights, or the network of an earlier stage."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from au_jax.artefacts import StageFolder
+from au_jax.errors import UserError
+from au_jax.models import pretrained
+from au_jax.trained import About, restore
+
+
+def continue_from(
+    folder: StageFolder, mesh: Mesh, params: Any, batch_stats: Any
+) -> tuple[Any, Any]:
+    """The trained network of another stage, in the place of the one given.
+
+    Raises:
+      UserError: the two are of different shapes.
+    """
+    variables = restore(folder, About.read(folder).create(), folder.epochs()[-1], mesh)
+    mine = {"params": params, "batch_stats": batch_stats}
+    shapes = [
+        {
+            jax.tree_util.keystr(path, simple=True, separator="/"): leaf.shape
+            for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+        }
+        for tree in (variables, mine)
+    ]
+    for leaf in sorted(shapes[0].keys() | shapes[1].keys()):
+        theirs, ours = (own.get(leaf, "absent") for own in shapes)
+        if theirs != ours:
+            raise UserError(
+                f"stage {folder.name} cannot be started from: its '{leaf}' is {theirs}, and here "
+                f"it is {ours}; give both stages one method, network and AU list"
+            )
+    variables = jax.device_get(variables)
+    return variables["params"], variables["batch_stats"]
+
+
+def import_weights(model: ConfigDict, params: dict, batch_stats: dict) -> tuple[dict, dict]:
+    """Puts the ImageNet weights of `model.weights` into every backbone of a method's network."""
+    if "backbone" in params:
+        loaded, stats = pretrained.load(
+            Path(model.weights), model.backbone, params["backbone"], batch_stats["backbone"]
+        )
+        return {**params, "backbone": loaded}, {**batch_stats, "backbone": stats}
+    pairs = {
+        name: import_weights(model, params[name], batch_stats[name])
+        for name in params
+        if isinstance(params[name], dict) and name in batch_stats
+    }
+    return (
+        params | {name: p for name, (p, _) in pairs.items()},
+        batch_stats | {name: s for name, (_, s) in pairs.items()},
+    )

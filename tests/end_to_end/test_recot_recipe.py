@@ -1,0 +1,106 @@
+"""The shipped ReCoT config, shrunk: folds, label-noise report, distillation's soft labels."""
+
+import json
+
+import numpy as np
+import pytest
+
+from au_jax import artefacts, metrics, recipe
+from au_jax.artefacts import RunFolder
+from au_jax.errors import UserError
+from configs import base, noisy_labels, recot
+
+
+def shrunk(config, **changed):
+    config.data.synthetic.update(size=40, opt=48, noisy=40, test=24, seed=3)
+    config.model.update(backbone="ownnet1", image_size=32)
+    config.train.update(epochs=2, steps_per_epoch=2)
+    config.devices = 1
+    config.update(changed)
+    for stage in config.stages.values():
+        if stage.get("options", {}).get("refine_from"):
+            stage.options.refine_from = 1
+    return config
+
+
+@pytest.fixture(scope="module")
+def folds(tmp_path_factory, tiny_faces, data_dir):
+    """Baseline and ReCoT on two random divisions."""
+    config = base.base()
+    config.update(name="recot", variant="folds")
+    noisy_labels.small(config)
+    noisy_labels.add(
+        config, ("baseline", "recot"), clean="opt-train", split="opt-test", test=("test",)
+    )
+    folder = RunFolder(tmp_path_factory.mktemp("recot") / "run")
+    recipe.run(shrunk(config, folds=2), folder.path, data_dir)
+    return folder
+
+
+def test_folds_are_stages_whose_results_are_averaged_and_pooled(folds):
+    results = json.loads((folds.report / "results.json").read_text())
+    by_fold = results["folds"]["recot_row"]["opt-test"]
+    kept = [folds.stage(f"recot_row.fold{k}").decided("opt-test") for k in (1, 2)]
+    kept = [artefacts.read_arrays(path) for path in kept]
+    assert not np.array_equal(*(k["keys"] for k in kept))
+    f1 = [
+        metrics.f1(metrics.confusion(metrics.decide(k["probabilities"], 0.5), k["labels"]))
+        for k in kept
+    ]
+    for own, fold in zip(f1, by_fold["each"], strict=True):
+        assert fold["f1"] == pytest.approx(np.nanmean(own) if not np.isnan(own).all() else None)
+    mean = results["stages"]["recot_row"]["split"]["opt-test"]["honest"]
+    assert mean["f1"] == pytest.approx(np.nanmean(np.nanmean(f1, 0)))
+    assert by_fold["pooled"]["n"] == mean["n"] == sum(len(k["keys"]) for k in kept)
+    both = [np.concatenate([k[name] for k in kept]) for name in ("probabilities", "labels")]
+    counts = metrics.confusion(metrics.decide(both[0], 0.5), both[1])
+    assert by_fold["pooled"]["f1"] == pytest.approx(np.nanmean(metrics.f1(counts)))
+    assert "<h2>Folds</h2>" in (folds.report / "index.html").read_text()
+
+
+def test_label_noise_is_judged_by_the_truth(folds):
+    stage = folds.stage("recot.fold1")
+    assert stage.label_tables("noisy") == [1, 2]
+    table = artefacts.read_arrays(stage.label_table("noisy", 1))
+    assert table["probabilities"].shape == table["true"].shape == (40, 12)
+    wrong = (table["labels"] != table["true"]).mean()
+    assert 0.05 < wrong < 0.4
+    page = (folds.report / "index.html").read_text()
+    assert "<h2>Label noise</h2>" in page
+    assert (folds.report / "label_noise_recot_noisy.png").stat().st_size > 5000
+
+
+def test_distillation_learns_the_baselines_soft_labels(tmp_path, data_dir):
+    config = shrunk(noisy_labels.get_config("kd"))
+    folder = RunFolder(tmp_path / "kd")
+    recipe.run(config, folder.path, data_dir)
+    labels = artefacts.read_arrays(folder.stage("labelled").labels("noisy"))
+    counts = artefacts.read_json(folder.stage("kd").label_counts)["noisy"]
+    present = [counts["of"][au][0] for au in labels["aus"].tolist()]
+    np.testing.assert_array_equal((labels["labels"] == 1).sum(0), present)
+    assert "loss_soft" in folder.stage("kd").metrics.read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"gamma": 0.0}, r"gamma is 0\.0, but it is the share of small-loss entries"),
+        ({"refine_from": 2}, r"refine_from \(K\) is 2, but of 2 epochs the last that can learn"),
+        ({"delta": 1}, r"unknown option of stage recot 'delta'; known: selective_ratios, views"),
+    ],
+)
+def test_bad_options_are_refused(tmp_path, data_dir, change, sentence):
+    config = shrunk(recot.get_config(), order=("recot",))
+    with config.unlocked():
+        config.stages.recot.options.update(change)
+    with pytest.raises(UserError, match=sentence):
+        recipe.run(config, tmp_path / "bad", data_dir)
+
+
+def test_a_noisy_stream_without_labels_is_refused(tmp_path, data_dir):
+    config = shrunk(recot.get_config(), order=("recot",))
+    config.stages.recot.update(aus=("AU10", "AU51"))
+    config.stages.recot.options.selective_ratios = (0.3, 0.3)
+    config.augmentation.flip = 0.0
+    with pytest.raises(UserError, match=r"stream '(clean|noisy)' .* has no record with a label of"):
+        recipe.run(config, tmp_path / "bad", data_dir)
