@@ -136,16 +136,16 @@ def get_config(variant: str | None = None):
 def small(config) -> None:
     """On the embedded synthetic faces, short; sizes, lengths and rates are ours."""
     config.headline = "f1"
-    config.data.synthetic.size = 64
-    config.data.synthetic.opt = 480
-    config.data.synthetic.noisy = 2000
+    config.data.synthetic.update(size=80, opt=480, noisy=4000)
+    config.data.size = 56
     config.data.val_fraction = 1 / 3
-    config.model.image_size = 56
+    config.model.image_size = 48
+    config.model.backbone = "ownnet2"
     config.model.dropout = 0.2
     config.optimizer.update(name="adam", learning_rate=2e-3, schedule="cosine")
     config.augmentation.update(brightness=0.5, contrast=0.5, greyscale=0.1)
     config.augmentation.update(downsample=0.0, cutout=0.0)
-    config.train.update(epochs=6, steps_per_epoch=100)
+    config.train.update(epochs=6, steps_per_epoch=200)
 
 
 def add(

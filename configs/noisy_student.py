@@ -100,21 +100,21 @@ def _small(config) -> None:
     """
     on_emotionet, control = (config.variant == v for v in ("emotionet_small", "control"))
     # Few labelled faces and many others: where self-training has something to add.
-    config.data.synthetic.update(size=64, opt=480, noisy=4000)
-    config.model.image_size = 56
+    config.data.synthetic.update(size=80, opt=480, noisy=4000)
+    config.data.size = 56
+    config.model.image_size = 48
     if on_emotionet:
         config.data.name = "emotionet"
-        config.data.size = 64
     else:
         config.data.val_fraction = 1 / 3
     config.model.dropout = 0.2
     config.optimizer.update(name="adam", learning_rate=2e-3, schedule="cosine")
     config.augmentation.update(cutout=0.0, greyscale=0.0, downsample=0.0)
-    config.train.update(epochs=6 if control else 4, steps_per_epoch=200)
+    config.train.update(epochs=6 if control else 4, steps_per_epoch=400)
     test = () if on_emotionet else ("test",)
 
-    def train(name: str, group: str, backbone: str = "ownnet3", **fields: Any) -> str:
-        changed: dict[str, Any] = {"train": {"epochs": 2}} if group == "pose" else {}
+    def train(name: str, group: str, backbone: str = "ownnet2", **fields: Any) -> str:
+        changed: dict[str, Any] = {"train": {"epochs": 1}} if group == "pose" else {}
         changed["loss"] = {"damping": 0.25 if group == "expression" else 0.5}
         batch = 16 if fields.get("learns", "opt") == "opt" else 32
         return _train(config, name, group, backbone, batch=batch, **{**changed, **fields})
@@ -124,20 +124,20 @@ def _small(config) -> None:
 
     teacher = train("teacher", "expression")
     pose_teacher = train("teacher_pose", "pose")
-    row("T0", (teacher, pose_teacher), "T.0 OwnNet3 teacher (opt only)", paper=0.7531)
+    row("T0", (teacher, pose_teacher), "T.0 OwnNet2 teacher (opt only)", paper=0.7531)
     students = {"learns": "pseudo", "teacher": teacher}
     student = train("student", "expression", **students)
     pose = train("student_pose", "pose", learns="pseudo", teacher=pose_teacher)
-    wide = train("student_wide", "expression", "ownnet4", **students)
+    wide = train("student_wide", "expression", "ownnet3", **students)
     second = train("second", "expression", learns="pseudo", teacher=student)
     shared = train("shared", "expression", learns="shared", teacher=teacher)
     both = train("teacher_both", "expression", learns="both")
     members = {
-        "student_row": (student, 1, "OwnNet3 student"),
-        "second_row": (second, 2, "OwnNet3 student of the student (2nd generation)"),
-        "shared_row": (shared, 1, "OwnNet3 student without multi-task outputs"),
-        "wide_row": (wide, 1, "OwnNet4 student"),
-        "teacher_both_row": (both, 0, "OwnNet3 teacher (opt and given noisy labels)"),
+        "student_row": (student, 1, "OwnNet2 student"),
+        "second_row": (second, 2, "OwnNet2 student of the student (2nd generation)"),
+        "shared_row": (shared, 1, "OwnNet2 student without multi-task outputs"),
+        "wide_row": (wide, 1, "OwnNet3 student"),
+        "teacher_both_row": (both, 0, "OwnNet2 teacher (opt and given noisy labels)"),
     }
     if control:
         # Of 16 faces, where a student's step sees 32 and comes after the teacher's own steps.

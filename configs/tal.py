@@ -45,18 +45,17 @@ def get_config(variant: str | None = None):
     return config
 
 
-BACKBONES = {True: ("ownnet3", "ownnet4"), False: ("efficientnet_b4", "resnet101")}
+BACKBONES = {True: ("ownnet2", "ownnet3"), False: ("efficientnet_b4", "resnet101")}
 
 
 def _small(config) -> None:
     """Sizes, lengths and rates of the small run are ours."""
-    config.data.synthetic.size = 80
-    config.data.synthetic.opt = 1200
-    config.data.synthetic.noisy = 3000
-    config.model.image_size = 72
+    config.data.synthetic.update(size=80, opt=1200, noisy=4000)
+    config.data.size = 56
+    config.model.image_size = 48
     config.model.dropout = 0.2
     config.optimizer.update(name="adam", learning_rate=2e-3, schedule="cosine")
-    config.train.update(epochs=6, steps_per_epoch=100)
+    config.train.update(epochs=6, steps_per_epoch=200)
 
 
 def _paper(config) -> None:
@@ -124,7 +123,7 @@ def _train(
 
 def _ladders(config, test: tuple[str, ...], backbones: tuple[str, str], small: bool) -> None:
     batch = 16 if small else 100
-    short: dict[str, Any] = {"epochs": 4, "steps_per_epoch": 60} if small else {}
+    short: dict[str, Any] = {"epochs": 4, "steps_per_epoch": 100} if small else {}
     first, second = backbones
 
     def models(prefix: str, group: str, **fields: Any) -> tuple[str, ...]:
