@@ -249,13 +249,15 @@ def _paper(config) -> None:
 def _shrink(config) -> None:
     """The paper's tree on the embedded synthetic faces, small enough for two cores."""
     config.data.name = "synthetic_faces"
-    config.data.synthetic.update(size=64, opt=1000, noisy=4000)
-    config.model.image_size = 56
-    config.train.steps_per_epoch = 50
+    config.data.synthetic.update(size=80, opt=480, noisy=4000)
+    config.data.size = 56
+    config.data.val_fraction = 1 / 3
+    config.model.image_size = 48
+    config.train.steps_per_epoch = 40
     for name in config.order:
         stage = config.stages[name]
         if stage.kind == "train":
-            stage.train.epochs = 6 if stage.group == "expression" else 3
+            stage.train.epochs = 4 if stage.group == "expression" else 2
             stage.optimizer.update(name="adam", learning_rate=2e-3, schedule="cosine")
         elif stage.kind in ("select", "pose_svm"):
             stage.test = ("test",)

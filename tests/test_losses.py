@@ -86,6 +86,21 @@ def test_weighted_bce_equals_the_sum_written_out():
     )
 
 
+def test_a_soft_label_has_the_mean_loss_of_both_labels():
+    logits, labels, class_weights, au_weights = _case()
+    y = np.where(labels >= 0, np.random.default_rng(1).random(labels.shape), -1)
+    value = losses.weighted_bce(logits, y.astype(np.float32), class_weights, 0.2, au_weights)
+    by_label = [
+        losses.weighted_bce(logits[n : n + 1, [a]], np.int8([[label]]), class_weights[[a]], 0.2)
+        * au_weights[a]
+        for n, a in np.argwhere(labels >= 0)
+        for label in (0, 1)
+    ]
+    shares = np.array([s for p in y[labels >= 0] for s in (1 - p, p)])
+    expected = (shares * np.array(by_label)).sum() / (labels >= 0).sum()
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
 def test_gradient_equals_the_analytic_one_and_finite_differences():
     logits, labels, class_weights, au_weights = _case()
     gradient = jax.grad(losses.weighted_bce)(logits, labels, class_weights, 0.2, au_weights)

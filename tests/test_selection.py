@@ -273,6 +273,17 @@ def test_linear_ensemble_recovers_the_weights_that_made_the_labels():
     np.testing.assert_allclose(bias, [0.5], atol=0.15)
 
 
+def test_linear_ensemble_of_a_rare_au_counts_negatives_as_batch_balancing_does():
+    """With 95 % negatives a fifth of each counts, so that the bias grows by log 5."""
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=(1, 40000, 1)).astype(np.float32)
+    labels = (rng.random((40000, 1)) < _sigmoid(1.5 * logits[0] - 3.5)).astype(np.int8)
+    assert labels.mean() < 0.1
+    weights, bias = selection.linear_per_au(logits, labels, np.ones((1, 1), bool))
+    np.testing.assert_allclose(weights[0], 1.5, atol=0.1)
+    np.testing.assert_allclose(bias, -3.5 + np.log(5), atol=0.15)
+
+
 def test_linear_ensemble_falls_back_to_the_mean_of_logits_without_both_classes():
     candidates, labels = _candidates()
     labels[:, 1] = np.where(labels[:, 1] == 1, -1, labels[:, 1])

@@ -131,3 +131,48 @@ def test_a_loss_that_is_not_finite_stops_with_a_sentence(training, mesh, tmp_pat
     broken = dataclasses.replace(training, optimizer=optax.sgd(1e30), steps_per_epoch=6)
     with pytest.raises(UserError, match=r"the loss is (nan|inf) after step \d+; lower"):
         train(StageFolder(tmp_path / "stage"), broken, mesh)
+
+
+def test_started_weights_reach_every_part_of_the_state(training, mesh, tmp_path):
+    """A mean teacher's averaged copy, too, begins with the weights that a training starts from."""
+    options = {"decay": 0.9, "consistency_weight": 1.0, "ramp_up_steps": 1}
+    method = methods.create(
+        "mean_teacher",
+        aus=AUS,
+        network={"backbone": "ownnet1"},
+        image_size=32,
+        augmentation={},
+        selective_ratios=[0.3] * len(AUS),
+        **options,
+    )
+    streams = {
+        "clean": training.streams["opt"],
+        "noisy": training.streams["noisy"],
+    }
+    given = {}
+
+    def start(params, batch_stats):
+        given["params"] = jax.tree.map(lambda x: np.full_like(x, 0.25), params)
+        return given["params"], batch_stats
+
+    still = dataclasses.replace(
+        training,
+        method=method,
+        streams=streams,
+        optimizer=optax.sgd(0.0),
+        epochs=1,
+        steps_per_epoch=1,
+        start=start,
+    )
+    folder = StageFolder(tmp_path / "started")
+    train(folder, still, mesh)
+    kept = trained.restore_all(folder, method, [1], mesh)[0]
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(kept["params"]), given["params"])
+
+
+def test_further_columns_of_a_stream_are_in_its_batches(training):
+    source = training.streams["opt"].source
+    soft = np.arange(len(source) * 2, dtype=np.float32).reshape(-1, 2)
+    streams = {"opt": Stream(source, 8, {"soft": soft})}
+    batch = next(dataclasses.replace(training, streams=streams).batches())["opt"]
+    np.testing.assert_array_equal(batch["soft"], soft[batch["index"]])
