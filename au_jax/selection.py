@@ -217,26 +217,73 @@ def undecided(aus: Sequence[str], labels: np.ndarray) -> list[str]:
 
 
 def best_epoch_per_au(
-    probabilities: Iterable[np.ndarray], labels: np.ndarray, score: str = "final_score"
+    probabilities: Iterable[np.ndarray],
+    labels: np.ndarray,
+    score: str = "final_score",
+    at: str = "default",
 ) -> np.ndarray:
-    """The epoch at which each AU scores best at threshold 0.5 (TAL, Fig. 2).
+    """The epoch at which each AU scores best (TAL, Fig. 2).
 
     Args:
       probabilities: float [N, A] of each epoch in order, such as one array [E, N, A].
       labels: int8 [N, A].
       score: one of `SCORES`; "final_score" is (accuracy + F1) / 2 of the AU.
+      at: "default": every epoch is judged at threshold 0.5; "best": at its own best threshold,
+        which is right where a later step moves the decision (ours).
 
     Returns:
       int [A], positions in `probabilities`: of several equal epochs the earliest; the last epoch
       for an AU without positives (`undecided`).
 
     Raises:
-      UserError: `score` is unknown.
+      UserError: `score` or `at` is unknown.
     """
-    scores = _score_per_au(probabilities, labels, score)
+    if at not in THRESHOLDS:
+        raise known("threshold to judge epochs at", at, THRESHOLDS)
+    if at == "default":
+        scores = _score_per_au(probabilities, labels, score)
+    else:
+        scores = np.stack([_scores_of_cuts(p, labels, score)[0].max(0) for p in probabilities])
+        scores = np.where(scores < 0, np.nan, scores)
     last = len(scores) - 1
     undefined = np.isnan(scores).all(0)
     return np.where(undefined, last, np.argmax(np.nan_to_num(scores, nan=-1.0), 0))
+
+
+def _scores_of_cuts(
+    probabilities: np.ndarray, labels: np.ndarray, score: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """The score of each AU at every threshold that decides differently.
+
+    Args:
+      probabilities: float [N, A].
+      labels: int8 [N, A].
+
+    Returns:
+      scores float [N + 1, A], row k for the cut that calls the k lowest known examples absent, -1
+      where there is no such cut; and the probabilities in that order, float64 [N, A].
+
+    Raises:
+      UserError: `score` is unknown.
+    """
+    if score not in SCORES:
+        raise known("score to select by", score, SCORES)
+    # Rows are AUs here, which sorts several times as fast.
+    known_ones = np.ascontiguousarray(labels.T) >= 0
+    values = np.where(known_ones, np.ascontiguousarray(probabilities.T), np.float32(np.inf))
+    order = np.argsort(values, 1)  # unknown examples go behind the known ones: no cut is there
+    ordered = np.take_along_axis(values, order, 1)
+    truth = np.take_along_axis(labels.T, order, 1)
+    missed, rejected = (np.zeros((len(order), len(labels) + 1), np.int32) for _ in range(2))
+    np.cumsum(truth == 1, 1, out=missed[:, 1:])
+    np.cumsum(truth == 0, 1, out=rejected[:, 1:])
+    counts = (missed[:, -1:] - missed, rejected[:, -1:] - rejected, missed, rejected)
+    scores = SCORES[score](np.stack(counts, -1)).round(_DECIMALS)
+    cut, examples = np.arange(len(labels) + 1), known_ones.sum(1, keepdims=True)
+    allowed = (cut == 0) | (cut == examples)
+    allowed[:, 1:-1] |= ordered[:, 1:] > ordered[:, :-1]
+    allowed &= (cut <= examples) & ~np.isnan(scores)
+    return np.where(allowed, scores, -1.0).T, ordered.T.astype(np.float64)
 
 
 def best_thresholds(
@@ -260,32 +307,18 @@ def best_thresholds(
       UserError: `score` is unknown.
     """
     default = _score_per_au([probabilities], labels, score)
-    labelled = labels >= 0
-    size = len(labels)
-    # Unknown examples go behind the known ones, where no cut is made.
-    order = np.argsort(np.where(labelled, probabilities, np.inf), 0, kind="stable")
-    ordered = np.take_along_axis(np.asarray(probabilities, np.float64), order, 0)
-    truth = np.take_along_axis(labels, order, 0)
-    # Cut k calls the k lowest absent and the others present.
-    edge = np.zeros((1, labels.shape[1]), np.int64)
-    missed = np.concatenate([edge, np.cumsum(truth == 1, 0)])
-    rejected = np.concatenate([edge, np.cumsum(truth == 0, 0)])
-    counts = np.stack([missed[-1] - missed, rejected[-1] - rejected, missed, rejected], -1)
-    scores = SCORES[score](counts).round(_DECIMALS)
-
-    cut = np.arange(size + 1)[:, None]
-    examples = labelled.sum(0)
-    lower = np.concatenate([edge + 0.0, ordered])
-    upper = np.concatenate([ordered, edge + 1.0])
-    upper = np.where(cut == examples, 1 + 1e-6, upper)
+    scores, ordered = _scores_of_cuts(probabilities, labels, score)
+    cut = np.arange(len(labels) + 1)[:, None]
+    zero = np.zeros((1, labels.shape[1]))
+    lower = np.concatenate([zero, ordered])
+    upper = np.concatenate([ordered, zero + 1])
+    upper = np.where(cut == (labels >= 0).sum(0), 1 + 1e-6, upper)
     middle = (lower + upper) / 2
     # Two neighbouring doubles have no number between them.
     middle = np.where(middle > lower, middle, upper)
-    distinct = (cut == 0) | (cut == examples) | (upper > lower)
-    allowed = distinct & (cut <= examples) & ~np.isnan(scores)
-    best = np.where(allowed, scores, -1).max(0)
+    best = scores.max(0)
     distance = np.where(
-        allowed & (scores == best), np.abs(middle - metrics.DEFAULT_THRESHOLD), np.inf
+        (scores >= 0) & (scores == best), np.abs(middle - metrics.DEFAULT_THRESHOLD), np.inf
     )
     found = np.take_along_axis(middle, distance.argmin(0)[None], 0)[0]
     return np.where(best > np.nan_to_num(default[0], nan=np.inf), found, metrics.DEFAULT_THRESHOLD)
@@ -408,7 +441,8 @@ def choose(
       candidates: models, whose scores are of the same examples in the same order.
       labels: int8 [N, A] over `aus`.
       aus: what the selection decides on; each must be known to a candidate.
-      epochs: "last", or "best" (per model and AU, `best_epoch_per_au`).
+      epochs: "last", or "best" (per model and AU, `best_epoch_per_au`; at threshold 0.5 unless
+        `combine` is "linear" or `thresholds` "best").
       combine: "mean" of probabilities, "best" (the best model per AU), or "linear".
       thresholds: "default" (0.5), or "best" (`best_thresholds` of the combined probabilities).
       score: what "best" means, one of `SCORES`.
@@ -436,7 +470,10 @@ def choose(
         at[m, own] = len(candidate.epochs) - 1
         if epochs == "best":
             by_epoch = (metrics.probabilities(epoch[:, place]) for epoch in candidate.logits)
-            at[m, own] = best_epoch_per_au(by_epoch, labels[:, own], score)
+            # A fitted bias, or a threshold chosen later, moves the decision from 0.5.
+            moved = combine == "linear" or thresholds == "best"
+            judged = "best" if moved else "default"
+            at[m, own] = best_epoch_per_au(by_epoch, labels[:, own], score, judged)
         logits[m][:, own] = candidate.logits[at[m, own], :, place].T
 
     weights, bias, link = _combine(logits, labels, knows, combine, score)

@@ -218,6 +218,7 @@ def add_select(
     label: str = "",
     depth: int = 0,
     paper: float = 0.0,
+    paper_au: dict[str, float] | None = None,
 ) -> None:
     """Adds a selection, made after training from kept scores.
 
@@ -232,7 +233,8 @@ def add_select(
       crops: that every image is seen through: center, five or five_flip.
       label: its row in the report's table, under the rows above it by `depth` steps (a student
         under its teacher).
-      paper: the paper's own figure for that row; 0 when it has none.
+      paper: the paper's own figure for that row (see `config.headline`); 0 when it has none.
+      paper_au: the same of each AU, where the paper prints it.
     """
     stage = {
         "kind": "select",
@@ -247,6 +249,7 @@ def add_select(
         "label": label or name,
         "depth": depth,
         "paper": paper,
+        "paper_au": ConfigDict(paper_au or {}),
     }
     _add(config, name, stage, {})
 

@@ -85,6 +85,34 @@ def test_best_thresholds_equal_a_search_written_out(steps, score):
     np.testing.assert_array_equal(found, _best_thresholds_by_hand(probabilities, labels, score))
 
 
+@pytest.mark.parametrize("score", ["final_score", "f1"])
+def test_epochs_judged_at_their_best_thresholds_equal_a_search_written_out(score):
+    rng = np.random.default_rng(5)
+    labels = _labels(40, 6, rng)
+    epochs = (rng.integers(0, 11, (5, 40, 6)) / 10).astype(np.float32)
+    found = selection.best_epoch_per_au(epochs, labels, score, "best")
+    for a in range(6):
+        scores = []
+        for epoch in epochs:
+            threshold = _best_thresholds_by_hand(epoch[:, [a]], labels[:, [a]], score)[0]
+            scores.append(_score(labels[:, a], epoch[:, a] >= threshold, score))
+        assert found[a] == next(e for e, s in enumerate(scores) if s > max(scores) - 1e-9)
+    with pytest.raises(UserError, match="unknown threshold to judge epochs at 'none'"):
+        selection.best_epoch_per_au(epochs, labels, score, "none")
+
+
+def test_a_later_threshold_decides_which_epoch_is_best():
+    """Epoch 2 ranks perfectly but decides badly at 0.5, where epoch 1 is better."""
+    labels = np.array([[1], [1], [0], [0], [0]], np.int8)
+    ranked = np.array([0.4, 0.3, 0.2, 0.1, 0.1])[:, None]
+    decided = np.array([0.9, 0.2, 0.1, 0.1, 0.3])[:, None]
+    logits = np.log(np.stack([decided, ranked]) / (1 - np.stack([decided, ranked])))
+    candidate = selection.Candidate(".", "a", "center", (1, 2), ("AU01",), logits)
+    at_half = selection.choose([candidate], labels, ("AU01",), epochs="best")
+    moved = selection.choose([candidate], labels, ("AU01",), epochs="best", thresholds="best")
+    assert [chosen.members[0].epoch for chosen in (at_half, moved)] == [1, 2]
+
+
 def test_thresholds_at_the_ends_and_between_neighbouring_floats():
     # Only "all present" wins on the first AU, only "none present" on the second; the third's two
     # classes are split by neighbouring doubles, which have no midpoint.

@@ -47,6 +47,7 @@ class Page:
             self._selections(),
             self._seeds(),
             self._folds(),
+            self._side_by_side(),
             self._per_au(),
             self._labels(),
             self._label_noise(),
@@ -231,7 +232,8 @@ class Page:
             rows.append(f"<tr{final}>{''.join(cells)}</tr>")
         first = ['<th rowspan="2" class="words" scope="col">networks whose scores are joined</th>']
         if paper:
-            first.append('<th rowspan="2" scope="col">in the paper</th>')
+            figure = {"f1": "mean F1 "}.get(self.config["headline"], "")
+            first.append(f'<th rowspan="2" scope="col">{figure}in the paper</th>')
         second = []
         for split in splits:
             heads = ["as printed"] if self._prints(split) else []
@@ -321,6 +323,30 @@ class Page:
             "per_au", charts.per_au(bars), "final score of each AU, as bars", caption
         )
         return f"<h2>Final score of each AU</h2>{picture}"
+
+    def _side_by_side(self) -> str:
+        """F1 of each AU of every row, over the paper's own, where F1 is what the paper prints."""
+        if self.config["headline"] != "f1" or not self._of_kind("select"):
+            return ""
+        _, split = self._headline()
+        names = [n for n in self._of_kind("select") if split in self.stages[n]["split"]]
+        aus = list(self.stages[names[0]]["split"][split]["honest"]["au"])
+        rows = []
+        for name in names:
+            honest = self.stages[name]["split"][split]["honest"]
+            ours = [honest["au"][au]["f1"] if au in honest["au"] else None for au in aus]
+            label = self.config[f"stages.{name}.label"]
+            rows.append([label, *(markup.number(f) for f in (*ours, honest["f1"]))])
+            printed = [self.config.get(f"stages.{name}.paper_au.{au}") for au in aus]
+            mean = self.config[f"stages.{name}.paper"] or None
+            if mean:
+                rows.append(["in the paper", *(markup.number(f) for f in (*printed, mean))])
+        table = markup.table(("F1", *aus, "mean"), rows)
+        return (
+            f"<h2>F1 of each AU, side by side</h2><p>On the split {escape(split)}, honest. The "
+            "paper's figures can be compared with ours only on the same data, networks and "
+            f"training lengths.</p>{markup.wide(table)}"
+        )
 
     def _labels(self) -> str:
         sets = kept.label_sets(self.folder, self.results)
