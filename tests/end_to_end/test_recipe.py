@@ -18,6 +18,7 @@ from au_jax.checkpoint import Checkpoints
 ROOT = Path(__file__).parents[2]
 SMALL = (
     "--config.data.synthetic.size=40",
+    "--config.data.size=40",
     "--config.data.synthetic.opt=48",
     "--config.data.synthetic.noisy=40",
     "--config.data.synthetic.test=24",

@@ -13,6 +13,7 @@ from configs import base, noisy_labels, recot
 
 def shrunk(config, **changed):
     config.data.synthetic.update(size=40, opt=48, noisy=40, test=24, seed=3)
+    config.data.size = 40
     config.model.update(backbone="ownnet1", image_size=32)
     config.train.update(epochs=2, steps_per_epoch=2)
     config.devices = 1

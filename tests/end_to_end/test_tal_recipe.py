@@ -28,7 +28,7 @@ ORDER = (
 def shrunk(**changed):
     config = tal.get_config()
     config.data.synthetic.update(size=40, opt=48, noisy=40, test=24, seed=3)
-    config.data.val_fraction = 0.25
+    config.data.update(val_fraction=0.25, size=40)
     config.model.update(image_size=32)
     config.train.update(epochs=2, steps_per_epoch=2)
     config.devices = 1
