@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import jax
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 _LINE_SECONDS = 20.0  # between two progress lines where there is no terminal to redraw
@@ -47,6 +46,8 @@ class EpochLog:
         for line in lines:
             self._file.write(json.dumps(line) + "\n")
         self._file.flush()
+        from tensorboardX import SummaryWriter  # it imports PyTorch where that is installed
+
         self._events = SummaryWriter(str(folder), purge_step=epochs_done + 1)
 
     def write(self, epoch: int, figures: Mapping[str, float]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from au_jax import artefacts, log, report_page
+from au_jax import artefacts, log
 from au_jax.artefacts import RunFolder, StageFolder
 from au_jax.metrics import mean_over_folds, probabilities, summary
 from au_jax.trained import About
@@ -163,6 +163,8 @@ def write(folder: RunFolder) -> None:
         writer = csv.writer(file)
         writer.writerow(("stage", "split", "choice", "au", "figure", "value"))
         writer.writerows(_rows(results))
+    from au_jax import report_page  # matplotlib imports for a while
+
     shown = artefacts.FirstFold(folder.path, results["config"]["folds"])
     report_page.write(shown, results)
     _print_table(results)

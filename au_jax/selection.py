@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from au_jax import aus as au_names
 from au_jax import metrics
@@ -371,6 +370,8 @@ def linear_per_au(
       weights float64 [M, A] and bias [A], for the link "logit"; an AU whose known labels are all of
       one class gets the mean of the logits.
     """
+    from sklearn.linear_model import LogisticRegression  # imports for seconds, needed by few
+
     weights = mean_of_members(knows)
     bias = np.zeros(labels.shape[1])
     for a in range(labels.shape[1]):

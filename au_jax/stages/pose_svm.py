@@ -4,9 +4,6 @@ from collections.abc import Sequence
 
 import jax
 import numpy as np
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
 
 from au_jax import aus, log
 from au_jax.artefacts import StageFolder
@@ -24,6 +21,10 @@ def pose_svm(folder: StageFolder, *, train: Source, score: Sequence[Source]) -> 
     Raises:
       UserError: the data set has no pose AUs, or no head angles.
     """
+    from sklearn.pipeline import make_pipeline  # imports for seconds, needed by few
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
     names = aus.group(train.aus, "pose")
     if not names or np.isnan(train.table.pose).all():
         raise UserError(
