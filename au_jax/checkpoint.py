@@ -37,6 +37,25 @@ def _disk_errors(folder: Path) -> Iterator[None]:
         raise
 
 
+def first_difference(first: PyTree, second: PyTree) -> tuple[str, Any, Any] | None:
+    """The first leaf, by name, of different shape in two pytrees: its name and both shapes.
+
+    "absent" stands for the shape where a tree lacks the leaf; None is returned for equal trees.
+    """
+    shapes = [
+        {
+            jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+        }
+        for tree in (first, second)
+    ]
+    for name in sorted(shapes[0].keys() | shapes[1].keys()):
+        one, other = (own.get(name, "absent") for own in shapes)
+        if one != other:
+            return name, one, other
+    return None
+
+
 class Checkpoints:
     """A folder of numbered checkpoints of pytrees, of which the newest `keep` are kept (0: all)."""
 
@@ -112,20 +131,15 @@ class Checkpoints:
         stored = self._manager.item_metadata(number)["tree"]
         if stored is None:
             raise FileNotFoundError
-        shapes = [
-            {
-                jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
-                for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
-            }
-            for tree in (getattr(stored, "tree", stored), ocp.utils.serialize_tree(like, True))
-        ]
-        for name in sorted(shapes[0].keys() | shapes[1].keys()):
-            found, wanted = (s.get(name, "absent") for s in shapes)
-            if found != wanted:
-                raise UserError(
-                    f"checkpoint {self.folder / str(number)} is of another model: '{name}' is "
-                    f"{found} there and {wanted} in this config; use the config that made it"
-                )
+        differing = first_difference(
+            getattr(stored, "tree", stored), ocp.utils.serialize_tree(like, True)
+        )
+        if differing is not None:
+            name, found, wanted = differing
+            raise UserError(
+                f"checkpoint {self.folder / str(number)} is of another model: '{name}' is "
+                f"{found} there and {wanted} in this config; use the config that made it"
+            )
 
     def delete_after(self, number: int) -> None:
         """Deletes the checkpoints above `number`, which a resumed run makes again."""

@@ -8,6 +8,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from au_jax.artefacts import StageFolder
+from au_jax.checkpoint import first_difference
 from au_jax.errors import UserError
 from au_jax.models import pretrained
 from au_jax.trained import About, restore
@@ -22,21 +23,13 @@ def continue_from(
       UserError: the two are of different shapes.
     """
     variables = restore(folder, About.read(folder).create(), folder.epochs()[-1], mesh)
-    mine = {"params": params, "batch_stats": batch_stats}
-    shapes = [
-        {
-            jax.tree_util.keystr(path, simple=True, separator="/"): leaf.shape
-            for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-        }
-        for tree in (variables, mine)
-    ]
-    for leaf in sorted(shapes[0].keys() | shapes[1].keys()):
-        theirs, ours = (own.get(leaf, "absent") for own in shapes)
-        if theirs != ours:
-            raise UserError(
-                f"stage {folder.name} cannot be started from: its '{leaf}' is {theirs}, and here "
-                f"it is {ours}; give both stages one method, network and AU list"
-            )
+    differing = first_difference(variables, {"params": params, "batch_stats": batch_stats})
+    if differing is not None:
+        leaf, theirs, ours = differing
+        raise UserError(
+            f"stage {folder.name} cannot be started from: its '{leaf}' is {theirs}, and here it is "
+            f"{ours}; give both stages one method, network and AU list"
+        )
     variables = jax.device_get(variables)
     return variables["params"], variables["batch_stats"]
 
