@@ -61,4 +61,5 @@ def _paper(config, data: str) -> None:
         split=f"{split}-test",
         test=(),
         batch=100,
+        lambda_n=1.0,
     )

@@ -22,7 +22,7 @@ from au_jax.trained import About, restore_all
 from au_jax.voters import Voters, voting
 
 POSE, EXPRESSION = aus.POSE, ("AU01", "AU02", "AU04", "AU05", "AU12", "AU25")
-NETWORK = {"backbone": "ownnet1"}
+NETWORK = {"backbone": "tiny"}
 ABOUT = {
     "pose": About(
         "multi_view",
@@ -245,7 +245,7 @@ def truncate(folder):
             r"gives pose@1 a weight on AU51, which that checkpoint does not predict \(AU01, AU52",
         ),
         (
-            lambda f: rewritten(f, network={"backbone": "ownnet2"}),
+            lambda f: rewritten(f, network={"backbone": "tiny_wide"}),
             r"is of another model: '.*view1.*' is \(.*\) there and \(.*\) in this config",
         ),
     ],

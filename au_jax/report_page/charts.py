@@ -30,6 +30,7 @@ _STYLE: dict[Any, Any] = {
     "ytick.color": "#333333",
     "grid.color": "#E6E6E6",
     "axes.axisbelow": True,
+    "axes.titley": 1.0,  # to look for room for each title takes a third of the drawing
     "hatch.linewidth": 0.5,
     # A label of the config may hold a dollar sign.
     "text.parse_math": False,

@@ -6,10 +6,11 @@ python tests/end_to_end/one_process.py DATA_FOLDER STAGE_FOLDER PORT PROCESSES P
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path[:0] = [str(Path(__file__).parents[folder]) for folder in (1, 2)]
 
 import jax
 import optax
+import tiny  # noqa: F401
 
 from au_jax import aus, methods, sharding
 from au_jax.artefacts import StageFolder
@@ -28,7 +29,7 @@ if __name__ == "__main__":
     method = methods.create(
         "multi_task",
         aus=aus.EXPRESSION,
-        network={"backbone": "ownnet1"},
+        network={"backbone": "tiny"},
         image_size=32,
         augmentation={"flip": 0.5, "brightness": 0.5},
         heads={"opt": "opt"},

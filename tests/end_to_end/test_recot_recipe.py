@@ -14,7 +14,7 @@ from configs import base, noisy_labels, recot
 def shrunk(config, **changed):
     config.data.synthetic.update(size=40, opt=48, noisy=40, test=24, seed=3)
     config.data.size = 40
-    config.model.update(backbone="ownnet1", image_size=32)
+    config.model.update(backbone="tiny", image_size=32)
     config.train.update(epochs=2, steps_per_epoch=2)
     config.devices = 1
     config.update(changed)
@@ -31,7 +31,12 @@ def folds(tmp_path_factory, tiny_faces, data_dir):
     config.update(name="recot", variant="folds")
     noisy_labels.small(config)
     noisy_labels.add(
-        config, ("baseline", "recot"), clean="opt-train", split="opt-test", test=("test",)
+        config,
+        ("baseline", "recot"),
+        clean="opt-train",
+        split="opt-test",
+        test=("test",),
+        batch=16,
     )
     folder = RunFolder(tmp_path_factory.mktemp("recot") / "run")
     recipe.run(shrunk(config, folds=2), folder.path, data_dir)

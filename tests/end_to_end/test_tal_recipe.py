@@ -34,7 +34,7 @@ def shrunk(**changed):
     config.devices = 1
     for name, stage in config.stages.items():
         if stage.kind == "train":
-            stage.model.backbone = "ownnet2" if name.endswith("_2") else "ownnet1"
+            stage.model.backbone = "tiny_wide" if name.endswith("_2") else "tiny"
             stage.train.update(epochs=2, steps_per_epoch=2)
     config.stages.confirmed.threshold = 0.5
     config.stages.expression_step_6.inputs = ("finetuned_1", "base_2")

@@ -2,14 +2,10 @@
 
 import functools
 
-import flax.linen as nn
 import jax
 import numpy as np
-import pytest
 
-from au_jax import methods, models
-from au_jax.models import Features
-from au_jax.models.layers import ConvNorm, global_mean
+from au_jax import methods
 
 AUS = ("AU01", "AU12", "AU51", "AU52")
 PIXELS, SHARES = 8, {"clean": 8, "noisy": 16}
@@ -45,14 +41,6 @@ SPECS = {
 }
 
 
-class Tiny(models.Backbone):
-    @nn.compact
-    def __call__(self, images, train):
-        x = ConvNorm(6, 3, 2, style=self.style, name="conv1")(images, train)
-        x = ConvNorm(6, 3, style=self.style, name="conv2")(x, train)
-        return Features((x,), global_mean(x))
-
-
 def create(name, **changes):
     """The method called `name`; nothing is drawn at random unless `changes` say so."""
     spec = {
@@ -63,9 +51,7 @@ def create(name, **changes):
         "selective_ratios": [0.0] * len(AUS),  # all known entries count
         **SPECS[name],
     }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.BACKBONES, "tiny", (Tiny, {}))
-        return methods.create(name, **(spec | changes))
+    return methods.create(name, **(spec | changes))
 
 
 def make_batch(seed=0, pixels=PIXELS):

@@ -189,7 +189,7 @@ def test_an_unknown_rule_is_refused():
 def create(**changes):
     spec = {
         "aus": AUS,
-        "network": {"backbone": "ownnet1"},
+        "network": {"backbone": "tiny"},
         "image_size": 32,
         "augmentation": {},
         "streams": ["opt", "filtered"],
