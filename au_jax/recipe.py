@@ -19,6 +19,8 @@ def run(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
     build.check_workdir(config, folder)
     log.say(f"{config.name}:{config.variant} in {workdir}, on {sharding.describe(parts.mesh)}")
     todo = [name for name in parts.names if not folder.stage(name).done]
+    if todo:
+        parts.check_streams()
     _run_stages(parts, parts.names, todo)
 
 

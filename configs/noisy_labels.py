@@ -107,7 +107,7 @@ def _supervised(label: str, *streams: str, views: int = 1, ablation: float = 0.0
 METHODS: dict[str, Rival] = {
     "baseline": _supervised("Baseline (clean)", "clean"),
     "mlct": Rival("MLCT", "mlct", {"handed_share": 0.1, "handed_weight": 1.0}),
-    "mt": Rival("Mean teacher", "mean_teacher", {"decay": 0.999, "consistency_weight": 10.0}),
+    "mt": Rival("Mean teacher", "mean_teacher", {"decay": 0.999, "consistency_weight": 1.0}),
     "cot_2018": Rival(
         "CoT (Qiao et al. 2018)",
         "deep_co_training",

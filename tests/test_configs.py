@@ -67,11 +67,12 @@ def test_every_kind_of_network_builds(name, variant, tiny_faces, data_dir):
             continue
         seen.add(kind)
         for fields in stage.streams.values():
+            labelled = fields.labels
             fields.labels, fields.soft, fields.split = "", False, fields.split.split("-")[0]
             fields.split = {"emotionet:noisy#50000": "noisy", "full": "opt"}.get(
                 fields.split, fields.split.partition("#")[0]
             )
-            if stage.group == "pose":  # of which the noisy set has no labels of its own
+            if stage.group == "pose" and labelled:  # of which the noisy set has none of its own
                 fields.split = "opt"
         stage.validate = ("opt-val",)
         stage.crop = {"box": "wide"}.get(stage.crop, stage.crop)
@@ -84,6 +85,19 @@ def test_every_kind_of_network_builds(name, variant, tiny_faces, data_dir):
         assert training.method.aus == tuple(about.aus)
         assert sum(s.share for s in training.streams.values()) in batches
     assert seen
+
+
+def test_every_stream_without_pseudo_labels_has_some_of_its_own(tiny_faces, data_dir):
+    checked = 0
+    for name, variant in VARIANTS:
+        config = get_config(name, variant)
+        if config.data.name != "synthetic_faces":
+            continue
+        config.data.synthetic.update(size=40, opt=48, noisy=40, test=24, seed=3)
+        config.data.size = 40
+        Build(config, RunFolder(data_dir / "run"), data_dir).check_streams()
+        checked += 1
+    assert checked > 10
 
 
 def test_a_stage_inherits_what_it_does_not_set():

@@ -170,18 +170,51 @@ class Build:
                 raise UserError(
                     f"stream '{name}' of stage {folder.name} is soft; name the stage that labels it"
                 )
-            source, faces = source.aligned(names), source.table.face
-            source = source.subset(faces)
-            needless = name == "noisy" and stage.method in methods.WITHOUT_NOISY_LABELS
-            if not needless and not (source.table.labels != aus.UNKNOWN).any():
-                raise UserError(
-                    f"stream '{name}' of stage {folder.name} (split {fields.split}) has no record "
-                    f"with a label of {', '.join(names)}; name a split or a stage that has"
-                )
+            faces = source.table.face
+            source = self._learned(source, stage, folder, name, names)
             columns = {field: column[faces] for field, column in columns.items()}
             columns |= self._truth(source, fields.split, names)
             streams[name] = Stream(source, fields.share, columns)
         return streams
+
+    def _learned(
+        self,
+        source: Source,
+        stage: ConfigDict,
+        folder: StageFolder,
+        stream: str,
+        names: Sequence[str],
+    ) -> Source:
+        """What a stream learns of `source`: the AUs `names` of the records with a face."""
+        source = source.aligned(names)
+        source = source.subset(source.table.face)
+        needless = stream == "noisy" and stage.method in methods.WITHOUT_NOISY_LABELS
+        if not needless and not (source.table.labels != aus.UNKNOWN).any():
+            split = stage.streams[stream].split
+            raise UserError(
+                f"stream '{stream}' of stage {folder.name} (split {split}) has no record with a "
+                f"label of {', '.join(names)}; name a split or a stage that has"
+            )
+        return source
+
+    def check_streams(self) -> None:
+        """Finds a stream with nothing to learn from before the first stage runs, not hours later.
+
+        Streams whose labels another stage makes are looked at when that stage is done.
+        """
+        for name in self.names:
+            stage = self._resolved(name)
+            if stage.kind != "train":
+                continue
+            for stream, fields in stage.streams.items():
+                if not fields.labels:
+                    source = self._sources(stage)(fields.split, stage.crop)
+                    self._learned(source, stage, self.run.stage(name), stream, self._names(stage))
+
+    def _names(self, stage: ConfigDict) -> tuple[str, ...]:
+        """The AUs that a training stage learns."""
+        first = self._sources(stage)(stage.validate[0], stage.crop)
+        return aus.check(stage.aus) or aus.group(first.aus, stage.group)
 
     def _truth(self, source: Source, split: str, names: Sequence[str]) -> dict[str, np.ndarray]:
         """The true labels of a split with wrong ones, where they are known: for reports only."""
@@ -194,10 +227,7 @@ class Build:
 
     def training(self, stage: ConfigDict, folder: StageFolder) -> tuple[Training, About]:
         """The training stage's parts, and what its checkpoints say of themselves."""
-        sources = self._sources(stage)
-        names = aus.check(stage.aus) or aus.group(
-            sources(stage.validate[0], stage.crop).aus, stage.group
-        )
+        sources, names = self._sources(stage), self._names(stage)
         streams = self._streams(stage, folder, names)
         if stage.epoch_stream not in streams:
             raise known(f"epoch_stream of stage {folder.name}", stage.epoch_stream, streams)

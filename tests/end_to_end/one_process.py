@@ -6,7 +6,8 @@ python tests/end_to_end/one_process.py DATA_FOLDER STAGE_FOLDER PORT PROCESSES P
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[folder]) for folder in (1, 2)]
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import jax
 import optax
