@@ -13,11 +13,11 @@ from rich.table import Table
 from au_jax import artefacts, log
 from au_jax.artefacts import RunFolder, StageFolder
 from au_jax.metrics import mean_over_folds, probabilities, summary
+from au_jax.report_page.summaries import FIGURES
 from au_jax.trained import About
 
 _PACKAGES = ("au-jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 _FIGURES = ("final_score", "f1", "f1_macro", "accuracy")
-_FIGURE_NAMES = {"final_score": "final score", "f1": "mean F1"}
 _ROW = ("label", "depth", "paper")
 
 
@@ -223,7 +223,7 @@ def _print_table(results: dict[str, Any]) -> None:
         )
     if any(config.get(f"stages.{name}.paper") for name in results["stages"]):
         log.say(
-            f"in the paper: the authors' {_FIGURE_NAMES[config['headline']]}, on their data and at "
+            f"in the paper: the authors' {FIGURES[config['headline']]}, on their data and at "
             "their training lengths."
         )
     if results["data"] == "synthetic_faces":

@@ -210,6 +210,22 @@ def test_table_of_stages_shows_the_figures_of_results_json(run: Run, page: Eleme
     assert interval(results["final"]["ci"]) in text(headline)
 
 
+def test_a_config_may_compare_f1(tmp_path):
+    run = Run(tmp_path / "run")
+    run.config["headline"] = "f1"
+    run.train("pose", "pose", POSE)
+    run.select("row", ("pose",), label="row", paper=0.5)
+    page = run.write()
+    results = run.results()
+    on = results["stages"]["row"]["split"]
+    [table] = page.findall(".//table[@class='tree']")
+    figures = [on["opt-val"]["as_printed"], on["opt-val"]["honest"], on["test"]["honest"]]
+    assert rows(table) == [["row", "0.5000", *(f"{f['f1']:.4f}" for f in figures)]]
+    assert "Mean F1 step by step" in [text(h) for h in page.iter("h2")]
+    [headline] = page.findall(".//p[@class='headline']")
+    assert text(headline).strip() == f"{results['final']['f1']:.4f}"
+
+
 def test_table_of_every_au_shows_the_figures_of_results_json(run: Run, page: ElementTree.Element):
     results = run.results()
     [details] = [d for d in page.iter("details") if text(d.find("summary")) == "final: best"]
@@ -388,7 +404,8 @@ def test_a_run_that_has_selected_nothing_yet(tmp_path: Path):
 def test_of_many_stages_the_first_the_last_and_the_best_of_each_depth_are_compared(run: Run):
     scores = {"a": (0, 0.3), "b": (1, 0.4), "c": (1, 0.6), "d": (0, 0.7), "e": (2, 0.1)}
     scores |= {"f": (2, None), "g": (0, 0.5)}
-    config = {f"stages.{name}.depth": depth for name, (depth, _) in scores.items()}
+    config = {"headline": "final_score"}
+    config |= {f"stages.{name}.depth": depth for name, (depth, _) in scores.items()}
     stages = {
         name: {"kind": "select", "split": {"test": {"honest": {"final_score": score}}}}
         for name, (_, score) in scores.items()

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from au_jax.aus import MEANING
 from au_jax.report_page.kept import EpochScores, LabelCounts, LabelNoise
 from au_jax.report_page.markup import DASH
-from au_jax.report_page.summaries import au_score
+from au_jax.report_page.summaries import FIGURES, of_au
 
 # Okabe and Ito, Color Universal Design (2008).
 BLUE, VERMILLION, GREEN, ORANGE, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7"
@@ -86,13 +86,15 @@ def _margins(figure: Figure, top: float, **options: float) -> None:
     )
 
 
-def stage_scores(rows: Sequence[tuple[str, int, Mapping[str, Any]]]) -> bytes:
-    """The final score of every selection with its interval, in the order of the table.
+def stage_scores(rows: Sequence[tuple[str, int, Mapping[str, Any]]], headline: str) -> bytes:
+    """The headline figure of every selection, in the order of the table.
 
     Args:
       rows: (label, depth, {split: {"as_printed": SUMMARY | None, "honest": SUMMARY}}).
+      headline: final_score, which has an interval, or f1.
     """
     splits = list(dict.fromkeys(split for _, _, parts in rows for split in parts))
+    intervals = headline == "final_score"
     with matplotlib.rc_context(_STYLE):
         figure = _figure(7.5, 0.05 + 0.36 * len(rows))
         axes = figure.subplots()
@@ -104,15 +106,13 @@ def stage_scores(rows: Sequence[tuple[str, int, Mapping[str, Any]]]) -> bytes:
                 if split not in parts:
                     continue
                 honest, printed = parts[split]["honest"], parts[split]["as_printed"]
-                if honest["final_score"] is None:
+                if honest[headline] is None:
                     continue
-                if honest["ci"]:
+                if intervals and honest["ci"]:
                     axes.plot(honest["ci"], [row + shift] * 2, color=colour, lw=1.6, alpha=0.6)
-                axes.plot(honest["final_score"], row + shift, "o", color=colour, ms=5)
-                if printed and printed["final_score"] != honest["final_score"]:
-                    axes.plot(
-                        printed["final_score"], row + shift, "D", mfc="white", mec=colour, ms=4.5
-                    )
+                axes.plot(honest[headline], row + shift, "o", color=colour, ms=5)
+                if printed and printed[headline] != honest[headline]:
+                    axes.plot(printed[headline], row + shift, "D", mfc="white", mec=colour, ms=4.5)
         axes.set_yticks(
             range(len(rows)),
             ["      " * depth + ("↳ " if depth else "") + label for label, depth, _ in rows],
@@ -121,24 +121,24 @@ def stage_scores(rows: Sequence[tuple[str, int, Mapping[str, Any]]]) -> bytes:
         longest = max(len(label) + 5 * depth for label, depth, _ in rows)
         axes.tick_params("y", length=0, pad=10 + 4.7 * longest)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xlabel("final score")
+        axes.set_xlabel(FIGURES[headline])
         axes.grid(axis="x")
         marks = [
-            axes.plot([], [], "o-", color=SERIES[n % len(SERIES)], ms=5, lw=1.6)[0]
+            axes.plot([], [], "o-"[: 1 + intervals], color=SERIES[n % len(SERIES)], ms=5, lw=1.6)[0]
             for n in range(len(splits))
         ]
         hollow = axes.plot([], [], "D", mfc="white", mec=_GREY, ms=4.5)[0]
         _fit(figure, 0.05)
-        named = [f"{split}, 95 % interval" for split in splits]
+        named = [f"{split}, 95 % interval" if intervals else split for split in splits]
         _legend(figure, [*marks, hollow], [*named, "as printed"], len(splits) + 1)
         return _cropped_png(figure)
 
 
-def per_au(stages: Sequence[tuple[str, Mapping[str, Any]]]) -> bytes:
-    """Bars of the final score of each AU, several stages side by side (Magdeburg, Fig. 2).
+def per_au(stages: Sequence[tuple[str, Mapping[str, Any]]], headline: str) -> bytes:
+    """Bars of the headline figure of each AU, several stages side by side (Magdeburg, Fig. 2).
 
     Args:
-      stages: (label, SUMMARY), at most as many as `SERIES`.
+      stages: (label, SUMMARY), at most as many as `SERIES`. headline: final_score or f1.
     """
     names = [au for au in MEANING if any(au in summary["au"] for _, summary in stages)]
     # In two columns, the first one opening with the mean of all AUs.
@@ -154,7 +154,7 @@ def per_au(stages: Sequence[tuple[str, Mapping[str, Any]]]) -> bytes:
         for axes, column in zip(panels, columns, strict=True):
             for number, (_, summary) in enumerate(stages):
                 at = np.arange(len(column)) + (number - (len(stages) - 1) / 2) * thick
-                values = [_score(summary, au) for au in column]
+                values = [_figure_of(summary, au, headline) for au in column]
                 axes.barh(
                     at, [v or 0 for v in values], thick * 0.92, color=SERIES[number % len(SERIES)]
                 )
@@ -168,19 +168,19 @@ def per_au(stages: Sequence[tuple[str, Mapping[str, Any]]]) -> bytes:
             axes.tick_params("y", length=0)
             axes.set_ylim(half - 0.4, -0.6)
             axes.set_xlim(0, 1)
-            axes.set_xlabel("final score")
+            axes.set_xlabel(FIGURES[headline].removeprefix("mean "))
             axes.grid(axis="x")
         bars = [Patch(color=SERIES[n % len(SERIES)]) for n in range(len(stages))]
         _legend(figure, bars, [label for label, _ in stages], 1)
         return _cropped_png(figure)
 
 
-def _score(summary: Mapping[str, Any], au: str | None) -> float | None:
-    """The final score of one AU, or of all for None; None where it is not defined."""
+def _figure_of(summary: Mapping[str, Any], au: str | None, headline: str) -> float | None:
+    """The headline figure of one AU, or of all for None; None where it is not defined."""
     if au is None:
-        return summary["final_score"]
+        return summary[headline]
     figures = summary["au"].get(au)
-    return au_score(figures) if figures else None
+    return of_au(figures, headline) if figures else None
 
 
 def epochs(scores: EpochScores) -> bytes:

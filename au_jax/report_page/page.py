@@ -122,10 +122,13 @@ class Page:
             parts.append("<p>No selection has been scored, so there is no final figure yet.</p>")
             return "".join(parts)
         name, split = self._headline()
+        headline = config["headline"]
+        interval = f"<small>95 % interval {markup.interval(final['ci'])}</small>"
         parts.append(
-            f'<p class="headline"><b>{markup.number(final["final_score"])}</b> '
-            f"<small>95 % interval {markup.interval(final['ci'])}</small></p>"
-            f"<p>is the final score of “{escape(self.config[f'stages.{name}.label'])}” on the "
+            f'<p class="headline"><b>{markup.number(final[headline])}</b> '
+            f"{interval if headline == 'final_score' else ''}</p>"
+            f"<p>is the {summaries.FIGURES[headline]} of "
+            f"“{escape(self.config[f'stages.{name}.label'])}” on the "
             f"{final['n']} faces of the split <b>{escape(split)}</b>, over {len(final['au'])} AUs."
             f"{escape(summaries.undefined(final))}</p>"
         )
@@ -226,24 +229,24 @@ class Page:
             if paper:
                 cells.append(markup.cell(markup.number(figure or None)))
             for split in splits:
-                for content in summaries.split_cells(parts.get(split), self._prints(split)):
-                    cells.append(markup.cell(content))
+                found = self._cells(parts.get(split), split)
+                cells += [markup.cell(content) for content in found.values()]
             final = ' class="final"' if name == self._headline()[0] else ""
             rows.append(f"<tr{final}>{''.join(cells)}</tr>")
         first = ['<th rowspan="2" class="words" scope="col">networks whose scores are joined</th>']
         if paper:
-            figure = {"f1": "mean F1 "}.get(self.config["headline"], "")
-            first.append(f'<th rowspan="2" scope="col">{figure}in the paper</th>')
+            first.append('<th rowspan="2" scope="col">in the paper</th>')
         second = []
         for split in splits:
-            heads = ["as printed"] if self._prints(split) else []
-            heads += ["honest", "95 % interval"]
+            heads = self._cells(None, split)
             first.append(f'<th colspan="{len(heads)}" scope="colgroup">{escape(split)}</th>')
             second += [markup.cell(head, "th", ' scope="col"') for head in heads]
         table = (
             f'<table class="tree"><thead><tr>{"".join(first)}</tr><tr>{"".join(second)}</tr>'
             f"</thead><tbody>{''.join(rows)}</tbody></table>"
         )
+        figure = summaries.FIGURES[self.config["headline"]]
+        title = figure[0].upper() + figure[1:]
         text = (
             "Every row joins the outputs of one or more trained networks into one answer per AU "
             "and face. A row set in under another one was trained with its help. "
@@ -267,15 +270,18 @@ class Page:
             )
         picture = self._picture(
             "scores",
-            charts.stage_scores(shown),
-            "final score of every row of the table, with its interval",
-            "Final score of every row. Dots: honest, with the 95 % interval; hollow: as printed, "
-            "where it differs.",
+            charts.stage_scores(shown, self.config["headline"]),
+            f"{figure} of every row of the table",
+            f"{title} of every row. Dots: honest, the final score with its "
+            "95 % interval; hollow: as printed, where it differs.",
         )
         return (
-            f"<h2>Final score step by step</h2><p>{escape(text)}</p>{markup.wide(table)}"
+            f"<h2>{title} step by step</h2><p>{escape(text)}</p>{markup.wide(table)}"
             f"{meaning}{picture}"
         )
+
+    def _cells(self, choices: Mapping[str, Any] | None, split: str) -> dict[str, str]:
+        return summaries.split_cells(choices, self._prints(split), self.config["headline"])
 
     def _prints(self, split: str) -> bool:
         """Whether any selection was chosen on this split."""
@@ -295,7 +301,7 @@ class Page:
         best: dict[int, str] = {}
 
         def score(name: str) -> float:
-            return self.stages[name]["split"][split]["honest"]["final_score"] or 0.0
+            return self.stages[name]["split"][split]["honest"][self.config["headline"]] or 0.0
 
         for name in names:
             depth = self.config[f"stages.{name}.depth"]
@@ -313,16 +319,19 @@ class Page:
             (self.config[f"stages.{n}.label"], self.stages[n]["split"][split]["honest"])
             for n in names
         ]
-        caption = f"(accuracy + F1) / 2 of each AU on the split {split}, honest."
+        headline = self.config["headline"]
+        figure = {"f1": "F1", "final_score": "(accuracy + F1) / 2"}[headline]
+        caption = f"{figure} of each AU on the split {split}, honest."
         if len(names) < len(self._of_kind("select")):
             caption += (
                 " Shown are the first and the last row of the table, and the best row of each step "
                 "of indentation."
             )
         picture = self._picture(
-            "per_au", charts.per_au(bars), "final score of each AU, as bars", caption
+            "per_au", charts.per_au(bars, headline), f"{figure} of each AU, as bars", caption
         )
-        return f"<h2>Final score of each AU</h2>{picture}"
+        title = {"f1": "F1", "final_score": "Final score"}[headline]
+        return f"<h2>{title} of each AU</h2>{picture}"
 
     def _side_by_side(self) -> str:
         """F1 of each AU of every row, over the paper's own, where F1 is what the paper prints."""

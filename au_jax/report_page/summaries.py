@@ -5,13 +5,20 @@ from typing import Any
 
 from au_jax.aus import MEANING
 from au_jax.report_page import markup
-from au_jax.report_page.markup import DASH
+
+# The figures that a config's `headline` may name.
+FIGURES = {"final_score": "final score", "f1": "mean F1"}
 
 
 def au_score(figures: Mapping[str, Any]) -> float | None:
     """(accuracy + F1) / 2 of one AU of a SUMMARY; None where either is not defined."""
     f1, accuracy = figures["f1"], figures["accuracy"]
     return None if f1 is None or accuracy is None else (f1 + accuracy) / 2
+
+
+def of_au(figures: Mapping[str, Any], headline: str) -> float | None:
+    """The headline figure of one AU of a SUMMARY; None where it is not defined."""
+    return figures["f1"] if headline == "f1" else au_score(figures)
 
 
 def undefined(figures: Mapping[str, Any]) -> str:
@@ -27,13 +34,17 @@ def undefined(figures: Mapping[str, Any]) -> str:
     )
 
 
-def split_cells(choices: Mapping[str, Any] | None, prints: bool) -> list[str]:
-    """As printed (where the table has that column), honest, interval; dashes for no score."""
-    if choices is None:
-        return [DASH] * (2 + prints)
-    printed, honest = choices["as_printed"], choices["honest"]
-    first = [markup.number(printed["final_score"] if printed else None)] if prints else []
-    return [*first, markup.number(honest["final_score"]), markup.interval(honest["ci"])]
+def split_cells(choices: Mapping[str, Any] | None, prints: bool, headline: str) -> dict[str, str]:
+    """{column: cell}: as printed (where the table has that column), honest, and its interval.
+
+    The interval is the final score's; F1 has none. Dashes for no score.
+    """
+    printed, honest = (choices[c] if choices else None for c in ("as_printed", "honest"))
+    cells = {"as printed": markup.number(printed[headline] if printed else None)} if prints else {}
+    cells["honest"] = markup.number(honest[headline] if honest else None)
+    if headline == "final_score":
+        cells["95 % interval"] = markup.interval(honest["ci"] if honest else None)
+    return cells
 
 
 def about_split(choices: Mapping[str, Any]) -> str:
