@@ -227,7 +227,9 @@ def _paper(config) -> None:
             # The given noisy labels have no pose AUs.
             if group == "expression" or learns != "noisy"
         )
-        title = name if name[0] in "TAB" and name[1:2].isdigit() and "_" not in name else ""
+        member = name.removesuffix("_whole")
+        titled = member[0] in "TAB" and member[1:2].isdigit() and "_" not in member
+        title = (member + "*" * (member != name)) if titled else ""
         label = f"{title} {TITLES.get(backbone, 'EfficientNet-B0')} {LEARNS[learns]}".strip()
         base.add_select(config, name, inputs=stages, label=label, depth=depth, paper=paper, test=())
 
@@ -242,8 +244,8 @@ def _paper(config) -> None:
     # A+B*: the members retrained on the whole opt set; opt-val is then no test for them.
     tree = {fields[0]: fields for fields in TREE}
     for member in FUSIONS[-1][1]:
-        _, backbone, learns, teacher, depth, _ = tree[member]
-        row(f"{member}_whole", backbone, learns, teacher, depth, 0.0, split="opt")
+        _, backbone, learns, teacher, _, _ = tree[member]
+        row(f"{member}_whole", backbone, learns, teacher, 0, 0.0, split="opt")
     inputs = tuple(f"{m}_whole_{group}" for m in FUSIONS[-1][1] for group in GROUPS)
     base.add_select(config, "A_and_B_whole", inputs=inputs, label="Fusion A+B*", test=())
 
