@@ -112,7 +112,7 @@ def _small(config) -> None:
     config.model.dropout = 0.2
     config.optimizer.update(name="adam", learning_rate=2e-3, schedule="cosine")
     config.augmentation.update(cutout=0.0, greyscale=0.0, downsample=0.0)
-    config.train.update(epochs=6 if control else 4, steps_per_epoch=400 if control else 350)
+    config.train.update(epochs=6 if control else 4, steps_per_epoch=400 if control else 300)
     test = () if on_emotionet else ("test",)
 
     def train(name: str, group: str, backbone: str = "ownnet2", **fields: Any) -> str:
