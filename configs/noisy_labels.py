@@ -96,7 +96,7 @@ RECOT: dict[str, Any] = {
 
 
 def _recot(label: str, ablation: float = 0.0, refined: bool = True, **changed: Any) -> Rival:
-    """ReCoT or a part of it; `refined`: with label refinement, after a third of the epochs."""
+    """ReCoT or a part of it; `refined`: with label refinement, after two thirds of the epochs."""
     options = {**RECOT, **changed, "refine_from": -1 if refined else 0}
     return Rival(label, "recot", options, ablation=ablation)
 
@@ -221,7 +221,8 @@ def add(
         if rival.method == "recot":
             options["noisy_weight"] *= lambda_n
         if options.get("refine_from"):
-            options["refine_from"] = max(1, config.train.epochs // 3)
+            # K is where the network has converged, the paper says, and no more.
+            options["refine_from"] = max(1, 2 * config.train.epochs // 3)
         if rival.method == "mlcr":
             count = len(AUS[data])
             options.update(multi_view_weight=400 / count, co_regularization_weight=100 / count)
