@@ -135,7 +135,10 @@ def test_bfloat16_computes_in_half_and_keeps_float32():
     networks = [{"backbone": "tiny", "precision": p} for p in ("bfloat16", "float32")]
     both = [loss_and_params(network=network) for network in networks]
     half, whole = (jax.jit(loss)(params, labels_unknown_in()) for loss, params in both)
-    state = jax.eval_shape(method(network=networks[0]).init, jax.random.PRNGKey(0))
-    assert {leaf.dtype for leaf in jax.tree.leaves((half, state))} == {np.dtype(np.float32)}
+    mesh, trained, optimizer = sharding.make_mesh(1), method(network=networks[0]), optax.sgd(0.05)
+    fresh = jax.eval_shape(lambda: init_state(trained, optimizer, 0, mesh))
+    state, _ = jax.eval_shape(make_train_step(trained, optimizer, mesh), fresh, batch())
+    leaves = jax.tree.leaves((half, state.params, state.batch_stats))
+    assert {leaf.dtype for leaf in leaves} == {np.dtype(np.float32)}
     assert half != whole
     np.testing.assert_allclose(half, whole, rtol=0.05)
