@@ -31,7 +31,7 @@ flags.DEFINE_integer("processes", 0, "prepare: how many to work with; 0: one per
 def main(_) -> None:
     logging.set_verbosity(logging.ERROR)
     # The stack is imported only now, so that a mistyped flag is answered at once.
-    from au_jax import recipe
+    from au_jax.experiment import recipe
 
     cli.start()
     asked = flags.FLAGS

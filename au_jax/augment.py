@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from au_jax import aus as au_names
-from au_jax.errors import UserError, known
+from au_jax.errors import UserError, unknown
 
 # Rec. 601 luma, as rounded by torchvision.
 _LUMA = (0.2989, 0.587, 0.114)
@@ -308,7 +308,7 @@ def test_crops(images: jax.Array, size: int, kind: str) -> tuple[jax.Array, tupl
       UserError: `size` is larger than the stored images, or `kind` is none of the three.
     """
     if kind not in ("center", "five", "five_flip"):
-        raise known("test crops", kind, ("center", "five", "five_flip"))
+        raise unknown("test crops", kind, ("center", "five", "five_flip"))
     _check_size(images, size)
     down, right = images.shape[1] - size, images.shape[2] - size
     corners = [(0, 0), (0, right), (down, 0), (down, right)]

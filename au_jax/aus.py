@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from au_jax.errors import known
+from au_jax.errors import unknown
 
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
 
@@ -84,7 +84,7 @@ def group(aus: Sequence[str], name: str) -> tuple[str, ...]:
     if name == "all":
         return tuple(aus)
     if name not in ("expression", "pose"):
-        raise known("AU group", name, ("expression", "pose", "all"))
+        raise unknown("AU group", name, ("expression", "pose", "all"))
     return tuple(au for au in aus if (au in POSE) == (name == "pose"))
 
 
@@ -96,9 +96,9 @@ def check(aus: Sequence[str]) -> tuple[str, ...]:
     """
     for au in aus:
         if au not in MEANING:
-            raise known("AU", au, MEANING)
+            raise unknown("AU", au, MEANING)
     if len(set(aus)) != len(aus):
-        raise known("duplicate in the AU list", ", ".join(aus), sorted(set(aus)))
+        raise unknown("duplicate in the AU list", ", ".join(aus), sorted(set(aus)))
     return tuple(aus)
 
 

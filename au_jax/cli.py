@@ -10,7 +10,7 @@ from typing import NoReturn
 from absl import flags
 from ml_collections import ConfigDict
 
-from au_jax.errors import UserError, known
+from au_jax.errors import UserError, unknown
 
 CACHE = "AU_JAX_CACHE"
 
@@ -70,14 +70,14 @@ def _unknown_field(arguments: Sequence[str]) -> UserError | None:
                 names = (
                     section if isinstance(section, ConfigDict) else ("no fields, it is a value",)
                 )
-                return known(f"field of {where}", field, names)
+                return unknown(f"field of {where}", field, names)
             section = section[field]
     return None
 
 
 def prepare(asked: flags.FlagValues, data_dir: Path) -> None:
     """`--mode=prepare`: from raw files to a data set in `data_dir`."""
-    from au_jax import prepare as preparation
+    from au_jax.prepare import run as preparation
 
     for flag in ("dataset", "raw"):
         if not asked[flag].value:
@@ -102,9 +102,9 @@ def prepare(asked: flags.FlagValues, data_dir: Path) -> None:
 
 def benchmark_faces(picture: Path) -> None:
     """`--mode=benchmark --raw=PICTURE`: how fast faces are found and cut out."""
-    from au_jax.faces import benchmark
+    from au_jax.benchmark import faces
 
-    benchmark.show(picture)
+    faces.show(picture)
 
 
 def fail(error: UserError) -> NoReturn:
@@ -116,7 +116,7 @@ def fail(error: UserError) -> NoReturn:
 def dispatch(modes: dict[str, Callable[[], None]], mode: str) -> None:
     """Runs the chosen mode; a user's mistake ends in one sentence and code 1."""
     if mode not in modes:
-        fail(known("mode", mode, modes))
+        fail(unknown("mode", mode, modes))
     try:
         modes[mode]()
     except UserError as error:

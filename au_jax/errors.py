@@ -8,7 +8,7 @@ class UserError(Exception):
     """
 
 
-def known(kind: str, name: object, names: object) -> UserError:
+def unknown(kind: str, name: object, names: object) -> UserError:
     """Returns the error for an unknown `name`, listing the known `names`.
 
     Args:

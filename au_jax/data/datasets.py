@@ -6,7 +6,7 @@ from typing import Any
 from au_jax import aus as au_names
 from au_jax.data import records
 from au_jax.data.synthetic_faces.builder import SyntheticFaces, SyntheticFacesConfig
-from au_jax.errors import UserError, known
+from au_jax.errors import UserError, unknown
 
 
 def synthetic(data_dir: Path, **sizes: Any) -> Path:
@@ -29,7 +29,7 @@ def prepared(data_dir: Path, name: str) -> Path:
       UserError: there is no such data set in `data_dir`, or only one of another version.
     """
     if name not in au_names.DATASETS and not (data_dir / name).exists():
-        raise known("data set", name, au_names.DATASETS)
+        raise unknown("data set", name, au_names.DATASETS)
     folder = data_dir / name / records.VERSION
     if folder.exists():
         return folder

@@ -7,8 +7,8 @@ import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
-from au_jax.data.raw.rows import table
-from au_jax.errors import UserError, known
+from au_jax.data.csv_table import read_table
+from au_jax.errors import UserError, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Folds:
           UserError: there is no such fold or part.
         """
         if not 1 <= fold <= len(self.tested):
-            raise known("fold", fold, range(1, len(self.tested) + 1))
+            raise unknown("fold", fold, range(1, len(self.tested) + 1))
         if part not in ("train", "test"):
-            raise known("part of a fold", part, ("train", "test"))
+            raise unknown("part of a fold", part, ("train", "test"))
         if part == "test":
             return frozenset(self.tested[fold - 1])
         others = (of_one for k, of_one in enumerate(self.tested, 1) if k != fold)
@@ -70,7 +70,7 @@ def read_folds(path: Path) -> Folds:
     Raises:
       UserError: the file lacks a column, names a subject twice, or has a gap in its folds.
     """
-    lines = table(path)
+    lines = read_table(path)
     header = next(lines, (0, []))[1]
     if not {"subject", "fold"} <= set(header):
         raise UserError(f"{path} needs the columns 'subject' and 'fold' in its first line")

@@ -1,12 +1,14 @@
 """One face as stored: the TFDS features that every data set of this package shares."""
 
+import contextlib
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from absl import logging
 
 from au_jax import aus as au_names
 from au_jax.errors import UserError
@@ -101,3 +103,17 @@ def dataset_info(
         ),
         metadata=tfds.core.MetadataDict({"aus": list(aus), "crops": list(crops)}),
     )
+
+
+@contextlib.contextmanager
+def quiet_tfds() -> Iterator[None]:
+    """Keeps TFDS from printing and from drawing bars of its own."""
+    bars, level = tfds.core.utils.tqdm_utils, logging.get_verbosity()
+    bars.disable_progress_bar()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(level)
+        bars.enable_progress_bar()

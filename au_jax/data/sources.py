@@ -19,7 +19,7 @@ from tensorflow_datasets.core.example_parser import tf_example_pb2
 from tqdm import tqdm
 
 from au_jax import aus as au_names
-from au_jax.errors import UserError, known
+from au_jax.errors import UserError, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,9 +185,9 @@ def open_source(
     name, _, part = split.partition("-")
     if name not in builder.info.splits or part not in ("", "train", "val"):
         names = [s + p for s in builder.info.splits for p in ("", "-train", "-val")]
-        raise known(f"split in {folder}", split, names)
+        raise unknown(f"split in {folder}", split, names)
     if crop not in metadata["crops"]:
-        raise known(f"crop in {folder}", crop, metadata["crops"])
+        raise unknown(f"crop in {folder}", crop, metadata["crops"])
     info = builder.info.splits[name]
     files = tuple(str(f) for f in info.filepaths)
     for file, length in zip(files, info.shard_lengths, strict=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from au_jax.data.expanded import EXPANDED, expanded
+from au_jax.data.corruptions import EXPANDED, expanded
 from au_jax.data.folds import PUBLISHED, Folds, read_folds
 from au_jax.data.sources import Source, by_subject, open_source
 from au_jax.errors import UserError

@@ -7,9 +7,9 @@ beyond the picture where they must; what lies there is black.
 import cv2
 import numpy as np
 
-from au_jax.errors import known
-from au_jax.faces.finder import Face
-from au_jax.faces.shape import MEAN_SHAPE
+from au_jax.errors import unknown
+from au_jax.faces.face import Face
+from au_jax.faces.mean_face import MEAN_SHAPE
 
 # The template of the ArcFace authors for 112 x 112 pixels (Deng et al., 2019): image-left eye,
 # image-right eye, nose tip, image-left and image-right mouth corner.
@@ -86,7 +86,7 @@ def crop_matrix(face: Face, crop: str) -> np.ndarray:
       UserError: `crop` is none of these.
     """
     if crop not in SIDE:
-        raise known("crop", crop, SIDE)
+        raise unknown("crop", crop, SIDE)
     side = SIDE[crop]
     if crop == "arcface":
         return similarity(five_points(face.points), ARCFACE_TEMPLATE)
@@ -111,7 +111,7 @@ def cut(image: np.ndarray, face: Face | None, crop: str) -> np.ndarray:
       uint8 [side, side, 3].
     """
     if crop not in SIDE:
-        raise known("crop", crop, SIDE)
+        raise unknown("crop", crop, SIDE)
     side = SIDE[crop]
     if face is None:
         return np.zeros((side, side, 3), np.uint8)

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from au_jax.errors import UserError
-from au_jax.faces.finder import Face, by_relevance, overlap
+from au_jax.faces.face import Face, by_relevance, overlap
 from au_jax.faces.pose import head_pose
 
 INSTALL = (

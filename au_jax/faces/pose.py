@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from au_jax.faces.shape import MEAN_SHAPE
+from au_jax.faces.mean_face import MEAN_SHAPE
 
 # Points that expressions move little: temples, nose, eye corners, mouth corners.
 STABLE = np.array([0, 1, 15, 16, 27, 28, 29, 30, 31, 33, 35, 36, 39, 42, 45, 48, 54])

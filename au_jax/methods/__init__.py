@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from au_jax.errors import known
+from au_jax.errors import unknown
 from au_jax.methods import (
     bootstrapping,
     deep_co_training,
@@ -18,7 +18,7 @@ from au_jax.methods import (
     recot,
     supervised,
 )
-from au_jax.methods.method import Method
+from au_jax.methods.base import Method
 
 METHODS: dict[str, Callable[..., Method]] = {
     "multi_task": multi_task.create,
@@ -46,7 +46,7 @@ def create(name: str, **spec: Any) -> Method:
       UserError: there is no such method.
     """
     if name not in METHODS:
-        raise known("method", name, METHODS)
+        raise unknown("method", name, METHODS)
     return METHODS[name](**spec)
 
 

@@ -11,14 +11,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from au_jax.methods.clean_and_noisy import (
-    CLEAN,
-    STREAMS,
-    Networks,
-    joined,
-    selective_loss,
-)
-from au_jax.methods.method import Method, PyTree
+from au_jax import losses
+from au_jax.methods.base import Method, PyTree
+from au_jax.methods.co_training import CLEAN, STREAMS, Networks, joined
 
 
 def bootstrapped(logits: jax.Array, labels: jax.Array, weight: float, hard: bool) -> jax.Array:
@@ -58,6 +53,6 @@ def create(
         noisy = bootstrapped(logits[:, share:], labels[None, share:], weight, hard)
         targets = jnp.concatenate([labels[None, :share] == 1, noisy], 1)
         counted = networks.selective_masks(select_key, labels)
-        return selective_loss(logits, targets, counted), (batch_stats, method_state, {})
+        return losses.selective_loss(logits, targets, counted), (batch_stats, method_state, {})
 
     return Method(networks.aus, networks.init, loss, networks.predict, networks.kept)

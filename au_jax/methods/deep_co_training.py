@@ -12,17 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from au_jax import losses
-from au_jax.methods.clean_and_noisy import (
-    CLEAN,
-    NOISY,
-    STREAMS,
-    Networks,
-    Seen,
-    ramp_up,
-    rearranged,
-)
-from au_jax.methods.method import Method, PyTree
-from au_jax.methods.multi_view import co_regularization_loss
+from au_jax.methods.base import Method, PyTree
+from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks, Seen, rearranged
 
 
 def adversarial(
@@ -116,10 +107,10 @@ def create(
         both = jnp.stack(logits)
         logs = {
             "loss_clean": 2 * networks.clean_loss(select_key, both[:, :share], labels),
-            "loss_agreement": co_regularization_loss(*both[:, share:]),
+            "loss_agreement": losses.co_regularization_loss(*both[:, share:]),
             "loss_difference": difference,
         }
-        ramp = ramp_up(method_state["step"], ramp_up_steps)
+        ramp = losses.ramp_up(method_state["step"], ramp_up_steps)
         value = logs["loss_clean"] + ramp * (
             agreement_weight * logs["loss_agreement"] + difference_weight * logs["loss_difference"]
         )

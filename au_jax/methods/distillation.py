@@ -10,8 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from au_jax.methods.clean_and_noisy import CLEAN, NOISY, STREAMS, Networks, selective_loss
-from au_jax.methods.method import Method, PyTree
+from au_jax import losses
+from au_jax.methods.base import Method, PyTree
+from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
 
 
 def soft_loss(logits: jax.Array, soft: jax.Array) -> jax.Array:
@@ -22,7 +23,7 @@ def soft_loss(logits: jax.Array, soft: jax.Array) -> jax.Array:
     """
     known = (soft >= 0)[None]
     counted = jnp.broadcast_to(known, logits.shape)
-    return selective_loss(logits, jnp.where(known, soft[None], 0), counted)
+    return losses.selective_loss(logits, jnp.where(known, soft[None], 0), counted)
 
 
 def create(

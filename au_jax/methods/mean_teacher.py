@@ -10,8 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from au_jax.methods.clean_and_noisy import CLEAN, STREAMS, Networks, ramp_up
-from au_jax.methods.method import Method, PyTree, Variables
+from au_jax import losses
+from au_jax.methods.base import Method, PyTree, Variables
+from au_jax.methods.co_training import CLEAN, STREAMS, Networks
 
 
 def averaged(teacher: PyTree, student: PyTree, step: jax.Array, decay: float) -> PyTree:
@@ -67,7 +68,7 @@ def create(
             "loss_clean": networks.clean_loss(select_key, logits[:, : len(labels)], labels),
             "loss_consistency": jnp.square(gap).mean(),
         }
-        weight = consistency_weight * ramp_up(method_state["step"], ramp_up_steps)
+        weight = consistency_weight * losses.ramp_up(method_state["step"], ramp_up_steps)
         value = logs["loss_clean"] + weight * logs["loss_consistency"]
         return value, (batch_stats, method_state | {"batch_stats": teacher_stats}, logs)
 

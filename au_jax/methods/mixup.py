@@ -9,15 +9,9 @@ from typing import Any
 
 import jax
 
-from au_jax.methods.clean_and_noisy import (
-    CLEAN,
-    STREAMS,
-    Networks,
-    joined,
-    rearranged,
-    selective_loss,
-)
-from au_jax.methods.method import Method, PyTree
+from au_jax import losses
+from au_jax.methods.base import Method, PyTree
+from au_jax.methods.co_training import CLEAN, STREAMS, Networks, joined, rearranged
 
 
 def mixed(values: jax.Array, partner: jax.Array, share: jax.Array) -> jax.Array:
@@ -39,7 +33,7 @@ def mixed_loss(
     """
 
     def against(labels: jax.Array, counted: jax.Array) -> jax.Array:
-        return selective_loss(logits, labels == 1, counted)
+        return losses.selective_loss(logits, labels == 1, counted)
 
     return share * against(labels, counted) + (1 - share) * against(
         labels[partner], counted[partner]

@@ -10,9 +10,9 @@ from typing import Any
 
 import jax
 
-from au_jax.methods.clean_and_noisy import CLEAN, STREAMS, Networks
-from au_jax.methods.method import Method, PyTree
-from au_jax.methods.multi_view import co_regularization_loss, multi_view_loss
+from au_jax import losses
+from au_jax.methods.base import Method, PyTree
+from au_jax.methods.co_training import CLEAN, STREAMS, Networks
 
 
 def create(
@@ -44,10 +44,10 @@ def create(
         layers = [params[view][f"output_{CLEAN}"] for view in networks.views]
         logs = {
             "loss_clean": networks.clean_loss(select_key, logits[:, : len(labels)], labels),
-            "loss_multi_view": multi_view_loss(
+            "loss_multi_view": losses.multi_view_loss(
                 *(layer[part] for layer in layers for part in ("kernel", "bias"))
             ),
-            "loss_co_regularization": co_regularization_loss(*logits),
+            "loss_co_regularization": losses.co_regularization_loss(*logits),
         }
         value = (
             logs["loss_clean"]

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 
 from au_jax import losses
 from au_jax.errors import UserError
-from au_jax.methods.clean_and_noisy import CLEAN, STREAMS, Networks
-from au_jax.methods.method import Method, PyTree
+from au_jax.methods.base import Method, PyTree
+from au_jax.methods.co_training import CLEAN, STREAMS, Networks
 
 
 def handed_loss(logits: jax.Array, teacher: jax.Array, share: float) -> jax.Array:

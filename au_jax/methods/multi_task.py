@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from au_jax import augment, losses
-from au_jax.methods.method import Method, PyTree, Variables
-from au_jax.methods.networks import NetworkSpec
+from au_jax.methods.base import Method, PyTree, Variables
+from au_jax.models.network_spec import NetworkSpec
 
 
 def create(

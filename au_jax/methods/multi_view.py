@@ -9,129 +9,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from au_jax import augment, losses
-from au_jax.errors import known
-from au_jax.methods.method import Method, PyTree, Variables
-from au_jax.methods.networks import NetworkSpec
-from au_jax.methods.views import mean_logits
+from au_jax.methods.base import Method, PyTree, Variables
+from au_jax.methods.co_training import VIEWS, mean_logits
+from au_jax.models.network_spec import NetworkSpec
 
-VIEWS = ("view1", "view2")
 _HEAD = "aus"
-_SMALLEST_SQUARE = 1e-12
-
-
-def multi_view_loss(
-    kernel1: jax.Array,
-    bias1: jax.Array,
-    kernel2: jax.Array,
-    bias2: jax.Array,
-    signed: bool = False,
-) -> jax.Array:
-    """L_mv: the mean over AUs of the cosine between the two views' classifiers W_ij = [w_ij, b_ij].
-
-    The paper prints the signed cosine, whose minimum is at opposite weights, and says that weights
-    shall become orthogonal; the absolute cosine (the default here, ours) does that, and MLCR's
-    released code takes it too.
-
-    Args:
-      kernel1, kernel2: [D, C]. bias1, bias2: [C].
-      signed: the cosine as printed.
-
-    Returns:
-      float32 scalar, in [0, 1] ([-1, 1] where signed).
-    """
-    first = jnp.concatenate([kernel1, bias1[None]]).astype(jnp.float32)
-    second = jnp.concatenate([kernel2, bias2[None]]).astype(jnp.float32)
-    # A floor under the squares: the norm of a zero vector has no gradient.
-    norms = [jax.lax.rsqrt(jnp.maximum((w * w).sum(0), _SMALLEST_SQUARE)) for w in (first, second)]
-    cosine = (first * second).sum(0) * norms[0] * norms[1]
-    return (cosine if signed else jnp.abs(cosine)).mean()
-
-
-def co_regularization_loss(logits1: jax.Array, logits2: jax.Array) -> jax.Array:
-    """L_cr: the mean over images and AUs of H((p1 + p2) / 2) - (H(p1) + H(p2)) / 2.
-
-    This is the Jensen-Shannon divergence of the two predicted Bernoulli distributions, in nats. It
-    is written as such and from the logits: no difference of nearly equal entropies is taken, and
-    probabilities of 0 and 1 are finite in value and gradient.
-
-    Args:
-      logits1, logits2: [..., C], finite.
-
-    Returns:
-      float32 scalar, in [0, log 2].
-    """
-    logits1, logits2 = logits1.astype(jnp.float32), logits2.astype(jnp.float32)
-
-    def half(sign: int) -> jax.Array:
-        """-(q1 log(m / q1) + q2 log(m / q2)) / 2 of one of the two outcomes, m = (q1 + q2) / 2."""
-        log1, log2 = jax.nn.log_sigmoid(sign * logits1), jax.nn.log_sigmoid(sign * logits2)
-        # log(m / q1) = log((1 + q2 / q1) / 2).
-        ratio1 = jax.nn.softplus(log2 - log1) - np.float32(np.log(2))
-        ratio2 = jax.nn.softplus(log1 - log2) - np.float32(np.log(2))
-        return -(jnp.exp(log1) * ratio1 + jnp.exp(log2) * ratio2) / 2
-
-    return (half(1) + half(-1)).mean()
-
-
-def balanced_mask(
-    key: jax.Array,
-    labels: jax.Array,
-    alpha: float | Sequence[float],
-    rule: str = "printed",
-) -> jax.Array:
-    """Batch balancing: which entries of a batch count, a random part of the negatives left out.
-
-    The rule as TAL prints it (section 2.3): where alpha N_neg > N_pos for an AU, alpha N_neg of its
-    negatives are drawn and the others ignored (alpha 0.2, 90 negatives, 10 positives: 18 stay). The
-    rule of MLCR's released code has N_known in the place of N_neg. Fractions are rounded up, as
-    MLCR's are; the paper does not say.
-
-    Args:
-      key: PRNG key.
-      labels: int8 [N, C].
-      alpha: one number, or one per AU [C]; 0 leaves nothing out.
-      rule: "printed" or "released".
-
-    Returns:
-      bool [N, C]: False for unknown labels and for the negatives left out.
-
-    Raises:
-      UserError: `rule` is neither.
-    """
-    if rule not in ("printed", "released"):
-        raise known("rule of batch balancing", rule, ("printed", "released"))
-    negative, positive = labels == 0, labels == 1
-    negatives, positives = negative.sum(0), positive.sum(0)
-    # Rounded up on the host in double precision: 0.2 x 90 is 18 and never a little more.
-    size = len(labels)
-    shares = np.arange(size + 1)[:, None] * np.asarray(alpha, np.float64).reshape(1, -1)
-    whole = jnp.asarray(np.ceil(shares.round(9)).astype(np.int32))
-    whole = jnp.broadcast_to(whole, (size + 1, labels.shape[1]))
-    base = negatives if rule == "printed" else negatives + positives
-    quota = jnp.take_along_axis(whole, base[None], 0)
-    draw = jnp.where(negative, jax.random.uniform(key, labels.shape), 2)
-    rank = jnp.argsort(jnp.argsort(draw, 0), 0)
-    stays = (positives[None] >= quota) | (rank < quota)
-    return positive | (negative & stays)
-
-
-def recognition_loss(logits: jax.Array, labels: jax.Array, counted: jax.Array) -> jax.Array:
-    """L_rec of a view: binary cross entropy over the entries that count, divided by N C.
-
-    The divisor does not depend on how many entries count (ours: MLCR's released loss, which sums
-    over AUs and divides by N, over the number of AUs C).
-
-    Args:
-      logits: [N, C].
-      labels: int8 [N, C].
-      counted: bool [N, C], such as `balanced_mask`.
-    """
-    # The logit itself is replaced, as an infinite one would still give a NaN gradient.
-    entries = losses.binary_cross_entropy(jnp.where(counted, logits, 0), labels == 1)
-    return jnp.where(counted, entries, 0).mean()
 
 
 def create(
@@ -158,10 +42,10 @@ def create(
       image_size: pixels of the square input.
       augmentation: the fields of `augment.Augment`, less the image size.
       streams: names of the streams, all of them labelled: A alone, or A and the filtered set C.
-      balance_alpha, balance_rule: see `balanced_mask`; 0.2 and "printed" in the paper.
+      balance_alpha, balance_rule: see `losses.balanced_mask`; 0.2 and "printed" in the paper.
       multi_view_weight, co_regularization_weight: not given in the paper. MLCR's released 400 and
         100 belong to a recognition loss summed over AUs: divided by C here.
-      signed: see `multi_view_loss`.
+      signed: see `losses.multi_view_loss`.
     """
     net = NetworkSpec(**network).build({_HEAD: len(aus)})
     noise = augment.Augment(image_size=image_size, **augmentation)
@@ -184,7 +68,7 @@ def create(
             for field in ("image", "labels", "pose")
         )
         images, labels, pose = augment.augment(augment_key, images, labels, pose, noise, aus)
-        counted = balanced_mask(balance_key, labels, balance_alpha, balance_rule)
+        counted = losses.balanced_mask(balance_key, labels, balance_alpha, balance_rule)
         logits, updated = {}, {}
         for view, dropout_key in zip(VIEWS, dropout_keys, strict=True):
             by_head, changed = net.apply(
@@ -196,12 +80,12 @@ def create(
                 mutable=["batch_stats"],
             )
             logits[view], updated[view] = by_head[_HEAD], changed["batch_stats"]
-        recognition = sum(recognition_loss(logits[view], labels, counted) for view in VIEWS)
+        recognition = sum(losses.recognition_loss(logits[view], labels, counted) for view in VIEWS)
         first, second = (params[view][f"head_{_HEAD}"] for view in VIEWS)
-        multi_view = multi_view_loss(
+        multi_view = losses.multi_view_loss(
             first["kernel"], first["bias"], second["kernel"], second["bias"], signed
         )
-        co_regularization = co_regularization_loss(*(logits[view] for view in VIEWS))
+        co_regularization = losses.co_regularization_loss(*(logits[view] for view in VIEWS))
         total = (
             recognition
             + multi_view_weight * multi_view

@@ -11,8 +11,8 @@ from typing import Any
 import jax
 
 from au_jax import losses
-from au_jax.methods.clean_and_noisy import CLEAN, NOISY, STREAMS, Networks, selective_loss
-from au_jax.methods.method import Method, PyTree
+from au_jax.methods.base import Method, PyTree
+from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
 
 
 def create(
@@ -39,7 +39,7 @@ def create(
         combined = by_head[CLEAN] + by_head[NOISY]
         logs = {
             "loss_clean": networks.clean_loss(select_key, by_head[CLEAN][:, : len(clean)], clean),
-            "loss_noisy": selective_loss(
+            "loss_noisy": losses.selective_loss(
                 combined[:, len(clean) :], noisy[None] == 1, losses.known_mask(noisy)[None]
             ),
         }

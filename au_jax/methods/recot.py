@@ -23,9 +23,8 @@ from jax.sharding import Sharding
 
 from au_jax import losses
 from au_jax.errors import UserError
-from au_jax.methods.clean_and_noisy import CLEAN, NOISY, STREAMS, Networks
-from au_jax.methods.method import Method, PyTree, Variables
-from au_jax.methods.multi_view import co_regularization_loss
+from au_jax.methods.base import Method, PyTree, Variables
+from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
 
 
 def small_loss(values: jax.Array, among: jax.Array, gamma: float) -> jax.Array:
@@ -196,7 +195,7 @@ def create(
             logs |= _selection_logs(jnp.stack(selected), labels, batch[NOISY])
             total += noisy_weight * logs["loss_noisy"]
         if consistency_weight:
-            logs["loss_consistency"] = co_regularization_loss(f_clean[0], f_clean[-1])
+            logs["loss_consistency"] = losses.co_regularization_loss(f_clean[0], f_clean[-1])
             total += consistency_weight * logs["loss_consistency"]
         if views == 2:
             logs["agreement"] = jnp.mean((f_clean[0] > 0) == (f_clean[1] > 0))

@@ -9,9 +9,9 @@ from typing import Any
 
 import jax
 
-from au_jax.errors import known
-from au_jax.methods.clean_and_noisy import STREAMS, Networks, joined
-from au_jax.methods.method import Method, PyTree
+from au_jax.errors import unknown
+from au_jax.methods.base import Method, PyTree
+from au_jax.methods.co_training import STREAMS, Networks, joined
 
 
 def create(
@@ -33,7 +33,7 @@ def create(
     """
     for stream in streams:
         if stream not in STREAMS:
-            raise known("stream of method supervised", stream, STREAMS)
+            raise unknown("stream of method supervised", stream, STREAMS)
     networks = Networks.of(aus, network, image_size, augmentation, selective_ratios, views=views)
 
     def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, key):

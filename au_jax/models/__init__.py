@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from au_jax.errors import known
+from au_jax.errors import unknown
 from au_jax.models.au_net import AUNet
 from au_jax.models.backbone import Backbone
 from au_jax.models.efficientnet import SCALES, EfficientNet
@@ -34,13 +34,13 @@ def create(name: str, dtype: Any = jnp.float32, **fields: Any) -> Backbone:
       UserError: there is no such backbone, or it has no such field.
     """
     if name not in BACKBONES:
-        raise known("backbone", name, BACKBONES)
+        raise unknown("backbone", name, BACKBONES)
     backbone, fixed = BACKBONES[name]
     flax_own = {"parent", "name"}
     free = [f.name for f in dataclasses.fields(backbone) if f.name not in {*flax_own, *fixed}]
     for field in fields:
         if field not in free:
-            raise known(f"field of backbone {name}", field, free)
+            raise unknown(f"field of backbone {name}", field, free)
     return backbone(dtype=dtype, **fixed, **fields)
 
 

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from au_jax.models import forms
+from au_jax.models import cpu_ops
 
 Initializer = Callable[..., jax.Array]
 
@@ -55,7 +55,7 @@ class Conv(nn.Module):
         inputs = 1 if self.depthwise else images.shape[-1]
         shape = (self.kernel, self.kernel, inputs, self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
-        apply = forms.depthwise if self.depthwise else forms.convolve
+        apply = cpu_ops.depthwise if self.depthwise else cpu_ops.convolve
         dtype = self.style.dtype
         out = apply(images.astype(dtype), kernel.astype(dtype), self.stride, self.style.padding)
         if self.bias:
@@ -125,8 +125,8 @@ class ConvNorm(nn.Module):
 
 
 def max_pool(images: jax.Array, size: int, stride: int, style: Style) -> jax.Array:
-    """Max-pooling of [B, H, W, C]; see `forms.max_pool`."""
-    return forms.max_pool(images, size, stride, style.padding)
+    """Max-pooling of [B, H, W, C]; see `cpu_ops.max_pool`."""
+    return cpu_ops.max_pool(images, size, stride, style.padding)
 
 
 def global_mean(images: jax.Array) -> jax.Array:

@@ -28,7 +28,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from au_jax.errors import UserError, known
+from au_jax.errors import UserError, unknown
 from au_jax.models import BACKBONES
 from au_jax.models.efficientnet import EfficientNet
 from au_jax.models.mobilenet_v3 import BLOCKS, MobileNetV3Large
@@ -84,7 +84,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
                 f"'{path}' is not a readable safetensors file ({error}); fetch it again"
             ) from None
     if path.suffix not in (".pth", ".pt", ".bin"):
-        raise known(f"ending of the weights file '{path}'", path.suffix, (".safetensors", ".pth"))
+        raise unknown(f"ending of the weights file '{path}'", path.suffix, (".safetensors", ".pth"))
     try:
         import torch
     except ImportError:
@@ -120,11 +120,11 @@ def convert(
       source: what the error messages call the state dict.
     """
     if backbone_name not in BACKBONES:
-        raise known("backbone", backbone_name, BACKBONES)
+        raise unknown("backbone", backbone_name, BACKBONES)
     scheme = _SCHEMES.get(BACKBONES[backbone_name][0])
     if scheme is None:
         readable = [name for name, (kind, _) in BACKBONES.items() if kind in _SCHEMES]
-        raise known("backbone with ImageNet weights", backbone_name, readable)
+        raise unknown("backbone with ImageNet weights", backbone_name, readable)
     names, classifiers = scheme
     prefix = dict(names(params, "conv_stem.weight" in state))
 

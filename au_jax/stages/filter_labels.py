@@ -11,12 +11,13 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from au_jax import artefacts, aus, log, selection
-from au_jax.artefacts import StageFolder
+from au_jax import aus, log, run_dir
 from au_jax.data.sources import Source
+from au_jax.ensemble import selection
+from au_jax.ensemble.member_scores import Scoring, read_selection
 from au_jax.errors import UserError
 from au_jax.metrics import DEFAULT_THRESHOLD, decide
-from au_jax.stages.select import Scoring, read_selection
+from au_jax.run_dir import StageFolder
 
 
 def filtered(
@@ -83,7 +84,7 @@ def filter_labels(
             f"{threshold}; lower the threshold of stage {folder.name}"
         )
     if jax.process_index() == 0:
-        artefacts.write_arrays(
+        run_dir.write_arrays(
             folder.labels(split),
             {
                 "keys": scores[0].keys[left],

@@ -6,10 +6,10 @@ import jax
 import numpy as np
 
 from au_jax import aus, log
-from au_jax.artefacts import StageFolder
 from au_jax.data.sources import Source
 from au_jax.errors import UserError
-from au_jax.stages.score import with_labels
+from au_jax.run_dir import StageFolder
+from au_jax.training.scoring import with_labels
 
 
 def pose_svm(folder: StageFolder, *, train: Source, score: Sequence[Source]) -> None:

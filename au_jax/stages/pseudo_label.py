@@ -9,11 +9,12 @@ from collections.abc import Callable
 import numpy as np
 from jax.sharding import Mesh
 
-from au_jax import artefacts, log, selection
-from au_jax.artefacts import StageFolder
+from au_jax import log, run_dir
 from au_jax.data.sources import Source
+from au_jax.ensemble import selection
+from au_jax.ensemble.member_scores import Scoring, read_selection
 from au_jax.metrics import decide
-from au_jax.stages.select import Scoring, read_selection
+from au_jax.run_dir import StageFolder
 
 
 def pseudo_label(
@@ -36,7 +37,7 @@ def pseudo_label(
     scores = Scoring(workdir, source, mesh, threads).of_members(chosen, split)
     probabilities = selection.apply(chosen, [(s.aus.tolist(), s.logits) for s in scores])
     labels = decide(probabilities, chosen.thresholds).astype(np.int8)
-    artefacts.write_arrays(
+    run_dir.write_arrays(
         folder.labels(split),
         {
             "keys": scores[0].keys,

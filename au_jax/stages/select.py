@@ -7,31 +7,26 @@ other split the one selection is applied as it is, which is honest too.
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from au_jax import artefacts, aus, log, metrics, selection, sharding
-from au_jax.artefacts import RunFolder, Scores, StageFolder
-from au_jax.data.expanded import CHANGES, EXPANDED
-from au_jax.data.sources import Source
+from au_jax import aus, log, metrics, run_dir
+from au_jax.data.corruptions import CHANGES, EXPANDED
+from au_jax.ensemble import choose, selection
+from au_jax.ensemble.choose import Candidate
+from au_jax.ensemble.member_scores import OpenSource, Scoring
+from au_jax.ensemble.selection import Member, Selection
 from au_jax.errors import UserError
-from au_jax.methods.views import through_crops
-from au_jax.selection import Candidate, Member, Selection
-from au_jax.stages.score import make_scorer, with_labels
-from au_jax.trained import About, restore
-
-OpenSource = Callable[[str, str], Source]  # (split, crop) -> its records
-_SCORE_BATCH = 64
+from au_jax.run_dir import RunFolder, Scores, StageFolder
 
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """How a selection is chosen: the keyword arguments of `selection.choose`."""
+    """How a selection is chosen: the keyword arguments of `choose.choose`."""
 
     epochs: str
     combine: str
@@ -76,12 +71,12 @@ def select(
     names = tuple(au for au in aus.MEANING if any(au in c.aus for c in candidates))
     labels = _labels(scores, names)
 
-    def choose(candidates: Sequence[Candidate], labels: np.ndarray) -> Selection:
-        return selection.choose(candidates, labels, names, **dataclasses.asdict(rules))
+    def choose_one(candidates: Sequence[Candidate], labels: np.ndarray) -> Selection:
+        return choose.choose(candidates, labels, names, **dataclasses.asdict(rules))
 
-    chosen = choose(candidates, labels)
+    chosen = choose_one(candidates, labels)
     subjects = scores[0].subject
-    votes = selection.member_logits(chosen, candidates)
+    votes = choose.member_logits(chosen, candidates)
     printed = honest = selection.apply(chosen, votes), chosen.thresholds
     if rules.chooses and len(set(subjects.tolist())) == 1 and subjects[0]:
         raise UserError(
@@ -89,7 +84,7 @@ def select(
             "larger config.data.val_fraction"
         )
     if rules.chooses:
-        honest = selection.honest(choose, candidates, labels, subjects)
+        honest = choose.honest(choose_one, candidates, labels, subjects)
     names_of = {"keys": scores[0].keys, "subject": subjects, "aus": np.array(names)}
     results = {}
     for name, rows in _seen(split, len(labels)).items():
@@ -111,8 +106,8 @@ def select(
         names_of |= {"keys": first.keys, "subject": first.subject, "labels": test_labels}
         _keep(folder, name, names_of, (probabilities, chosen.thresholds))
     if jax.process_index() == 0:
-        artefacts.write_json(folder.selection, selection.to_json(chosen))
-        artefacts.write_json(folder.results, results)
+        run_dir.write_json(folder.selection, selection.to_json(chosen))
+        run_dir.write_json(folder.results, results)
     for name, parts in results.items():
         score = parts["honest"]["final_score"]
         log.say(f"  {name}: final score {'undefined' if score is None else f'{score:.4f}'}")
@@ -123,7 +118,7 @@ def _candidates(
     split: str,
     rules: Rules,
     crops: str,
-    scoring: "Scoring",
+    scoring: Scoring,
 ) -> tuple[list[Candidate], list[Scores]]:
     """The kept scores of the epochs of the inputs, and one of each input for its labels."""
     candidates: list[Candidate] = []
@@ -169,7 +164,7 @@ def _keep(
     if jax.process_index() == 0:
         probabilities, thresholds = decided
         arrays = {**records, "probabilities": probabilities, "thresholds": thresholds}
-        artefacts.write_arrays(folder.decided(split), arrays)
+        run_dir.write_arrays(folder.decided(split), arrays)
 
 
 def _seen(split: str, size: int) -> dict[str, np.ndarray]:
@@ -223,58 +218,3 @@ def _both(
 
     groups = {group: parts(group) for group in honest if group != "all"}
     return {**parts("all"), "groups": groups}
-
-
-def read_selection(folder: StageFolder) -> Selection:
-    """A select stage's selection; of a train stage, its last epoch alone."""
-    if folder.selection.exists():
-        return selection.from_json(
-            artefacts.read_json(folder.selection), where=str(folder.selection)
-        )
-    about = About.read(folder)
-    return selection.of_one(Member(".", folder.name, folder.epochs()[-1]), about.aus)
-
-
-@dataclasses.dataclass(frozen=True)
-class Scoring:
-    """Scores of checkpoints on splits: those that are kept are read, others computed and kept.
-
-    Attributes:
-      workdir: the run's folder that the members' runs are relative to.
-    """
-
-    workdir: Path
-    source: OpenSource
-    mesh: Mesh
-    threads: int
-
-    def of_members(self, chosen: Selection, split: str) -> list[Scores]:
-        """The scores of every member of a selection, in order."""
-        epochs: dict[Member, list[int]] = {}
-        for member in chosen.members:
-            epochs.setdefault(dataclasses.replace(member, epoch=0), []).append(member.epoch)
-        found = {
-            dataclasses.replace(stage, epoch=epoch): scores
-            for stage, own in epochs.items()
-            for epoch, scores in zip(own, self.of_epochs(stage, own, split), strict=True)
-        }
-        return [found[member] for member in chosen.members]
-
-    def of_epochs(self, member: Member, epochs: Sequence[int], split: str) -> list[Scores]:
-        """The scores of several epochs of one stage, through the member's crops."""
-        folder = RunFolder(self.workdir / member.run).stage(member.stage)
-        missing = [e for e in epochs if not folder.scores(split, e, member.crops).exists()]
-        if missing:
-            about = About.read(folder)
-            method = about.create()
-            seen = through_crops(method, about.spec["image_size"], member.crops)
-            score = make_scorer(seen, self.mesh, _SCORE_BATCH, self.threads)
-            records = self.source(split, about.crop)
-            for epoch in missing:
-                log.say(f"  scoring {dataclasses.replace(member, epoch=epoch).name} on {split}")
-                variables = restore(folder, method, epoch, self.mesh)
-                computed = with_labels(score(variables, records), records, method.aus)
-                if jax.process_index() == 0:
-                    folder.write_scores(split, epoch, computed, member.crops)
-            sharding.barrier("scores are kept")
-        return [folder.read_scores(split, e, member.crops) for e in epochs]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from au_jax.data.expanded import CHANGES
+from au_jax.data.corruptions import CHANGES
 from au_jax.data.splits import SplitName, Splits
 from au_jax.errors import UserError
 

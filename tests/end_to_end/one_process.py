@@ -14,10 +14,10 @@ import optax
 import tiny  # noqa: F401
 
 from au_jax import aus, methods, sharding
-from au_jax.artefacts import StageFolder
 from au_jax.data.pipeline import Stream
 from au_jax.data.sources import open_source
-from au_jax.stages.train import Training, train
+from au_jax.run_dir import StageFolder
+from au_jax.training.loop import Training, train
 
 if __name__ == "__main__":
     data, folder, port, processes, process = sys.argv[1:]

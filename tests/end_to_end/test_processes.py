@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from au_jax import log
-from au_jax.artefacts import StageFolder
+from au_jax.run_dir import StageFolder
 
 SCRIPT = Path(__file__).parent / "one_process.py"
 

@@ -11,9 +11,9 @@ import jax
 import numpy as np
 import pytest
 
-from au_jax import recipe
-from au_jax.artefacts import RunFolder
-from au_jax.checkpoint import Checkpoints
+from au_jax.experiment import recipe
+from au_jax.run_dir import RunFolder
+from au_jax.training.checkpoint import Checkpoints
 
 ROOT = Path(__file__).parents[2]
 SMALL = (

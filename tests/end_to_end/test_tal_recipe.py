@@ -6,11 +6,13 @@ import jax
 import numpy as np
 import pytest
 
-from au_jax import artefacts, recipe, voters
-from au_jax.artefacts import RunFolder
-from au_jax.checkpoint import Checkpoints
+from au_jax import run_dir
+from au_jax.ensemble import predictor
 from au_jax.errors import UserError
-from au_jax.trained import About, restore
+from au_jax.experiment import recipe
+from au_jax.run_dir import RunFolder
+from au_jax.training.checkpoint import Checkpoints
+from au_jax.training.model_card import ModelCard, restore
 from configs import tal
 
 ORDER = (
@@ -67,22 +69,22 @@ def test_the_ladder_is_scored_as_printed_and_honest(run):
 
 
 def test_confirmed_labels_are_some_of_the_given_ones(run, data_dir):
-    kept = artefacts.read_arrays(run.stage("confirmed").labels("noisy"))
-    about = About.read(run.stage("pretrained_1"))
+    kept = run_dir.read_arrays(run.stage("confirmed").labels("noisy"))
+    about = ModelCard.read(run.stage("pretrained_1"))
     assert kept["aus"].tolist() == list(about.aus)
-    counts = artefacts.read_json(run.stage("pretrained_1").label_counts)
+    counts = run_dir.read_json(run.stage("pretrained_1").label_counts)
     assert counts["C"]["rows"] == len(kept["keys"]) <= 40
     assert ((kept["labels"] >= 0).any(1)).all()
 
 
 def test_finetuning_starts_where_pretraining_ended(run):
-    from au_jax.build import Build
+    from au_jax.experiment import Build
 
     parts = Build(shrunk(), run, run.path / "nowhere")
     stage, folder = parts._resolved("finetuned_1"), run.stage("finetuned_1")
     start = parts._start(stage, folder)
     source = run.stage("pretrained_1")
-    method = About.read(source).create()
+    method = ModelCard.read(source).create()
     fresh = jax.eval_shape(method.init, jax.random.PRNGKey(0))
     params, stats = start(*fresh[:2])
     kept = restore(source, method, 2, parts.mesh)
@@ -91,7 +93,7 @@ def test_finetuning_starts_where_pretraining_ended(run):
         {"params": params, "batch_stats": stats},
         jax.device_get(kept),
     )
-    wider = About.read(run.stage("base_2")).create()
+    wider = ModelCard.read(run.stage("base_2")).create()
     other = jax.eval_shape(wider.init, jax.random.PRNGKey(0))
     with pytest.raises(UserError, match=r"stage pretrained_1 cannot be started from: its '"):
         start(*other[:2])
@@ -100,11 +102,11 @@ def test_finetuning_starts_where_pretraining_ended(run):
 def test_predicting_equals_combining_the_kept_scores(run, tiny_faces, data_dir):
     from au_jax.data.splits import Splits
 
-    chosen = voters.load(run.path, "expression_step_6")
+    chosen = predictor.load(run.path, "expression_step_6")
     source = Splits(lambda _: tiny_faces, 0.25, 0).open("test", "closeup")
     images = source.images(np.arange(len(source)))
     predicted = chosen.probabilities(images, source.table.pose)
-    kept = artefacts.read_arrays(run.stage("expression_step_6").decided("test"))
+    kept = run_dir.read_arrays(run.stage("expression_step_6").decided("test"))
     np.testing.assert_allclose(predicted, kept["probabilities"], atol=2e-6)
 
 
@@ -114,14 +116,14 @@ def test_select_over_two_runs_and_again_in_place(run, tmp_path, data_dir):
     config.stages.expression_step_6.crops = "center"
     both = tmp_path / "both"
     recipe.select(config, both, data_dir, [run.path, run.path])
-    chosen = artefacts.read_json(RunFolder(both).stage("expression_step_6").selection)
+    chosen = run_dir.read_json(RunFolder(both).stage("expression_step_6").selection)
     assert {m["stage"] for m in chosen["members"]} == {"base_1"}
     assert {(both / m["run"]).resolve() for m in chosen["members"]} == {run.path.resolve()}
     assert results(RunFolder(both))["final"]["n"] == 24
     # Another choice from the same scores: nothing is trained.
     config.stages.expression_step_6.thresholds = "default"
     recipe.select(config, both, data_dir, [run.path])
-    chosen = artefacts.read_json(RunFolder(both).stage("expression_step_6").selection)
+    chosen = run_dir.read_json(RunFolder(both).stage("expression_step_6").selection)
     assert set(chosen["thresholds"]) == {0.5}
     config.optimizer.learning_rate = 3.0
     with pytest.raises(UserError, match=r"differs in optimizer\.learning_rate \(0\.002 there, 3"):
@@ -144,7 +146,7 @@ def test_thinned_checkpoints_are_all_that_can_be_chosen(run, tmp_path, data_dir)
     assert stage.scored_epochs("opt-val") == [1, 2, 3]
     with Checkpoints.of_models(stage.model) as models:
         assert models.numbers() == [2, 3]
-    chosen = artefacts.read_json(folder.stage("expression_step_6").selection)
+    chosen = run_dir.read_json(folder.stage("expression_step_6").selection)
     assert {m["epoch"] for m in chosen["members"]} <= {2, 3}
     page = (folder.report / "index.html").read_text()
     assert "one epoch in 2 and of the last" in page

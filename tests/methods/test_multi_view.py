@@ -14,9 +14,9 @@ from au_jax.methods import multi_view
 AUS = aus.POSE
 RNG = np.random.default_rng(0)
 
-mv = jax.jit(multi_view.multi_view_loss, static_argnames="signed")
-cr = jax.jit(multi_view.co_regularization_loss)
-mask = jax.jit(multi_view.balanced_mask, static_argnames=("alpha", "rule"))
+mv = jax.jit(losses.multi_view_loss, static_argnames="signed")
+cr = jax.jit(losses.co_regularization_loss)
+mask = jax.jit(losses.balanced_mask, static_argnames=("alpha", "rule"))
 
 
 # ---- L_mv ----
@@ -43,7 +43,7 @@ def test_multi_view_gradient(signed):
     weights = [RNG.normal(size=s).astype(np.float32) for s in ((3, 2), (2,), (3, 2), (2,))]
 
     def loss(kernel1):
-        return multi_view.multi_view_loss(kernel1, *weights[1:], signed=signed)
+        return losses.multi_view_loss(kernel1, *weights[1:], signed=signed)
 
     gradient = jax.jit(jax.grad(loss))(weights[0])
     w1, w2 = (np.vstack([weights[i], weights[i + 1]]).astype(np.float64) for i in (0, 2))
@@ -56,9 +56,9 @@ def test_multi_view_gradient(signed):
 
 def test_multi_view_loss_of_zero_weights_has_no_nan():
     zero = (jnp.zeros((2, 2)), jnp.zeros(2))
-    value, gradients = jax.jit(
-        jax.value_and_grad(multi_view.multi_view_loss, argnums=(0, 1, 2, 3))
-    )(*zero, KERNEL2, BIAS2)
+    value, gradients = jax.jit(jax.value_and_grad(losses.multi_view_loss, argnums=(0, 1, 2, 3)))(
+        *zero, KERNEL2, BIAS2
+    )
     assert value == 0
     assert all(np.isfinite(g).all() for g in gradients)
 
@@ -97,13 +97,13 @@ def test_co_regularization_loss_is_symmetric_and_zero_for_equal_views():
     first, second = RNG.normal(0, 5, (2, 6, 4)).astype(np.float32)
     np.testing.assert_allclose(cr(first, second), cr(second, first), rtol=1e-6)
     assert cr(first, first) == 0
-    gradient = jax.jit(jax.grad(multi_view.co_regularization_loss))(first, jnp.asarray(first))
+    gradient = jax.jit(jax.grad(losses.co_regularization_loss))(first, jnp.asarray(first))
     np.testing.assert_allclose(gradient, 0, atol=1e-8)
 
 
 def test_co_regularization_gradient():
     first, second = RNG.normal(0, 3, (2, 3, 2)).astype(np.float32)
-    gradient = jax.jit(jax.grad(multi_view.co_regularization_loss))(first, second)
+    gradient = jax.jit(jax.grad(losses.co_regularization_loss))(first, second)
     p, q = sigmoid(first), sigmoid(second)
     mean = (p + q) / 2
     # d/dx of H is p (1 - p) log((1 - p) / p); the mean's half comes from the chain rule.
@@ -114,9 +114,9 @@ def test_co_regularization_gradient():
 def test_co_regularization_is_finite_at_probabilities_0_and_1():
     extremes = (-1e4, -90.0, 0.0, 90.0, 1e4)
     pairs = np.array(list(itertools.product(extremes, extremes)), np.float32).T[..., None]
-    value, gradients = jax.jit(
-        jax.value_and_grad(multi_view.co_regularization_loss, argnums=(0, 1))
-    )(*pairs)
+    value, gradients = jax.jit(jax.value_and_grad(losses.co_regularization_loss, argnums=(0, 1)))(
+        *pairs
+    )
     assert np.isfinite(value)
     assert all(np.isfinite(g).all() for g in gradients)
     # Certain and opposite: log 2, the greatest value.
@@ -172,7 +172,7 @@ def test_balancing_is_per_au_and_random():
     by_au = np.asarray(mask(jax.random.PRNGKey(1), labels, (0.0, 0.2), "printed"))
     assert by_au.all()
     chances = jax.jit(
-        jax.vmap(lambda k: multi_view.balanced_mask(k, jnp.asarray(column(10, 90)), 0.2))
+        jax.vmap(lambda k: losses.balanced_mask(k, jnp.asarray(column(10, 90)), 0.2))
     )(jax.random.split(jax.random.PRNGKey(3), 400))
     # Every negative is as likely to stay: 18 of 90; the standard error of each is 0.02.
     np.testing.assert_allclose(chances[:, 10:, 0].mean(0), 0.2, atol=0.1)
@@ -180,7 +180,7 @@ def test_balancing_is_per_au_and_random():
 
 def test_an_unknown_rule_is_refused():
     with pytest.raises(UserError, match="unknown rule of batch balancing 'half'; known: printed"):
-        multi_view.balanced_mask(jax.random.PRNGKey(0), jnp.zeros((2, 1), jnp.int8), 0.2, "half")
+        losses.balanced_mask(jax.random.PRNGKey(0), jnp.zeros((2, 1), jnp.int8), 0.2, "half")
 
 
 # ---- The method ----
@@ -268,9 +268,7 @@ def test_recognition_is_divided_by_all_entries():
     logits = jnp.array([[0.0, 2.0], [1.0, jnp.inf]])
     labels = jnp.array([[1, 0], [1, -1]], jnp.int8)
     counted = losses.known_mask(labels).at[0, 1].set(False)
-    value, gradient = jax.jit(jax.value_and_grad(multi_view.recognition_loss))(
-        logits, labels, counted
-    )
+    value, gradient = jax.jit(jax.value_and_grad(losses.recognition_loss))(logits, labels, counted)
     np.testing.assert_allclose(value, (math.log(2) + math.log1p(math.exp(-1))) / 4, rtol=1e-6)
     np.testing.assert_allclose(gradient, [[-0.5 / 4, 0], [(sigmoid(1) - 1) / 4, 0]], atol=1e-7)
 

@@ -25,16 +25,15 @@ from small import (
 )
 from torch import nn
 
-from au_jax import augment, sharding
-from au_jax.artefacts import StageFolder
-from au_jax.checkpoint import Checkpoints
+from au_jax import augment, losses, sharding
 from au_jax.data.pipeline import Stream
 from au_jax.data.sources import open_source
 from au_jax.errors import UserError
-from au_jax.methods import clean_and_noisy, recot
-from au_jax.methods.multi_view import co_regularization_loss
-from au_jax.stages.train import Training, train
-from au_jax.train_step import init_state, make_train_step
+from au_jax.methods import recot
+from au_jax.run_dir import StageFolder
+from au_jax.training.checkpoint import Checkpoints
+from au_jax.training.loop import Training, train
+from au_jax.training.step import init_state, make_train_step
 
 RNG = np.random.default_rng(0)
 VIEWS = ("view1", "view2")
@@ -148,7 +147,7 @@ def test_a_small_loss_share_is_rounded_down_exactly():
         assert count(values, gamma) == expected, (entries, gamma)
 
 
-clean_term = jax.jit(jax.value_and_grad(clean_and_noisy.selective_loss))
+clean_term = jax.jit(jax.value_and_grad(losses.selective_loss))
 
 
 @pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
@@ -178,7 +177,7 @@ def test_selective_learning_draws_for_each_view():
 
 
 def test_consistency():
-    value, gradient = jax.jit(jax.value_and_grad(co_regularization_loss))(*SMOOTH)
+    value, gradient = jax.jit(jax.value_and_grad(losses.co_regularization_loss))(*SMOOTH)
     np.testing.assert_allclose(value, slow_consistency(*SMOOTH), rtol=1e-5)
     expected = numeric_gradient(lambda x: slow_consistency(x, SMOOTH[1]), SMOOTH[0])
     np.testing.assert_allclose(gradient, expected, atol=1e-7)

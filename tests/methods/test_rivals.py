@@ -19,18 +19,10 @@ from small import (
     value_and_grads,
 )
 
-from au_jax import sharding
+from au_jax import losses, sharding
 from au_jax.errors import UserError
-from au_jax.methods import (
-    bootstrapping,
-    deep_co_training,
-    distillation,
-    mean_teacher,
-    mixup,
-    mlct,
-)
-from au_jax.methods.clean_and_noisy import ramp_up, selective_loss
-from au_jax.train_step import init_state, make_train_step
+from au_jax.methods import bootstrapping, deep_co_training, distillation, mean_teacher, mixup, mlct
+from au_jax.training.step import init_state, make_train_step
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(0, 2, (1, 5, 3)).astype(np.float32)
@@ -44,7 +36,7 @@ UNKNOWN = RNG.integers(-1, 2, (5, 3)).astype(np.int8)
 def test_bootstrapped_targets(hard):
     def loss(x):
         targets = bootstrapping.bootstrapped(x, UNKNOWN[None], 0.8, hard)
-        return selective_loss(x, targets, UNKNOWN[None] >= 0)
+        return losses.selective_loss(x, targets, UNKNOWN[None] >= 0)
 
     value, gradient = jax.jit(jax.value_and_grad(loss))(LOGITS)
 
@@ -112,11 +104,11 @@ def test_the_teacher_is_a_running_average():
 
 def test_ramp_up():
     np.testing.assert_allclose(
-        [ramp_up(step, 4) for step in (0, 2, 4, 9)],
+        [losses.ramp_up(step, 4) for step in (0, 2, 4, 9)],
         [math.exp(-5), math.exp(-1.25), 1, 1],
         rtol=1e-6,
     )
-    assert ramp_up(0, 0) == 1
+    assert losses.ramp_up(0, 0) == 1
 
 
 def test_adversarial_images_move_against_the_label():

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from au_jax import artefacts
-from au_jax.artefacts import Scores, StageFolder
+from au_jax import run_dir
+from au_jax.ensemble.selection import Member, Selection, to_json
 from au_jax.errors import UserError
-from au_jax.selection import Member, Selection, to_json
+from au_jax.run_dir import Scores, StageFolder
 from au_jax.stages.filter_labels import filter_labels, filtered
 
 AUS = ("AU01", "AU12")
@@ -51,7 +51,7 @@ def teacher(tmp_path):
         link="probability",
         thresholds=np.full(2, 0.5),
     )
-    artefacts.write_json(folder.selection, to_json(chosen))
+    run_dir.write_json(folder.selection, to_json(chosen))
     return folder
 
 
@@ -66,7 +66,7 @@ def run(tmp_path, threshold):
         mesh=None,
         threads=1,
     )
-    return artefacts.read_arrays(folder.labels("noisy"))
+    return run_dir.read_arrays(folder.labels("noisy"))
 
 
 def test_images_with_nothing_left_are_dropped(tmp_path, capsys):

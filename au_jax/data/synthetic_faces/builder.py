@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from au_jax.data import records
-from au_jax.data.quiet import quiet_tfds
+from au_jax.data.records import quiet_tfds
 from au_jax.data.synthetic_faces.annotators import written_labels
 from au_jax.data.synthetic_faces.population import AUS, SPLITS, sample_picture
 from au_jax.data.synthetic_faces.worker import VIEWS, rendered

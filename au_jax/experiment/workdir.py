@@ -1,0 +1,59 @@
+"""A workdir belongs to one config."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from au_jax import run_dir
+from au_jax.errors import UserError
+from au_jax.run_dir import RunFolder
+
+# What may differ between calls on one workdir: it changes no result.
+FREE = ("data.threads",)
+
+
+def flat(config: ConfigDict) -> dict[str, Any]:
+    """{dotted field: plain value} of all that a workdir belongs to."""
+
+    def walk(section: Mapping[str, Any], prefix: str):
+        for name, value in section.items():
+            if isinstance(value, Mapping):
+                yield from walk(value, f"{prefix}{name}.")
+            else:
+                yield prefix + name, list(value) if isinstance(value, tuple) else value
+
+    return {k: v for k, v in walk(config.to_dict(), "") if k not in FREE}
+
+
+def check_workdir(config: ConfigDict, run: RunFolder, may_select_otherwise: bool = False) -> None:
+    """Writes the config into a new workdir; in an old one, checks that it is the same.
+
+    Args:
+      may_select_otherwise: the stages that select may differ; the config's own then count.
+
+    Raises:
+      UserError: the workdir belongs to another config; names the fields that differ.
+    """
+    mine = flat(config)
+    if not run.config.exists():
+        run_dir.write_json(run.config, mine)
+        return
+    theirs = run_dir.read_json(run.config)
+    free = tuple(
+        f"stages.{name}."
+        for name, stage in config.stages.items()
+        if may_select_otherwise and stage.kind == "select"
+    )
+    differing = [
+        f"{k} ({theirs.get(k, 'absent')} there, {mine.get(k, 'absent')} here)"
+        for k in sorted(mine.keys() | theirs.keys())
+        if mine.get(k) != theirs.get(k) and not k.startswith(free or "\n")
+    ]
+    if differing:
+        shown = "; ".join(differing[:8]) + ("; ..." if len(differing) > 8 else "")
+        raise UserError(
+            f"{run.path} belongs to another config; it differs in {shown}. Give another --workdir, "
+            "or the config that made it"
+        )
+    run_dir.write_json(run.config, mine)

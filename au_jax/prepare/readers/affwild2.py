@@ -1,0 +1,112 @@
+"""Aff-Wild2's AU challenge (Kollias, ABAW): one text file per video, one line per frame.
+
+Splits: `train` and `validation`, the challenge's own. Pictures are the challenge's cropped and
+aligned faces; a frame without a found face has a line and no picture.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from au_jax import aus as au_names
+from au_jax.data.csv_table import read_table
+from au_jax.errors import UserError, unknown
+from au_jax.prepare.readers import rows
+from au_jax.prepare.readers.rows import Problem, RawSet, Row
+
+_CODES = rows.codes(("-1",))
+_FOLDERS = {
+    "train": ("AU_Detection_Challenge/Train_Set", "AU_Set/Training_Set"),
+    "validation": ("AU_Detection_Challenge/Validation_Set", "AU_Set/Validation_Set"),
+}
+_HEADERS = {
+    "AU1,AU2,AU4,AU6,AU7,AU10,AU12,AU15,AU23,AU24,AU25,AU26": au_names.DATASETS["affwild2"],
+    "AU1,AU2,AU4,AU6,AU12,AU15,AU20,AU25": tuple(  # the first edition
+        f"AU{n:02d}" for n in (1, 2, 4, 6, 12, 15, 20, 25)
+    ),
+}
+
+
+def read(raw: Path) -> RawSet:
+    """Opens Aff-Wild2 in `raw`.
+
+    Raises:
+      UserError: annotations or pictures are not found, or a header is not the challenge's.
+    """
+    rows.folder(raw)
+    files = {split: _annotations(raw, names) for split, names in _FOLDERS.items()}
+    listed = [file for found in files.values() for file in found]
+    if not listed:
+        raise UserError(
+            f"--raw={raw} holds no annotations/AU_Detection_Challenge/Train_Set/*.txt; name the "
+            "folder that holds Aff-Wild2's annotations and cropped_aligned"
+        )
+    pictures = raw / "cropped_aligned"
+    if not pictures.is_dir():
+        raise UserError(f"--raw={raw} lacks the folder cropped_aligned with the challenge's faces")
+    headers = {",".join(next(read_table(file), (0, []))[1]) for file in listed}
+    if len(headers) > 1 or not headers <= set(_HEADERS):
+        for file in listed:
+            header = ",".join(next(read_table(file), (0, []))[1])
+            if header not in _HEADERS or len(headers & set(_HEADERS)) > 1:
+                raise unknown(f"first line of {file}", header, [f"'{text}'" for text in _HEADERS])
+    aus = _HEADERS[headers.pop()]
+
+    def read_rows() -> Iterator[Row]:
+        for split, found in files.items():
+            for file in found:
+                yield from _video(raw, pictures / file.stem, split, file, aus)
+
+    return RawSet(
+        name="affwild2",
+        aus=aus,
+        crops=("as_is",),
+        files=tuple(listed),
+        rows=read_rows,
+        description="Aff-Wild2, AU detection challenge: cropped and aligned faces, official split.",
+    )
+
+
+def _annotations(raw: Path, names: tuple[str, ...]) -> list[Path]:
+    for name in names:
+        for place in (raw / "annotations" / name, raw / name):
+            if place.is_dir():
+                return sorted(place.glob("*.txt"))
+    return []
+
+
+def _video(raw: Path, pictures: Path, split: str, file: Path, aus) -> Iterator[Row]:
+    where, video = rows.relative(file, raw), file.stem
+    (header, _), *lines = read_table(file)
+    misnumbered = _misnumbered(pictures, lines[-1][0] - header if lines else 0)
+    names = [f"AU{int(au[2:])}" for au in aus]
+    for line, fields in lines:
+        frame = line - header
+        problem = misnumbered or rows.wrong_columns(fields, len(aus))
+        labels: tuple[int, ...] = ()
+        if problem is None:
+            labels, problem = rows.decode(fields, names, _CODES)
+        yield Row(
+            split,
+            where,
+            line,
+            image=rows.relative(pictures / f"{frame:05d}.jpg", raw),
+            labels=labels,
+            # Two people of one video are two subjects; nobody is named across videos.
+            subject=video,
+            video=video,
+            frame=frame,
+            problem=problem,
+        )
+
+
+def _misnumbered(pictures: Path, count: int) -> Problem | None:
+    """A problem when the pictures cannot belong to lines 1 .. `count`."""
+    numbers = [int(p.stem) for p in pictures.glob("*.jpg") if re.fullmatch(r"\d+", p.stem)]
+    if 0 in numbers:
+        reason = f"{pictures.name}/ counts its frames from 0, Aff-Wild2 from 1"
+        return Problem("misnumbered", f"{reason}: each would get its neighbour's labels")
+    if numbers and max(numbers) > count:
+        reason = f"{pictures.name}/ has a frame {max(numbers)} and its file only {count} lines"
+        return Problem("misnumbered", f"{reason}: frames and labels do not fit together")
+    return None

@@ -1,0 +1,182 @@
+"""A user's own table: a picture per row, a column per AU, and what else there is.
+
+GFT goes this way too: its AUs are known here, its layout on disk could not be verified, and its
+official train and test subjects must stand in the table's split column.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from au_jax import aus as au_names
+from au_jax.data.csv_table import read_table
+from au_jax.errors import UserError, unknown
+from au_jax.prepare.readers import rows
+from au_jax.prepare.readers.rows import UNDIVIDED, Problem, RawSet, Row
+
+_CODES = rows.codes(("-1", "9", "999", ""))
+_TEXTS = ("image", "subject", "video", "frame", "pitch", "yaw", "roll", "emotion", "split")
+TAKEN = tuple(name for name in au_names.DATASETS if name != "gft")
+_ANGLES = ("pitch", "yaw", "roll")
+_NAME = re.compile(r"[a-z][a-z0-9_]*$")
+_SPLIT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*$")
+
+
+def read(raw: Path, name: str = "csv", columns: Mapping[str, str] | None = None) -> RawSet:
+    """Opens the table `raw`, or the one .csv file in the folder `raw`.
+
+    Pictures are looked for relative to the table. AU columns are found by their names (AU1, AU01,
+    au_1, 'AU 1'); codes are 1 present, 0 absent, and -1, 9, 999 or nothing for unknown.
+
+    Args:
+      raw: the file or its folder.
+      name: of the prepared data set; "gft" checks GFT's ten AUs and its two splits.
+      columns: column names in the table for what goes by another name there: any of image,
+        subject, video, frame, pitch, yaw, roll, emotion, split, or an AU.
+
+    Raises:
+      UserError: no or several tables, a column missing or twice, an unknown name in `columns`.
+    """
+    if not _NAME.match(name) or name in TAKEN:
+        raise UserError(
+            f"--name={name} cannot be a data set's name; use small letters, digits and _, and none "
+            f"of {', '.join(TAKEN)}"
+        )
+    file = _table_file(raw)
+    at, aus = _columns(file, dict(columns or {}))
+    if name == "gft":
+        lacking = [au for au in au_names.DATASETS["gft"] if au not in aus]
+        if lacking:
+            raise UserError(f"{file} has no column for {lacking[0]}, one of GFT's ten AUs")
+        if "split" not in at:
+            raise UserError(
+                f"{file} has no column 'split'; mark each row of GFT as train or test, as its "
+                "owners divide the subjects"
+            )
+        aus = {au: aus[au] for au in au_names.DATASETS["gft"]}
+
+    def read_rows() -> Iterator[Row]:
+        lines = read_table(file)
+        width = len(next(lines)[1])
+        for line, fields in lines:
+            problem = rows.wrong_columns(fields, width)
+            if problem:
+                yield Row(UNDIVIDED, file.name, line, problem=problem)
+            else:
+                yield _row(file.name, line, {k: fields[i] for k, i in at.items()}, fields, aus)
+
+    return RawSet(
+        name=name,
+        aus=tuple(aus),
+        crops=("closeup",),
+        files=(file,),
+        rows=read_rows,
+        description=f"{name}: read from the table {file.name}.",
+    )
+
+
+def _table_file(raw: Path) -> Path:
+    if raw.is_file():
+        return raw
+    found = sorted(rows.folder(raw).glob("*.csv"))
+    if len(found) != 1:
+        count = "no" if not found else "several"
+        raise UserError(f"--raw={raw} holds {count} .csv files; name the table itself as --raw")
+    return found[0]
+
+
+def _columns(file: Path, mapped: dict[str, str]) -> tuple[dict[str, int], dict[str, int]]:
+    """Where the text columns stand, and where the AUs do."""
+    header = next(read_table(file), (0, []))[1]
+    targets = {}
+    for target, column in mapped.items():
+        au = rows.au_name(target)
+        if au is None and target not in _TEXTS:
+            raise unknown("name in --columns", target, (*_TEXTS, "AU01"))
+        if column not in header:
+            raise UserError(
+                f"{file} lacks the column '{column}' that --columns gives for {target}; it has "
+                + ", ".join(header)
+            )
+        targets[au or target] = column
+    taken = set(targets.values())
+    for column in header:
+        target = rows.au_name(column) or column.lower()
+        if column in taken or not (target in _TEXTS or rows.au_name(column)):
+            continue
+        if target in targets:
+            raise UserError(f"{file} has two columns for {target}; rename or delete one")
+        targets[target] = column
+    twice = [column for column in targets.values() if header.count(column) > 1]
+    if twice:
+        raise UserError(f"{file} has the column '{twice[0]}' twice; rename or delete one")
+    if "image" not in targets:
+        raise UserError(
+            f"{file} has no column 'image' with the pictures' paths; name it with "
+            f"--columns=image=NAME (the table has {', '.join(header[:12])})"
+        )
+    angles = [angle for angle in _ANGLES if angle in targets]
+    if angles and len(angles) < 3:
+        raise UserError(f"{file} has a column {angles[0]} but not all of pitch, yaw and roll")
+    places = {target: header.index(column) for target, column in targets.items()}
+    aus = {t: i for t, i in places.items() if t not in _TEXTS}
+    if not aus and "emotion" not in places:
+        raise UserError(f"{file} has no AU column (AU01 and the like) and no column 'emotion'")
+    aus = {au: aus[au] for au in sorted(aus)}
+    return {t: i for t, i in places.items() if t in _TEXTS}, aus
+
+
+def _row(where: str, line: int, cells: dict[str, str], fields, aus: dict[str, int]) -> Row:
+    labels, problem = rows.decode([fields[i] for i in aus.values()], list(aus), _CODES)
+    image = cells["image"].replace("\\", "/")
+    split = cells.get("split", UNDIVIDED) or UNDIVIDED
+    frame, emotion, pose = -1, -1, None
+    if not image:
+        problem = problem or Problem("bad row", "the row names no picture")
+    if not _SPLIT.match(split) or split == "all":
+        problem = problem or Problem("bad row", f"'{split}' cannot be a split's name")
+        split = UNDIVIDED
+    if cells.get("frame"):
+        if cells["frame"].isdecimal():
+            frame = int(cells["frame"])
+        else:
+            problem = problem or Problem("bad row", f"frame '{cells['frame']}' is not a number")
+    if cells.get("emotion") not in (None, "", "-1"):
+        emotion = _emotion(cells["emotion"])
+        if emotion < 0:
+            names = ", ".join(au_names.EMOTIONS)
+            reason = f"emotion is '{cells['emotion']}'; known: {names}, or 0 to 7 in that order"
+            problem = problem or Problem("out of range", reason)
+    if any(cells.get(angle) for angle in _ANGLES):
+        pose = _pose([cells[angle] for angle in _ANGLES])
+        if pose is None:
+            problem = problem or Problem("out of range", "pitch, yaw, roll are not three angles")
+    return Row(
+        split,
+        where,
+        line,
+        image=image,
+        labels=labels,
+        pose=pose,
+        emotion=emotion,
+        subject=cells.get("subject", ""),
+        video=cells.get("video", ""),
+        frame=frame,
+        problem=problem,
+    )
+
+
+def _emotion(text: str) -> int:
+    if text.isdecimal():
+        return int(text) if int(text) < len(au_names.EMOTIONS) else -1
+    names = au_names.EMOTIONS
+    return names.index(text.lower()) if text.lower() in names else -1
+
+
+def _pose(texts: list[str]) -> tuple[float, float, float] | None:
+    try:
+        pitch, yaw, roll = (float(text) if text else math.nan for text in texts)
+    except ValueError:
+        return None
+    return None if any(abs(a) > 180 for a in (pitch, yaw, roll)) else (pitch, yaw, roll)

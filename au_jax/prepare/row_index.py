@@ -1,0 +1,187 @@
+"""The index of a data set that is being prepared: every raw row, in one SQLite file.
+
+The rows of a large data set do not fit into memory several times over, and a run that was stopped
+must go on with the same ones. The index is built once, under another name until it is whole.
+"""
+
+import dataclasses
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from au_jax.errors import UserError
+from au_jax.prepare.readers.rows import Problem, RawSet, Row
+
+_SCHEMA = """
+CREATE TABLE rows (number INTEGER PRIMARY KEY, split TEXT, file TEXT, line INTEGER, image TEXT,
+                   subject TEXT, kind TEXT, reason TEXT, data TEXT);
+CREATE TABLE pictures (picture TEXT PRIMARY KEY, number INTEGER, labels TEXT) WITHOUT ROWID;
+CREATE TABLE tasks (number INTEGER PRIMARY KEY, split TEXT, first INTEGER, last INTEGER,
+                    size INTEGER);
+CREATE TABLE counts (split TEXT, au TEXT, present INTEGER, absent INTEGER, unknown INTEGER);
+"""
+
+# Rows of one task of pictures: enough tasks to share out and to resume by, and shard files that
+# are neither tiny nor too many to keep open.
+_FEWEST, _MOST, _TASKS = 64, 4096, 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Consecutive rows of one split: pictures, or one whole video. It becomes one shard file."""
+
+    number: int
+    split: str
+    first: int
+    last: int
+    size: int
+
+
+class Index:
+    """An index file, open for reading."""
+
+    def __init__(self, path: Path):
+        self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def tasks(self) -> list[Task]:
+        rows = self._db.execute("SELECT number, split, first, last, size FROM tasks")
+        return [Task(*row) for row in rows]
+
+    def rows(self, task: Task) -> Iterator[tuple[int, Row]]:
+        """Number and content of a task's rows that have no problem."""
+        query = "SELECT number, data FROM rows WHERE number BETWEEN ? AND ? AND kind IS NULL"
+        for number, data in self._db.execute(query + " ORDER BY number", (task.first, task.last)):
+            yield number, Row(**json.loads(data))
+
+    def total(self) -> dict[str, int]:
+        """Raw rows by split."""
+        return dict(self._db.execute("SELECT split, COUNT(*) FROM rows GROUP BY split"))
+
+    def problems(self) -> Iterator[tuple[int, Problem]]:
+        query = "SELECT number, kind, reason FROM rows WHERE kind IS NOT NULL ORDER BY number"
+        for number, kind, reason in self._db.execute(query):
+            yield number, Problem(kind, reason)
+
+    def places(self, numbers: Iterable[int]) -> Iterator[tuple[str, int, str, str]]:
+        """File, line, picture and split of each row."""
+        query = "SELECT file, line, image, split FROM rows WHERE number = ?"
+        for number in numbers:
+            yield self._db.execute(query, (number,)).fetchone()
+
+    def label_counts(self) -> dict[str, dict[str, tuple[int, int, int]]]:
+        """Split -> AU -> (present, absent, unknown) over all raw rows, those left out too."""
+        counts: dict[str, dict[str, tuple[int, int, int]]] = {}
+        for split, au, *numbers in self._db.execute("SELECT * FROM counts"):
+            counts.setdefault(split, {})[au] = tuple(numbers)
+        return counts
+
+    def subjects(self) -> dict[str, set[str]]:
+        """The subjects of each split's usable rows."""
+        query = "SELECT DISTINCT split, subject FROM rows WHERE kind IS NULL AND subject != ''"
+        found: dict[str, set[str]] = {}
+        for split, subject in self._db.execute(query):
+            found.setdefault(split, set()).add(subject)
+        return found
+
+    def first_pictures(self) -> Iterator[Row]:
+        """Usable rows in order, for a look at the first picture that can be read."""
+        for (data,) in self._db.execute("SELECT data FROM rows WHERE kind IS NULL ORDER BY number"):
+            yield Row(**json.loads(data))
+
+
+def build(raw: RawSet, path: Path) -> None:
+    """Reads all raw rows into the index file `path`, unless it is there.
+
+    A second row for one picture is left out as a duplicate.
+
+    Raises:
+      UserError: the label files hold no row.
+    """
+    if path.exists():
+        return
+    unfinished = path.with_suffix(".tmp")
+    unfinished.unlink(missing_ok=True)
+    db = sqlite3.connect(unfinished)
+    try:
+        db.execute("PRAGMA journal_mode=OFF")
+        db.execute("PRAGMA synchronous=OFF")
+        db.executescript(_SCHEMA)
+        counts: dict[str, np.ndarray] = {}
+        bar = tqdm(raw.rows(), desc=f"reading the labels of {raw.name}", unit=" rows")
+        total = 0
+        for number, row in enumerate(bar):
+            total += 1
+            if row.labels:
+                sums = counts.setdefault(row.split, np.zeros((len(raw.aus), 3), np.int64))
+                for i, label in enumerate(row.labels):
+                    sums[i, (1, 0, 2)[label]] += 1  # label -1 picks the last
+            _insert(db, number, row)
+        if not total:
+            raise UserError(f"the label files of {raw.name} hold no rows: {raw.files[0].parent}")
+        for split, sums in counts.items():
+            lines = [(split, au, *map(int, of_au)) for au, of_au in zip(raw.aus, sums, strict=True)]
+            db.executemany("INSERT INTO counts VALUES (?, ?, ?, ?, ?)", lines)
+        db.executemany("INSERT INTO tasks VALUES (?, ?, ?, ?, ?)", list(_divide(db, total)))
+        db.commit()
+    except sqlite3.OperationalError as error:
+        # SQLite names a full disk and a forbidden write in words of its own.
+        raise OSError(None, str(error), str(path)) from error
+    finally:
+        db.close()
+    os.replace(unfinished, path)
+
+
+def _insert(db: sqlite3.Connection, number: int, row: Row) -> None:
+    if row.problem is None:
+        labels = json.dumps([row.labels, row.emotion])
+        picture = text(row.picture())
+        try:
+            db.execute("INSERT INTO pictures VALUES (?, ?, ?)", (picture, number, labels))
+        except sqlite3.IntegrityError:
+            query = (
+                "SELECT file, line, pictures.labels FROM pictures JOIN rows USING (number) "
+                "WHERE picture = ?"
+            )
+            file, line, kept = db.execute(query, (picture,)).fetchone()
+            same = "the same" if kept == labels else "other"
+            reason = f"{file}, line {line} is kept for this picture; it has {same} labels"
+            row = dataclasses.replace(row, problem=Problem("duplicate", reason))
+    data = None if row.problem else json.dumps(dataclasses.asdict(row))
+    place = (row.split, text(row.file), row.line, text(row.image), text(row.subject))
+    why = (row.problem.kind, text(row.problem.reason)) if row.problem else (None, None)
+    # The data keep every byte: JSON spells out what is no UTF-8.
+    db.execute("INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?)", (number, *place, *why, data))
+
+
+def text(raw: str) -> str:
+    """`raw` with bytes that are no UTF-8, as old file names have them, spelled out."""
+    return raw.encode("utf-8", "backslashreplace").decode()
+
+
+def _divide(db: sqlite3.Connection, total: int) -> Iterator[tuple[int, str, int, int, int]]:
+    """Tasks over all usable rows: runs of one split and of pictures, or of one video."""
+    most = min(max(total // _TASKS, _FEWEST), _MOST)
+    run: tuple[str, str | None] | None = None
+    number = first = last = size = 0
+    query = (
+        "SELECT number, split, image, json_extract(data, '$.position') >= 0 FROM rows "
+        "WHERE kind IS NULL ORDER BY number"
+    )
+    for row, split, image, of_video in db.execute(query):
+        this = (split, image if of_video else None)
+        if this != run or (not of_video and size >= most):
+            if run:
+                yield number, run[0], first, last, size
+                number += 1
+            run, first, size = this, row, 0
+        last, size = row, size + 1
+    if run:
+        yield number, run[0], first, last, size

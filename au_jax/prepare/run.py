@@ -1,0 +1,316 @@
+"""`--mode=prepare`: from raw files on a disk to a data set that can be trained on.
+
+The work goes on in `DATA_DIR/NAME.unfinished`: an index of all rows, then one shard file and note
+per task, written by several processes, then the data set itself and its audit. The last act renames
+it to `DATA_DIR/NAME/1.0.0`. Whatever stops it, the same command goes on from the finished tasks.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import multiprocessing
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from tqdm import tqdm
+
+from au_jax.data.records import CROPS
+from au_jax.errors import UserError, unknown
+from au_jax.prepare import audit, row_index, worker
+from au_jax.prepare.image_io import BadPictureError, Video, read_picture
+from au_jax.prepare.readers import open_raw
+from au_jax.prepare.readers.rows import RawSet
+from au_jax.prepare.row_index import Index, Task
+from au_jax.prepare.tfds_builder import VERSION, builder
+from au_jax.prepare.worker import Job, Worker
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def run(
+    dataset: str,
+    raw: Path,
+    data_dir: Path,
+    crops: Sequence[str] = (),
+    landmarks: str = "models",
+    name: str = "",
+    columns: Mapping[str, str] | None = None,
+    processes: int = 0,
+) -> Path:
+    """Prepares a data set, or goes on where an interrupted run stopped.
+
+    Args:
+      dataset: one of `raw.DATASETS`.
+      raw: the folder of the raw files as their owners deliver them.
+      data_dir: where prepared data sets lie; this one comes to lie in `data_dir/NAME/1.0.0`.
+      crops: which of `records.CROPS` to cut; the data set's own choice if empty.
+      landmarks: what says where faces are: "models" (MediaPipe), "dataset" (the 68 points that
+        AffectNet brings), or a folder of OpenFace's .csv files.
+      name, columns: for "csv", see `raw.open_raw`.
+      processes: how many to work with; 0 for one per core.
+
+    Returns:
+      The prepared data set's folder; `audit/index.html` in it shows what became of the rows.
+
+    Raises:
+      UserError: with one sentence, for whatever the user can mend.
+    """
+    source = open_raw(dataset, Path(raw), name, columns)
+    chosen = _check_crops(crops or source.crops)
+    folder = Path(data_dir) / source.name / VERSION
+    if folder.exists():
+        return _already(folder, chosen)
+    if chosen != ("as_is",):
+        _check_landmarks(landmarks, source)
+    work = Path(data_dir) / f"{source.name}.unfinished"
+    with _disk(Path(data_dir)), _alone(work):
+        _check_request(work, source, Path(raw), chosen, landmarks)
+        row_index.build(source, work / "index.sqlite")
+        as_is = _first_size(work, Path(raw)) if "as_is" in chosen else (0, 0)
+        job = Job(
+            source.name,
+            source.aus,
+            chosen,
+            source.description,
+            Path(raw).absolute() if Path(raw).is_dir() else Path(raw).absolute().parent,
+            work.absolute(),
+            landmarks,
+            as_is,
+        )
+        _work(job, processes or os.cpu_count() or 1)
+        _finish(job, folder)
+    print(f"prepared {source.name} in {folder}; its audit is {folder / 'audit' / 'index.html'}")
+    return folder
+
+
+def _check_crops(crops: Sequence[str]) -> tuple[str, ...]:
+    for crop in crops:
+        if crop not in CROPS:
+            raise unknown("crop in --crops", crop, CROPS)
+    return tuple(dict.fromkeys(crops))
+
+
+def _already(folder: Path, crops: tuple[str, ...]) -> Path:
+    """The finished data set, when it has what is asked for."""
+    try:
+        has = json.loads((folder / "metadata.json").read_text())["crops"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{folder} is there but is no data set of this package; move it away, or give another "
+            "--data_dir"
+        ) from error
+    lacking = [crop for crop in crops if crop not in has]
+    if lacking:
+        raise UserError(
+            f"{folder} is prepared with the crops {', '.join(has)} and lacks {lacking[0]}; delete "
+            "it, or give another --data_dir, and prepare it with all the crops that you need"
+        )
+    print(f"{folder} is prepared already; delete it to prepare it anew")
+    return folder
+
+
+def _check_landmarks(landmarks: str, source: RawSet) -> None:
+    if landmarks == "models":
+        from au_jax.faces.mediapipe import weights_folder
+
+        weights_folder()
+    elif landmarks == "dataset":
+        if not any(row.points for row, _ in zip(source.rows(), range(100), strict=False)):
+            raise UserError(
+                f"{source.name} brings no 68 landmarks in its first rows; use --landmarks=models"
+            )
+    elif not Path(landmarks).is_dir():
+        raise UserError(
+            f"--landmarks={landmarks} is neither 'models' nor 'dataset' nor a folder of OpenFace's "
+            ".csv files"
+        )
+
+
+@contextlib.contextmanager
+def _disk(data_dir: Path) -> Iterator[None]:
+    """Says in a sentence what the disk refused."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        code = getattr(error, "errno", None)
+        if code in _FULL or "disk is full" in str(error):
+            raise UserError(
+                f"the disk of {data_dir} is full; free some space and run the same command again, "
+                "it goes on where it stopped"
+            ) from error
+        if code in _FORBIDDEN:
+            raise UserError(
+                f"{getattr(error, 'filename', None) or data_dir} may not be written "
+                f"({os.strerror(code)}); give a --data_dir that is yours"
+            ) from error
+        if isinstance(error, sqlite3.Error):
+            raise UserError(
+                f"the unfinished work in {data_dir} is damaged ({error}); delete its folder "
+                "NAME.unfinished and start again"
+            ) from error
+        raise
+
+
+@contextlib.contextmanager
+def _alone(work: Path) -> Iterator[None]:
+    """Makes the folder of unfinished work and keeps a second run out of it."""
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
+        place = work.parent
+        raise UserError(f"--data_dir={place} is no folder; give another one") from error
+    with open(work / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another run is at work in {work}; wait for it") from None
+        yield
+
+
+def _check_request(
+    work: Path, source: RawSet, raw: Path, crops: tuple[str, ...], landmarks: str
+) -> None:
+    """Finds out whether unfinished work was begun with the same files and wishes."""
+    files = {str(f): [f.stat().st_size, f.stat().st_mtime_ns] for f in source.files}
+    request = {
+        "raw": str(raw.absolute()),
+        "crops": list(crops),
+        "landmarks": landmarks,
+        "aus": list(source.aus),
+        "files": files,
+    }
+    path = work / "request.json"
+    if (work / "index.sqlite").exists():
+        try:
+            begun = json.loads(path.read_text())
+        except (OSError, ValueError):
+            begun = {}
+        changed = [key for key, value in request.items() if begun.get(key) != value]
+        if changed:
+            raise UserError(
+                f"{work} holds unfinished work that was begun with other {changed[0]}; delete that "
+                "folder to start afresh, or ask for the same as then"
+            )
+        return
+    (work / "parts").mkdir(exist_ok=True)
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_text(json.dumps(request))
+    os.replace(unfinished, path)
+
+
+def _first_size(work: Path, raw: Path) -> tuple[int, int]:
+    """Height and width of the first picture that can be read: those of the crop `as_is`."""
+    place = raw if raw.is_dir() else raw.parent
+    rows = Index(work / "index.sqlite")
+    try:
+        for row in rows.first_pictures():
+            with contextlib.suppress(BadPictureError):
+                path = place / row.image
+                image = read_picture(path)[0] if row.position < 0 else Video(path).frame(0)
+                return image.shape[0], image.shape[1]
+    finally:
+        rows.close()
+    return 0, 0
+
+
+def _work(job: Job, processes: int) -> None:
+    """Does all tasks that have no note yet."""
+    rows = Index(job.index)
+    tasks = rows.tasks()
+    rows.close()
+    todo = [task for task in tasks if not job.note(task).exists()]
+    total = sum(task.size for task in tasks)
+    bar = tqdm(
+        total=total,
+        initial=total - sum(task.size for task in todo),
+        desc=f"preparing {job.name}",
+        unit=" images",
+        smoothing=0.05,
+    )
+    with bar:
+        if min(processes, len(todo)) > 1:
+            # The largest first, so that no process ends with a long video while the rest wait.
+            todo.sort(key=lambda task: -task.size)
+            _share_out(job, todo, min(processes, len(todo)), bar)
+        elif todo:
+            _do_here(job, todo, bar)
+
+
+def _do_here(job: Job, todo: list[Task], bar: tqdm) -> None:
+    counts = [0, 0]
+
+    def seen(found: bool) -> None:
+        counts[0] += 1
+        counts[1] += found
+        _advance(bar, 1, *counts)
+
+    worker = Worker(job, seen)
+    for task in todo:
+        worker.do(task)
+
+
+def _share_out(job: Job, todo: list[Task], processes: int, bar: tqdm) -> None:
+    # Spawned, not forked: the libraries here have threads, which a fork would leave in pieces.
+    context = multiprocessing.get_context("spawn")
+    done, faces = context.Value("q"), context.Value("q")
+    pool = ProcessPoolExecutor(
+        processes, context, initializer=worker.start, initargs=(job, done, faces)
+    )
+    try:
+        pending = {pool.submit(worker.do, task) for task in todo}
+        shown = 0
+        while pending:
+            finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+            now = done.value
+            _advance(bar, now - shown, now, faces.value)
+            shown = now
+            for future in finished:
+                future.result()
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a worker process was ended from outside, most often for want of memory; run the same "
+            "command again with a smaller --processes, finished work is kept"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _advance(bar: tqdm, by: int, done: int, faces: int) -> None:
+    bar.set_postfix_str(f"faces in {100 * faces / max(done, 1):.1f} %", refresh=False)
+    bar.update(by)
+
+
+def _finish(job: Job, folder: Path) -> None:
+    """Audits the finished tasks, builds the data set, and gives it its name."""
+    results = audit.collect(job)
+    print(audit.as_table(results))
+    report = job.work / "audit"
+    audit.write_quarantine(job, report / "quarantine.csv")
+    if not results.kept:
+        for begun in (job.work / "parts", job.index):  # the next run is to look again
+            shutil.rmtree(begun) if begun.is_dir() else begun.unlink()
+        raise UserError(
+            f"none of the {results.total} rows of {job.name} could be kept; "
+            f"{report / 'quarantine.csv'} says why"
+        )
+    audit.write_page(job, results, report)
+    built = job.work / "built"
+    shutil.rmtree(built, ignore_errors=True)
+    shards: dict[str, list[tuple[Path, int]]] = {}
+    for task, kept in results.tasks:
+        if kept:
+            shards.setdefault(task.split, []).append((job.part(task), kept))
+    data_set = builder(job.name, built, job.aus, job.crops, job.description)
+    data_set.put_together(shards)
+    staged = Path(data_set.data_path)
+    shutil.copytree(report, staged / "audit")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    os.rename(staged, folder)
+    shutil.rmtree(job.work, ignore_errors=True)

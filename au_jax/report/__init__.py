@@ -1,0 +1,1 @@
+"""The report of a run: results.json, results.csv and one HTML page."""

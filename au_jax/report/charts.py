@@ -1,0 +1,365 @@
+"""The pictures of the report, as PNG bytes, in colours that the colour-blind tell apart."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from au_jax.aus import MEANING
+from au_jax.report.from_run import EpochScores, LabelCounts, LabelNoise
+from au_jax.report.markup import DASH
+from au_jax.report.summaries import FIGURES, of_au
+
+# Okabe and Ito, Color Universal Design (2008).
+BLUE, VERMILLION, GREEN, ORANGE, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7"
+SERIES = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION)
+_GREY, _PALE = "#666666", "#D8D8D8"
+_DPI = 130
+_STYLE: dict[Any, Any] = {
+    "font.size": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": _GREY,
+    "xtick.color": "#333333",
+    "ytick.color": "#333333",
+    "grid.color": "#E6E6E6",
+    "axes.axisbelow": True,
+    "axes.titley": 1.0,  # to look for room for each title takes a third of the drawing
+    "hatch.linewidth": 0.5,
+    # A label of the config may hold a dollar sign.
+    "text.parse_math": False,
+}
+
+
+def _figure(width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), dpi=_DPI)
+
+
+def _png(figure: Figure, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", **options)
+    return buffer.getvalue()
+
+
+def _cropped_png(figure: Figure) -> bytes:
+    """For labels of any length; takes twice as long, as it draws once more to find the edges."""
+    return _png(figure, bbox_inches="tight", pad_inches=0.1)
+
+
+def _title(au: str) -> str:
+    return f"{au} {MEANING[au]}"
+
+
+def _legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int) -> None:
+    """A legend above the panels, which reach up to the top of the figure."""
+    figure.legend(
+        handles,
+        labels,
+        frameon=False,
+        handlelength=1.2,
+        loc="lower left",
+        bbox_to_anchor=(figure.axes[0].get_position().x0 - 0.01, 1.0),
+        ncols=columns,
+    )
+
+
+def _fit(figure: Figure, top: float, **options: float) -> None:
+    """Leaves `top` inches above the panels, for their titles."""
+    figure.subplots_adjust(top=1 - top / figure.get_figheight(), bottom=0, **options)
+
+
+def _margins(figure: Figure, top: float, **options: float) -> None:
+    """Leaves room for tick labels and titles: `top` inches above the panels, fixed elsewhere."""
+    width, height = figure.get_size_inches()
+    figure.subplots_adjust(
+        left=0.5 / width,
+        right=1 - 0.3 / width,
+        top=1 - top / height,
+        bottom=0.42 / height,
+        **options,
+    )
+
+
+def stage_scores(rows: Sequence[tuple[str, int, Mapping[str, Any]]], headline: str) -> bytes:
+    """The headline figure of every selection, in the order of the table.
+
+    Args:
+      rows: (label, depth, {split: {"as_printed": SUMMARY | None, "honest": SUMMARY}}).
+      headline: final_score, which has an interval, or f1.
+    """
+    splits = list(dict.fromkeys(split for _, _, parts in rows for split in parts))
+    intervals = headline == "final_score"
+    with matplotlib.rc_context(_STYLE):
+        figure = _figure(7.5, 0.05 + 0.36 * len(rows))
+        axes = figure.subplots()
+        step = 0.5 / max(1, len(splits))
+        for number, split in enumerate(splits):
+            colour = SERIES[number % len(SERIES)]
+            shift = (number - (len(splits) - 1) / 2) * step
+            for row, (_, _, parts) in enumerate(rows):
+                if split not in parts:
+                    continue
+                honest, printed = parts[split]["honest"], parts[split]["as_printed"]
+                if honest[headline] is None:
+                    continue
+                if intervals and honest["ci"]:
+                    axes.plot(honest["ci"], [row + shift] * 2, color=colour, lw=1.6, alpha=0.6)
+                axes.plot(honest[headline], row + shift, "o", color=colour, ms=5)
+                if printed and printed[headline] != honest[headline]:
+                    axes.plot(printed[headline], row + shift, "D", mfc="white", mec=colour, ms=4.5)
+        axes.set_yticks(
+            range(len(rows)),
+            ["      " * depth + ("↳ " if depth else "") + label for label, depth, _ in rows],
+            ha="left",
+        )
+        longest = max(len(label) + 5 * depth for label, depth, _ in rows)
+        axes.tick_params("y", length=0, pad=10 + 4.7 * longest)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_xlabel(FIGURES[headline])
+        axes.grid(axis="x")
+        marks = [
+            axes.plot([], [], "o-"[: 1 + intervals], color=SERIES[n % len(SERIES)], ms=5, lw=1.6)[0]
+            for n in range(len(splits))
+        ]
+        hollow = axes.plot([], [], "D", mfc="white", mec=_GREY, ms=4.5)[0]
+        _fit(figure, 0.05)
+        named = [f"{split}, 95 % interval" if intervals else split for split in splits]
+        _legend(figure, [*marks, hollow], [*named, "as printed"], len(splits) + 1)
+        return _cropped_png(figure)
+
+
+def per_au(stages: Sequence[tuple[str, Mapping[str, Any]]], headline: str) -> bytes:
+    """Bars of the headline figure of each AU, several stages side by side (Magdeburg, Fig. 2).
+
+    Args:
+      stages: (label, SUMMARY), at most as many as `SERIES`. headline: final_score or f1.
+    """
+    names = [au for au in MEANING if any(au in summary["au"] for _, summary in stages)]
+    # In two columns, the first one opening with the mean of all AUs.
+    entries: list[str | None] = [None, *names]
+    half = -(-len(entries) // 2) if len(entries) > 9 else len(entries)
+    columns = [entries[i : i + half] for i in range(0, len(entries), half)]
+    thick = 0.8 / len(stages)
+    with matplotlib.rc_context(_STYLE):
+        height = 0.05 + half * (0.145 * len(stages) + 0.12)
+        figure = _figure(5.2 * len(columns), height)
+        panels = figure.subplots(1, len(columns), squeeze=False)[0]
+        _fit(figure, 0.05, wspace=0.62)
+        for axes, column in zip(panels, columns, strict=True):
+            for number, (_, summary) in enumerate(stages):
+                at = np.arange(len(column)) + (number - (len(stages) - 1) / 2) * thick
+                values = [_figure_of(summary, au, headline) for au in column]
+                axes.barh(
+                    at, [v or 0 for v in values], thick * 0.92, color=SERIES[number % len(SERIES)]
+                )
+                for y, value in zip(at, values, strict=True):
+                    shown = DASH if value is None else f"{value:.3f}"
+                    axes.text((value or 0) + 0.01, y, shown, va="center", fontsize=6.5)
+            axes.set_yticks(
+                range(len(column)),
+                ["mean of the AUs" if au is None else _title(au) for au in column],
+            )
+            axes.tick_params("y", length=0)
+            axes.set_ylim(half - 0.4, -0.6)
+            axes.set_xlim(0, 1)
+            axes.set_xlabel(FIGURES[headline].removeprefix("mean "))
+            axes.grid(axis="x")
+        bars = [Patch(color=SERIES[n % len(SERIES)]) for n in range(len(stages))]
+        _legend(figure, bars, [label for label, _ in stages], 1)
+        return _cropped_png(figure)
+
+
+def _figure_of(summary: Mapping[str, Any], au: str | None, headline: str) -> float | None:
+    """The headline figure of one AU, or of all for None; None where it is not defined."""
+    if au is None:
+        return summary[headline]
+    figures = summary["au"].get(au)
+    return of_au(figures, headline) if figures else None
+
+
+def epochs(scores: EpochScores) -> bytes:
+    """The final score of each AU over the epochs, the best epoch starred (TAL, Fig. 2)."""
+    columns, panels = 5, 1 + len(scores.aus)
+    rows = -(-panels // columns)
+    with matplotlib.rc_context(_STYLE):
+        figure = _figure(11, 0.4 + 1.45 * rows)
+        grid = figure.subplots(rows, columns, squeeze=False)
+        _margins(figure, top=0.45, hspace=0.75, wspace=0.28)
+        for axes in grid.flat[panels:]:
+            axes.remove()
+        defined = ~np.isnan(scores.mean)
+        best = int(np.nanargmax(scores.mean)) if defined.any() else 0
+        _epoch_panel(grid.flat[0], "mean of the AUs", scores.epochs, scores.mean, best)
+        for a, au in enumerate(scores.aus):
+            _epoch_panel(
+                grid.flat[a + 1], _title(au), scores.epochs, scores.scores[:, a], scores.best[a]
+            )
+        for axes in grid[-1]:
+            axes.set_xlabel("epoch", labelpad=1)
+        return _png(figure)
+
+
+def _epoch_panel(
+    axes: Axes, title: str, numbers: Sequence[int], values: np.ndarray, best: int
+) -> None:
+    axes.tick_params(labelsize=7)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    if np.isnan(values).all():
+        axes.set_title(f"{title}\n{DASH} not defined: no positives", loc="left", fontsize=7.5)
+        axes.set_yticks([])
+        axes.set_xlim(numbers[0] - 0.5, numbers[-1] + 0.5)
+        return
+    axes.plot(numbers, values, color=BLUE, lw=1.2, marker="." if len(numbers) < 30 else None)
+    axes.plot(numbers[best], values[best], "*", color="black", ms=9, zorder=3)
+    axes.set_title(
+        f"{title}\n★ {values[best]:.3f} at {numbers[best]}, last {values[-1]:.3f}",
+        loc="left",
+        fontsize=7.5,
+    )
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    # A scale of its own for each AU, but never so fine that noise looks like a trend.
+    margin = max(0.12 * (high - low), (0.05 - (high - low)) / 2)
+    axes.set_ylim(low - margin, high + margin)
+    axes.set_xlim(numbers[0] - 0.5, numbers[-1] + 0.5)
+    axes.locator_params(axis="y", nbins=4)
+    axes.grid()
+
+
+def curves(lines: Sequence[Mapping[str, float]]) -> bytes:
+    """Loss, validation score, learning rate and speed of one training stage over its epochs.
+
+    Args:
+      lines: of metrics.jsonl.
+    """
+    ending = "/final_score"
+    panels = {
+        "training loss": {"loss": "loss"},
+        "final score, all AUs": {
+            name: name.removesuffix(ending)
+            for name in dict.fromkeys(k for line in lines for k in line if k.endswith(ending))
+        },
+        "learning rate": {"learning_rate": ""},
+        "images per second": {"images_per_second": ""},
+    }
+    numbers = [line["epoch"] for line in lines]
+    with matplotlib.rc_context(_STYLE):
+        figure = _figure(11, 2.0)
+        grid = figure.subplots(1, len(panels))
+        _margins(figure, top=0.3, wspace=0.32)
+        for axes, (title, names) in zip(grid, panels.items(), strict=True):
+            for number, (name, label) in enumerate(names.items()):
+                values = [line.get(name, np.nan) for line in lines]
+                colour = SERIES[number % len(SERIES)]
+                dot = "." if len(numbers) < 30 else None
+                axes.plot(numbers, values, color=colour, lw=1.2, marker=dot, label=label)
+            if len(names) > 1:
+                axes.legend(frameon=False, fontsize=7)
+            axes.set_title(title, loc="left", fontsize=8.5)
+            axes.set_xlabel("epoch", labelpad=1)
+            axes.tick_params(labelsize=7)
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            axes.grid()
+        grid[2].set_ylim(bottom=0)
+        grid[3].set_ylim(bottom=0)
+        return _png(figure)
+
+
+def label_noise(noise: LabelNoise, lines: Sequence[Mapping[str, float]]) -> bytes:
+    """How right noisy labels are over the epochs, and of each AU before and after refinement.
+
+    Args:
+      lines: of metrics.jsonl, with what small-loss selection kept and how much of it is right.
+    """
+    logged = {
+        "labels_right": ("labels learned from", GREEN),
+        "selected_right": ("of them selected", PURPLE),
+    }
+    with matplotlib.rc_context(_STYLE):
+        figure = _figure(11, 3.4)
+        left, right = figure.subplots(1, 2, width_ratios=(1, 1.4))
+        _margins(figure, top=0.3, wspace=0.35)
+        left.axhline(100 * noise.given.mean(), color=_GREY, ls="--", label="given")
+        left.plot(
+            noise.epochs,
+            100 * noise.refined.mean(1),
+            ".-",
+            color=BLUE,
+            label="refined (1[p > 0.5])",
+        )
+        numbers = [line["epoch"] for line in lines]
+        for name, (label, colour) in logged.items():
+            if any(name in line for line in lines):
+                values = [100 * line.get(name, np.nan) for line in lines]
+                left.plot(numbers, values, ".-", color=colour, label=label)
+        left.set_title("right labels, %, all AUs", loc="left", fontsize=8.5)
+        left.set_xlabel("epoch", labelpad=1)
+        left.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        left.legend(frameon=False, fontsize=7)
+        left.grid()
+        at = np.arange(len(noise.aus))
+        right.bar(at - 0.2, 100 * noise.given, 0.4, color=_PALE, label="given")
+        right.bar(at + 0.2, 100 * noise.refined[-1], 0.4, color=BLUE, label="refined, last epoch")
+        right.set_xticks(at, noise.aus, rotation=45)
+        right.set_ylim(50, 100)
+        right.set_title("right labels of each AU, %", loc="left", fontsize=8.5)
+        right.legend(frameon=False, fontsize=7, ncols=2)
+        return _cropped_png(figure)
+
+
+def labels(sets: Sequence[LabelCounts]) -> bytes:
+    """Shares of present, absent and unknown labels of each AU, one panel for each set."""
+    names = [au for au in MEANING if any(au in counts.of for counts in sets)]
+    rows = -(-len(sets) // 5)
+    columns = -(-len(sets) // rows)
+    with matplotlib.rc_context(_STYLE):
+        lines = 2 + max(counts.title.count("\n") for counts in sets)
+        panel, gap = 0.19 * (len(names) + 0.2), 0.3 + 0.14 * lines
+        figure = _figure(2.3 * columns, rows * (panel + gap))
+        grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+        _fit(figure, gap, wspace=0.12, hspace=(gap + 0.3) / panel)
+        for axes in grid.flat[len(sets) :]:
+            axes.remove()
+        for axes, counts in zip(grid.flat, sets, strict=False):
+            for row, au in enumerate(names):
+                if au in counts.of:
+                    _label_bar(axes, row, counts.of[au], counts.rows)
+            axes.set_title(f"{counts.title}\n{counts.rows} faces", loc="left", fontsize=8)
+            axes.set_xlim(0, 100)
+            axes.set_xticks([0, 25, 50, 75], ["0", "25", "50", "75 %"])
+            axes.set_yticks(range(len(names)), [_title(au) for au in names])
+            axes.tick_params("y", length=0)
+            axes.set_ylim(len(names) - 0.4, -0.6)
+        patches = [
+            Patch(fc=BLUE),
+            Patch(fc=_PALE),
+            Patch(fc="white", ec=_GREY, hatch="/////", lw=0.5),
+        ]
+        _legend(figure, patches, ["present (number printed)", "absent", "unknown"], 3)
+        return _cropped_png(figure)
+
+
+def _label_bar(axes: Axes, row: int, counts: tuple[int, int, int], total: int) -> None:
+    present, absent, unknown = (100 * c / max(1, total) for c in counts)
+    axes.barh(row, present, 0.76, color=BLUE)
+    axes.barh(row, absent, 0.76, left=present, color=_PALE)
+    if unknown:
+        axes.barh(
+            row, unknown, 0.76, left=present + absent, fc="white", ec=_GREY, hatch="/////", lw=0.5
+        )
+    if counts[0] + counts[1]:
+        inside = present > 75
+        axes.text(
+            present + (-1.5 if inside else 1.5),
+            row,
+            str(counts[0]),
+            va="center",
+            ha="right" if inside else "left",
+            color="white" if inside else "black",
+            fontsize=6.5,
+        )

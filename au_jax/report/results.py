@@ -1,0 +1,248 @@
+"""The report of a run: results.json, results.csv, a table on the terminal and index.html."""
+
+import csv
+import importlib.metadata
+import platform
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from au_jax import log, run_dir
+from au_jax.metrics import mean_over_folds, probabilities, summary
+from au_jax.report.summaries import FIGURES
+from au_jax.run_dir import RunFolder, StageFolder
+from au_jax.training.model_card import ModelCard
+
+_PACKAGES = ("au-jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+_FIGURES = ("final_score", "f1", "f1_macro", "accuracy")
+_ROW = ("label", "depth", "paper")
+
+
+def environment(device: str) -> dict[str, Any]:
+    """What a run was made with, kept as environment.json when its stages run."""
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"device": device, "versions": {"python": platform.python_version(), **versions}}
+
+
+def collect(folder: RunFolder) -> dict[str, Any]:
+    """The contents of results.json, from what the finished stages of a run left.
+
+    Where there are folds, a stage's figures are their mean over folds; "folds" has those of each
+    fold, and those of all folds' records together.
+    """
+    config = run_dir.read_json(folder.config)
+    made_with = run_dir.read_json(folder.environment)
+    runs = {
+        name: [folder.stage(name + suffix) for suffix in run_dir.suffixes(1, config["folds"])]
+        for name in config["order"]
+    }
+    runs = {name: of_folds for name, of_folds in runs.items() if all(s.done for s in of_folds)}
+    asked = {split for name in runs for split in config.get(f"stages.{name}.test", ())}
+    stages, folds = {}, {}
+    for name, of_folds in runs.items():
+        kind = config[f"stages.{name}.kind"]
+        if kind == "train":
+            scored = asked | set(config[f"stages.{name}.validate"])
+            each = [_train_results(stage, scored) for stage in of_folds]
+        elif kind == "select":
+            each = [run_dir.read_json(stage.results) for stage in of_folds]
+        else:
+            each = [{}]
+        if len(each) > 1:
+            each, folds[name] = [_mean_over_folds(each)], _by_fold(of_folds, each)
+        stages[name] = {"kind": kind, "split": each[0]}
+    chosen = [name for name in runs if stages[name]["kind"] == "select"]
+    last = stages[chosen[-1]]["split"] if chosen else {}
+    best = last.get("test") or next(iter(last.values()), None)
+    return {
+        "config": config,
+        "data": config["data.name"],
+        **made_with,
+        "stages": stages,
+        "groups": {g: s["honest"] for g, s in best["groups"].items()} if best else {},
+        "folds": {name: by_fold for name, by_fold in folds.items() if by_fold},
+        "seeds": _over_seeds(folder, config, chosen),
+        "final": best["honest"] if best else None,
+    }
+
+
+def _mean_over_folds(each: list[dict[str, Any]]) -> dict[str, Any]:
+    """The {split: choices} of one stage, each SUMMARY the mean of those of all folds."""
+
+    def mean(parts: list[dict[str, Any]]) -> dict[str, Any]:
+        joined: dict[str, Any] = {}
+        for choice in ("as_printed", "honest"):
+            figures = [part[choice] for part in parts]
+            joined[choice] = mean_over_folds(figures) if all(figures) else None
+        groups = {g: mean([p["groups"][g] for p in parts]) for g in parts[0].get("groups", ())}
+        return {**joined, "groups": groups}
+
+    return {split: mean([results[split] for results in each]) for split in each[0]}
+
+
+def _by_fold(of_folds: list[StageFolder], each: list[dict[str, Any]]) -> dict[str, Any]:
+    """{split: {"each": [SUMMARY], "pooled": SUMMARY}} of a selection; nothing of other stages."""
+    found = {}
+    for split in each[0]:
+        if not all(stage.decided(split).exists() for stage in of_folds):
+            continue
+        kept = [run_dir.read_arrays(stage.decided(split)) for stage in of_folds]
+        shape = [k["labels"].shape for k in kept]
+        pooled = summary(
+            kept[0]["aus"].tolist(),
+            np.concatenate([k["probabilities"] for k in kept]),
+            np.concatenate([k["labels"] for k in kept]),
+            np.concatenate(
+                [np.broadcast_to(k["thresholds"], s) for k, s in zip(kept, shape, strict=True)]
+            ),
+            np.concatenate([k["subject"] for k in kept]),
+        )
+        found[split] = {"each": [r[split]["honest"] for r in each], "pooled": pooled}
+    return found
+
+
+def _over_seeds(
+    folder: RunFolder, config: dict[str, Any], stages: list[str]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """{stage: {split: {figure: {"values", "mean", "std"}}}} of the honest figures of the seeds."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    ends = run_dir.suffixes(1, config["folds"])
+    for name in stages if config["seeds"] > 1 else ():
+        results = []
+        for seed in range(config["seeds"]):
+            runs = [folder.stage(name + run_dir.seed_suffix(seed) + end) for end in ends]
+            if all(run.done for run in runs):
+                results.append(_mean_over_folds([run_dir.read_json(run.results) for run in runs]))
+        found[name] = {
+            split: {
+                figure: _spread([r[split]["honest"][figure] for r in results])
+                for figure in ("final_score", "f1")
+            }
+            for split in results[0]
+        }
+    return found
+
+
+def _spread(values: list[float | None]) -> dict[str, Any]:
+    defined = [v for v in values if v is not None]
+    return {
+        "values": defined,
+        "mean": float(np.mean(defined)) if defined else None,
+        "std": float(np.std(defined, ddof=1)) if len(defined) > 1 else None,
+    }
+
+
+def _train_results(stage: StageFolder, splits: set[str]) -> dict[str, Any]:
+    """The last epoch at threshold 0.5: nothing was chosen, so both figures are one."""
+    about, last = ModelCard.read(stage), stage.epochs()[-1]
+    results = {}
+    for split in sorted(splits):
+        if not stage.scores(split, last).exists():
+            continue
+        scores = stage.read_scores(split, last)
+        figures = summary(
+            about.aus, probabilities(scores.logits), scores.labels, subjects=scores.subject
+        )
+        results[split] = {"as_printed": figures, "honest": figures}
+    return results
+
+
+def write(folder: RunFolder) -> None:
+    """Writes report/ and prints the table of stages."""
+    if jax.process_index():
+        return
+    results = collect(folder)
+    run_dir.write_json(folder.report / "results.json", results)
+    with (
+        run_dir.replacing(folder.report / "results.csv") as temporary,
+        open(temporary, "w", newline="") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(("stage", "split", "choice", "au", "figure", "value"))
+        writer.writerows(_rows(results))
+    from au_jax.report import page  # matplotlib imports for a while
+
+    shown = run_dir.FirstFold(folder.path, results["config"]["folds"])
+    page.write(shown, results)
+    _print_table(results)
+
+
+def _rows(results: dict[str, Any]):
+    """One row for each figure of each AU ("mean" for their mean); undefined ones are empty."""
+    for stage, parts in results["stages"].items():
+        for split, choices in parts["split"].items():
+            for choice in ("as_printed", "honest"):
+                figures = choices[choice]
+                if figures is None:
+                    continue
+                for figure in _FIGURES:
+                    yield stage, split, choice, "mean", figure, figures[figure]
+                for au, own in figures["au"].items():
+                    for figure, value in own.items():
+                        if figure != "members":
+                            yield stage, split, choice, au, figure, value
+
+
+def _print_table(results: dict[str, Any]) -> None:
+    config = results["config"]
+    figures = ("split", "AUs", "as printed", "final score", "95 % interval", "F1", "accuracy")
+    trained, chosen = Table("trained network", *figures), Table("", "in the paper", *figures)
+    for stage, parts in results["stages"].items():
+        selects = parts["kind"] == "select"
+        for number, (split, choices) in enumerate(parts["split"].items()):
+            honest, printed = choices["honest"], choices["as_printed"]
+            cells = (
+                split,
+                str(len(honest["au"])),
+                _show(printed["final_score"]) if printed and selects else "",
+                _show(honest["final_score"]),
+                " to ".join(_show(v) for v in honest["ci"]) if honest["ci"] else "",
+                _show(honest["f1"]),
+                _show(honest["accuracy"]),
+            )
+            if not selects:
+                trained.add_row("" if number else stage, *cells)
+                continue
+            label, depth, paper = (config[f"stages.{stage}.{f}"] for f in _ROW)
+            head = ("", "") if number else ("  " * depth + label, _show(paper or None))
+            chosen.add_row(*head, *cells)
+    console = Console(width=max(120, Console().width))
+    for table in (trained, chosen):
+        if table.row_count:
+            console.print(table)
+    for title, seeds in _seed_tables(results):
+        console.print(title)
+        console.print(seeds)
+    if chosen.row_count:
+        log.say(
+            "as printed: chosen and scored on the same split, as papers do, which flatters; the "
+            "other columns: chosen on other subjects, or scored on another split."
+        )
+    if any(config.get(f"stages.{name}.paper") for name in results["stages"]):
+        log.say(
+            f"in the paper: the authors' {FIGURES[config['headline']]}, on their data and at "
+            "their training lengths."
+        )
+    if results["data"] == "synthetic_faces":
+        log.say("synthetic faces: these figures say nothing about real faces.")
+
+
+def _seed_tables(results: dict[str, Any]):
+    """Mean and standard deviation over the seeds, a table for each split."""
+    seeds, config = results["seeds"], results["config"]
+    for split in dict.fromkeys(split for splits in seeds.values() for split in splits):
+        table = Table("", "seeds", "final score", "F1")
+        for stage, splits in seeds.items():
+            if split in splits:
+                over = splits[split]
+                cells = (f"{_show(o['mean'])} ± {_show(o['std'])}" for o in over.values())
+                count = str(len(over["final_score"]["values"]))
+                table.add_row(config[f"stages.{stage}.label"], count, *cells)
+        yield f"Mean and standard deviation over seeds on {split}, honest:", table
+
+
+def _show(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

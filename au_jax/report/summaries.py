@@ -1,0 +1,97 @@
+"""What a SUMMARY of results.json says, in words and tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from au_jax.aus import MEANING
+from au_jax.report import markup
+
+# The figures that a config's `headline` may name.
+FIGURES = {"final_score": "final score", "f1": "mean F1"}
+
+
+def au_score(figures: Mapping[str, Any]) -> float | None:
+    """(accuracy + F1) / 2 of one AU of a SUMMARY; None where either is not defined."""
+    f1, accuracy = figures["f1"], figures["accuracy"]
+    return None if f1 is None or accuracy is None else (f1 + accuracy) / 2
+
+
+def of_au(figures: Mapping[str, Any], headline: str) -> float | None:
+    """The headline figure of one AU of a SUMMARY; None where it is not defined."""
+    return figures["f1"] if headline == "f1" else au_score(figures)
+
+
+def undefined(figures: Mapping[str, Any]) -> str:
+    """A sentence, after a blank, that counts the AUs without F1; nothing where there are none."""
+    number = figures["undefined"]
+    if not number:
+        return ""
+    names = ", ".join(au for au, own in figures["au"].items() if own["f1"] is None)
+    have, are = ("has", "is") if number == 1 else ("have", "are")
+    return (
+        f" {number} of them ({names}) {have} no positive example there and {are} left out of mean "
+        "F1."
+    )
+
+
+def split_cells(choices: Mapping[str, Any] | None, prints: bool, headline: str) -> dict[str, str]:
+    """{column: cell}: as printed (where the table has that column), honest, and its interval.
+
+    The interval is the final score's; F1 has none. Dashes for no score.
+    """
+    printed, honest = (choices[c] if choices else None for c in ("as_printed", "honest"))
+    cells = {"as printed": markup.number(printed[headline] if printed else None)} if prints else {}
+    cells["honest"] = markup.number(honest[headline] if honest else None)
+    if headline == "final_score":
+        cells["95 % interval"] = markup.interval(honest["ci"] if honest else None)
+    return cells
+
+
+def about_split(choices: Mapping[str, Any]) -> str:
+    """The figures of one split over all AUs, in words."""
+    printed, honest = choices["as_printed"], choices["honest"]
+    text = (
+        f"Final score {markup.number(honest['final_score'])}, mean F1 "
+        f"{markup.number(honest['f1'])}, mean accuracy {markup.number(honest['accuracy'])}, "
+        f"{honest['n']} faces.{undefined(honest)}"
+    )
+    if printed and printed["final_score"] != honest["final_score"]:
+        text += (
+            f" As printed {markup.number(printed['final_score'])}. The figures below are the "
+            "honest ones; the thresholds are those chosen on the whole split."
+        )
+    return text
+
+
+def au_table(choices: Mapping[str, Any]) -> str:
+    """The figures of one split, one row for each AU."""
+    honest = choices["honest"]
+    # Honest figures of the split that was chosen on have another threshold in every fold; the
+    # selection's own stands with the printed figures.
+    chosen = (choices["as_printed"] or honest)["au"]
+    rows = [
+        (
+            f"{au} {MEANING[au]}",
+            markup.number(au_score(own)),
+            markup.number(own["f1"]),
+            markup.number(own["accuracy"]),
+            markup.number(own["auc"]),
+            markup.number(chosen[au]["threshold"]),
+            f"{own['positives']} of {own['known']}",
+            _votes(own["members"]),
+        )
+        for au, own in honest["au"].items()
+    ]
+    head = ("AU", "final score", "F1", "accuracy", "AUC", "threshold", "positives", "epochs")
+    return markup.table(head, rows, text=("epochs",))
+
+
+def _votes(members: Sequence[str] | None) -> str:
+    """`stage@epoch` names, the epochs of one stage together."""
+    if members is None:
+        return "last"
+    epochs: dict[str, list[str]] = {}
+    for member in members:
+        stage, _, epoch = member.partition("@")
+        epochs.setdefault(stage, []).append(epoch)
+    return "; ".join(f"{stage} {', '.join(numbers)}" for stage, numbers in epochs.items())

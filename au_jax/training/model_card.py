@@ -1,0 +1,74 @@
+"""A trained network as its stage keeps it: its weights, and what is needed to use them."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from au_jax import __version__, methods, run_dir, sharding
+from au_jax.errors import UserError
+from au_jax.methods.base import Method, Variables
+from au_jax.run_dir import StageFolder
+from au_jax.training.checkpoint import Checkpoints
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard:
+    """What is needed beside the weights to use a checkpoint: about.json of a train stage.
+
+    Attributes:
+      method: the method's name. spec: the JSON-able values that `methods.create` takes: AU names
+        and order, network, input size, normalisation.
+      crop: the stored crop that the network reads. crop_size: its pixels.
+      data: the data set that it was trained on.
+      version: of this package.
+    """
+
+    method: str
+    spec: dict[str, Any]
+    crop: str
+    crop_size: int
+    data: str
+    version: str = __version__
+
+    @property
+    def aus(self) -> Sequence[str]:
+        return tuple(self.spec["aus"])
+
+    def create(self) -> Method:
+        return methods.create(self.method, **self.spec)
+
+    def write(self, folder: StageFolder) -> None:
+        run_dir.write_json(folder.about, dataclasses.asdict(self))
+
+    @classmethod
+    def read(cls, folder: StageFolder) -> "ModelCard":
+        return cls(**run_dir.read_json(folder.about))
+
+
+def restore(folder: StageFolder, method: Method, epoch: int, mesh: Mesh) -> Variables:
+    """The variables that `method.predict` takes, of one kept epoch, on every device.
+
+    Raises:
+      UserError: the epoch's checkpoint is not there, damaged, or of another model.
+    """
+    return restore_all(folder, method, [epoch], mesh)[0]
+
+
+def restore_all(
+    folder: StageFolder, method: Method, epochs: Sequence[int], mesh: Mesh
+) -> list[Variables]:
+    """What `restore` returns, of several epochs."""
+    for epoch in epochs:
+        if epoch not in folder.epochs():
+            raise UserError(
+                f"{folder.model} has no checkpoint of epoch {epoch} (kept: "
+                f"{', '.join(map(str, folder.epochs())) or 'none'})"
+            )
+    shapes = jax.eval_shape(lambda key: method.kept(*method.init(key)), jax.random.PRNGKey(0))
+    whole = sharding.replicated(mesh)
+    like = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=whole), shapes)
+    with Checkpoints.of_models(folder.model) as checkpoints:
+        return [checkpoints.restore(epoch, like) for epoch in epochs]

@@ -1,0 +1,59 @@
+"""Scores: the logits of a network over every record of a source, once each, in order."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from au_jax import sharding
+from au_jax.data.pipeline import ordered_batches
+from au_jax.data.sources import Source
+from au_jax.methods.base import Method, Variables
+from au_jax.run_dir import Scores
+
+# "No face found: all AUs absent" (Magdeburg, section 2): the sigmoid of this is 1e-13.
+NO_FACE_LOGIT = -30.0
+
+Scorer = Callable[[Variables, Source], np.ndarray]
+
+
+def make_scorer(method: Method, mesh: Mesh, batch: int, threads: int) -> Scorer:
+    """Returns `score(variables, source) -> logits float32 [N, A]`, compiled on its first call.
+
+    Args:
+      batch: examples in each global batch; rounded up to a multiple of the devices. The last batch
+        is padded and its padding dropped, so that scores do not depend on it.
+      threads: that read and decode.
+    """
+    devices = mesh.devices.size
+    batch = -(-batch // devices) * devices
+    whole, split = sharding.replicated(mesh), sharding.sharded(mesh)
+    predict = jax.jit(method.predict, in_shardings=(whole, split, split), out_shardings=split)
+
+    def score(variables: Variables, source: Source) -> np.ndarray:
+        pending = []
+        for rows in ordered_batches(
+            source, batch, threads, jax.process_index(), jax.process_count()
+        ):
+            images, pose = sharding.put_batch((rows["image"], rows["pose"]), mesh)
+            pending.append(predict(variables, images, pose))
+        logits = np.concatenate([sharding.gather(p) for p in pending])[: len(source)]
+        logits[~source.table.face] = NO_FACE_LOGIT
+        return logits
+
+    return score
+
+
+def with_labels(logits: np.ndarray, source: Source, aus: tuple[str, ...]) -> Scores:
+    """Joins logits [N, A] over `aus` with the labels and names of the records of `source`."""
+    table = source.aligned(aus).table
+    return Scores(
+        logits=logits.astype(np.float32),
+        labels=table.labels,
+        aus=np.array(aus, np.str_),
+        keys=table.keys,
+        subject=table.subject,
+        video=table.video,
+        frame=table.frame,
+    )

@@ -1,0 +1,82 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from au_jax import aus
+from au_jax.data import corruptions
+from au_jax.data.corruptions import CHANGES, downsampled
+from au_jax.data.pipeline import ordered_batches
+from au_jax.data.sources import open_source
+
+
+@pytest.fixture(scope="module")
+def source(tiny_faces):
+    return open_source(tiny_faces, "opt-val", "wide", 0.25, 0)
+
+
+@pytest.fixture(scope="module")
+def four(source):
+    return corruptions.expanded(source, "opt-val-expanded")
+
+
+def test_pictures_are_resized_as_the_source_says(source):
+    small = dataclasses.replace(source, size=20)
+    assert corruptions.expanded(small, "small").images([0, -1]).shape == (2, 20, 20, 3)
+
+
+def of_change(four, change):
+    at = np.arange(len(four)).reshape(4, -1)[CHANGES.index(change)]
+    return four.images(at)
+
+
+def black(images):
+    return (images == 0).all(-1)
+
+
+def test_every_record_stands_there_four_times(source, four):
+    number = len(source)
+    assert len(four) == len(four.table.keys) == len(set(four.table.keys.tolist())) == 4 * number
+    for part, change in enumerate(CHANGES):
+        rows = slice(part * number, (part + 1) * number)
+        assert four.table.keys[rows].tolist() == [k + change for k in source.table.keys.tolist()]
+        for field in ("labels", "pose", "subject", "face"):
+            np.testing.assert_array_equal(
+                getattr(four.table, field)[rows], getattr(source.table, field)
+            )
+
+
+def test_pictures_are_changed_as_their_keys_say(source, four):
+    originals = source.images(np.arange(len(source)))
+    np.testing.assert_array_equal(of_change(four, ""), originals)
+    low = of_change(four, "#downsampled")
+    np.testing.assert_array_equal(low, [downsampled(image) for image in originals])
+    side = round(originals.shape[1] * corruptions.SIDE)
+    for change, base in (("#occluded", originals), ("#both", low)):
+        images = of_change(four, change)
+        for image, before in zip(images, base, strict=True):
+            rows, columns = np.nonzero((image != before).any(-1))
+            assert max(np.ptp(rows), np.ptp(columns)) < side
+            assert black(image).sum() >= side * side
+    # One square per record, in the same place of both pictures, and not of all records.
+    squares = black(of_change(four, "#occluded"))
+    places = {tuple(np.argwhere(square)[0]) for square in squares}
+    assert len(places) > len(source) / 2
+    assert (black(of_change(four, "#both")) | ~squares).all()
+
+
+def test_downsampling_loses_detail_but_no_brightness():
+    checks = np.indices((40, 40)).sum(0) % 2 * np.uint8(200)
+    image = np.repeat(checks[..., None], 3, -1).astype(np.uint8)
+    np.testing.assert_array_equal(downsampled(image), np.full_like(image, 100))
+    flat = np.full((31, 31, 3), 77, np.uint8)
+    np.testing.assert_array_equal(downsampled(flat), flat)
+
+
+def test_pictures_do_not_depend_on_how_they_are_read(four):
+    order = np.random.default_rng(0).permutation(len(four))
+    images = four.images(np.arange(len(four)))
+    np.testing.assert_array_equal(four.images(order), images[order])
+    np.testing.assert_array_equal(four.subset(order[:7]).images([0, 6]), images[order[[0, 6]]])
+    batches = [b["image"][b["valid"]] for b in ordered_batches(four.aligned(aus.POSE), 9, 2)]
+    np.testing.assert_array_equal(np.concatenate(batches), images)

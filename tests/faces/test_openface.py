@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from au_jax.errors import UserError
+from au_jax.faces.mean_face import MEAN_SHAPE
+from au_jax.faces.openface import OpenFace, face_from_points
+from au_jax.faces.pose import rotation
+
+
+def points(yaw: float) -> np.ndarray:
+    return (MEAN_SHAPE @ rotation(0, yaw, 0).T)[:, :2] + 200
+
+
+def openface_csv(path, rows, frame=True):
+    names = [f"x_{i}" for i in range(68)] + [f"y_{i}" for i in range(68)]
+    lines = [", ".join([*(["frame"] * frame), "confidence", "success", *names])]
+    for number, confidence, success, values in rows:
+        cells = [*([number] * frame), confidence, success, *values.T.reshape(-1).round(3)]
+        lines.append(", ".join(map(str, cells)))
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_face_from_points_has_their_box_and_pose():
+    face = face_from_points(points(20).reshape(-1).tolist())
+    np.testing.assert_allclose(face.box[:2], points(20).min(0), rtol=1e-5)
+    np.testing.assert_allclose(face.pose, [0, 20, 0], atol=3)
+
+
+def test_openface_frames_count_from_one(tmp_path):
+    rows = [(1, 0.9, 1, points(0)), (2, 0.9, 1, points(25)), (3, 0.1, 0, points(0))]
+    openface_csv(tmp_path / "v.csv", rows)
+    found = OpenFace(tmp_path)
+    face, count = found.find("Videos/v.avi", 1)
+    assert count == 1
+    assert face.pose[1] == pytest.approx(25, abs=3)
+    assert found.find("Videos/v.avi", 2) == (None, 0)  # tracking failed
+    assert found.find("Videos/v.avi", 7) == (None, 0)
+    assert found.find("Videos/other.avi", 0) == (None, 0)
+
+
+def test_openface_picture_with_two_faces_takes_the_surer(tmp_path):
+    openface_csv(tmp_path / "p.csv", [(0, 0.5, 1, points(0)), (0, 0.8, 1, points(-25))], False)
+    face, count = OpenFace(tmp_path).find("a/p.jpg")
+    assert count == 2
+    assert face.pose[1] == pytest.approx(-25, abs=3)
+
+
+def test_openface_without_landmarks_says_so(tmp_path):
+    (tmp_path / "p.csv").write_text("frame, success\n1, 1\n")
+    with pytest.raises(UserError, match=r"p\.csv lacks the 2-D landmarks.*-2Dfp"):
+        OpenFace(tmp_path).find("p.jpg")
+    with pytest.raises(UserError, match="not a folder"):
+        OpenFace(tmp_path / "nowhere")

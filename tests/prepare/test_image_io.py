@@ -1,0 +1,124 @@
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+import raw_sets
+from PIL import Image
+
+from au_jax.prepare.image_io import BadPictureError, Video, read_picture
+
+
+def kind(path) -> str:
+    with pytest.raises(BadPictureError) as caught:
+        read_picture(path)
+    return caught.value.kind
+
+
+def noise() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+
+
+def saved(path, **options):
+    Image.fromarray(noise()).save(path, **options)
+    return path
+
+
+def empty_png(side: int) -> bytes:
+    """The first bytes of a PNG that says it has side x side pixels."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunks = struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    return b"\x89PNG\r\n\x1a\n" + chunks + struct.pack(">I", 1000) + b"IDAT"
+
+
+def test_formats_give_rgb(tmp_path):
+    for name in ("a.png", "b.bmp", "ö ü.tif"):
+        image, data = read_picture(saved(tmp_path / name))
+        np.testing.assert_array_equal(image, noise())
+        assert data == (tmp_path / name).read_bytes()
+    red = np.zeros((8, 8, 3), np.uint8)
+    red[..., 0] = 255
+    Image.fromarray(red).save(tmp_path / "red.jpg")
+    assert read_picture(tmp_path / "red.jpg")[0][4, 4].argmax() == 0
+
+
+def test_grey_and_transparent_pictures_get_three_channels(tmp_path):
+    for mode in ("L", "RGBA", "P"):
+        Image.fromarray(noise()).convert(mode).save(tmp_path / f"{mode}.png")
+        assert read_picture(tmp_path / f"{mode}.png")[0].shape == (90, 120, 3)
+    Image.fromarray(noise()).convert("CMYK").save(tmp_path / "c.jpg")
+    assert read_picture(tmp_path / "c.jpg")[0].shape == (90, 120, 3)
+
+
+def test_pictures_are_turned_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned a quarter
+    for name in ("a.jpg", "a.png"):
+        Image.fromarray(noise()).save(tmp_path / name, exif=exif)
+        assert read_picture(tmp_path / name)[0].shape == (120, 90, 3)
+
+
+def test_what_is_wrong(tmp_path):
+    assert kind(tmp_path / "none.jpg") == "missing"
+    assert kind(tmp_path / "nul\0.jpg") == "missing"
+    (tmp_path / "folder.jpg").mkdir()
+    assert kind(tmp_path / "folder.jpg") == "unreadable"
+    (tmp_path / "text.jpg").write_text("this is no picture")
+    assert kind(tmp_path / "text.jpg") == "unreadable"
+    (tmp_path / "empty.jpg").touch()
+    assert kind(tmp_path / "empty.jpg") == "unreadable"
+    assert kind(tmp_path / "text.jpg" / "under.jpg") == "missing"
+
+
+@pytest.mark.parametrize("name", ["cut.jpg", "cut.png"])
+@pytest.mark.parametrize("part", [0.3, 0.7, 0.99])
+def test_cut_off_pictures(tmp_path, name, part):
+    path = saved(tmp_path / name)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * part)])
+    assert kind(path) == "unreadable"
+
+
+def test_jpeg_with_something_behind_its_end(tmp_path):
+    path = saved(tmp_path / "a.jpg")
+    path.write_bytes(path.read_bytes() + b"camera maker's notes")
+    assert read_picture(path)[0].shape == (90, 120, 3)
+
+
+def test_huge_pictures_are_refused_before_they_are_decoded(tmp_path):
+    (tmp_path / "huge.png").write_bytes(empty_png(30_000))
+    assert kind(tmp_path / "huge.png") == "too large"
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(buffer, "JPEG")
+    data = bytearray(buffer.getvalue())
+    start = data.index(b"\xff\xc0")  # the frame header: height and width stand at 5 and 7
+    data[start + 5 : start + 9] = struct.pack(">HH", 30_000, 30_000)
+    (tmp_path / "huge.jpg").write_bytes(bytes(data))
+    assert kind(tmp_path / "huge.jpg") == "too large"
+
+
+def test_video_frames_are_the_right_ones(tmp_path):
+    raw_sets.video(tmp_path / "v.avi", 8)
+    frames = Video(tmp_path / "v.avi")
+    for position in (0, 1, 4, 7):
+        assert np.abs(frames.frame(position).astype(int) - 10 * (position + 1)).max() <= 3
+    with pytest.raises(BadPictureError, match="ends at frame 8"):
+        frames.frame(8)
+    frames.close()
+
+
+def test_video_that_is_none(tmp_path):
+    with pytest.raises(BadPictureError, match="no such file"):
+        Video(tmp_path / "v.avi")
+    (tmp_path / "v.avi").write_bytes(b"no video")
+    with pytest.raises(BadPictureError, match="cannot be read as a video"):
+        Video(tmp_path / "v.avi")
+
+
+def test_video_colours(tmp_path):
+    writer = cv2.VideoWriter(str(tmp_path / "c.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 5, (32, 32))
+    writer.write(np.full((32, 32, 3), (0, 0, 255), np.uint8))  # red, as OpenCV writes it
+    writer.release()
+    assert Video(tmp_path / "c.avi").frame(0)[9, 9].argmax() == 0

@@ -1,0 +1,403 @@
+"""Preparing whole data sets, mostly without the face models: pictures as they are, or the data
+set's own landmarks."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import raw_sets
+import tensorflow_datasets as tfds
+
+from au_jax import aus as au_names
+from au_jax.errors import UserError
+from au_jax.prepare import run as preparation
+from au_jax.prepare import worker
+
+AS_IS = ("as_is",)
+
+
+def records(folder: Path) -> dict[str, list[dict]]:
+    builder = tfds.builder_from_directory(folder)
+    crops = builder.info.metadata["crops"]
+    skip = {"crops": {crop: tfds.decode.SkipDecoding() for crop in crops}}
+    return {
+        split: list(builder.as_data_source(split, decoders=skip)) for split in builder.info.splits
+    }
+
+
+def quarantine(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "audit" / "quarantine.csv", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def audit(folder: Path) -> dict:
+    return json.loads((folder / "audit" / "audit.json").read_text())
+
+
+def counts(labels: np.ndarray, unknown: int) -> list[list[int]]:
+    return [[int((column == code).sum()) for code in (1, 0, unknown)] for column in labels.T]
+
+
+def run(dataset: str, raw: Path, data_dir: Path, **options) -> Path:
+    return preparation.run(dataset, raw, data_dir, **{"crops": AS_IS, "processes": 1} | options)
+
+
+def test_emotionet_counts_and_records(tmp_path):
+    manual, automatic = raw_sets.emotionet(tmp_path / "raw", rows=20)
+    folder = run("emotionet", tmp_path / "raw", tmp_path / "data")
+    assert folder == tmp_path / "data" / "emotionet" / "1.0.0"
+    found = audit(folder)["splits"]
+    assert list(found["opt"]["labels"]) == list(au_names.EMOTIONET)
+    assert list(found["opt"]["labels"].values()) == counts(manual, 999)
+    columns = np.array(raw_sets.EMOTIONET) - 1
+    assert list(found["noisy"]["labels"].values()) == counts(automatic[:, columns], 999)
+    stored = records(folder)
+    assert {split: len(rows) for split, rows in stored.items()} == {"opt": 20, "noisy": 20}
+    by_key = {row["key"].decode(): row for row in stored["opt"]}
+    row = by_key["emotionet/images/N_0000000002/N_0000000002_00005.jpg#0"]
+    np.testing.assert_array_equal(row["labels"], np.where(manual[5] == 999, -1, manual[5]))
+    raw_bytes = (tmp_path / "raw/images/N_0000000002/N_0000000002_00005.jpg").read_bytes()
+    assert row["crops"]["as_is"] == raw_bytes  # not compressed a second time
+    assert row["subject"] == b"N_0000000002"
+    assert row["face"]
+    assert np.isnan(row["pose"]).all()
+    assert not (tmp_path / "data" / "emotionet.unfinished").exists()
+
+
+def test_affwild2_counts(tmp_path):
+    written = raw_sets.affwild2(tmp_path / "raw")
+    folder = run("affwild2", tmp_path / "raw", tmp_path / "data", crops=())
+    found = audit(folder)
+    kept = np.delete(np.arange(7), 2)  # the third frame has no picture
+    train = np.concatenate([written["v1"], written["v1_left"]])
+    kept_train = np.concatenate([written["v1"][kept], written["v1_left"][kept]])
+    assert list(found["splits"]["train"]["labels"].values()) == counts(kept_train, -1)
+    assert list(found["splits"]["train"]["raw_labels"].values()) == counts(train, -1)
+    assert found["left_out"] == {"missing": 3}
+    assert (found["rows"], found["kept"]) == (21, 18)
+    assert {row["image"][-9:] for row in quarantine(folder)} == {"00003.jpg"}
+
+
+def test_bp4d_and_disfa_counts(tmp_path):
+    tables = raw_sets.bp4d(tmp_path / "bp4d")
+    folder = run("bp4d", tmp_path / "bp4d", tmp_path / "data")
+    labels = np.concatenate(list(tables.values()))[:, list(raw_sets.BP4D)]
+    assert list(audit(folder)["splits"]["full"]["labels"].values()) == counts(labels, 9)
+
+    levels = raw_sets.disfa(tmp_path / "disfa")
+    folder = run("disfa", tmp_path / "disfa", tmp_path / "data")
+    labels = (np.concatenate(list(levels.values())) >= 2).astype(int)
+    assert list(audit(folder)["splits"]["full"]["labels"].values()) == counts(labels, -1)
+    for row in records(folder)["full"]:
+        subject, frame = row["subject"].decode(), row["frame"]
+        np.testing.assert_array_equal(row["intensity"], levels[subject][frame - 1])
+        image = cv2.imdecode(np.frombuffer(row["crops"]["as_is"], np.uint8), cv2.IMREAD_COLOR)
+        assert abs(image.mean() - 10 * frame) < 3  # label line 1 goes with the first frame
+
+
+def test_gft_through_the_table(tmp_path):
+    labels = raw_sets.gft(tmp_path / "raw" / "gft.csv")
+    columns = {"image": "frame_file", "subject": "person"}
+    folder = run("gft", tmp_path / "raw", tmp_path / "data", columns=columns)
+    found = audit(folder)["splits"]
+    assert list(found["train"]["labels"].values()) == counts(labels[:4], -1)
+    assert list(found["test"]["labels"].values()) == counts(labels[4:], -1)
+
+
+def test_affectnet_with_its_own_landmarks(tmp_path):
+    """No model is needed where the data set says where the face is."""
+    from au_jax.faces.mean_face import MEAN_SHAPE
+
+    codes = raw_sets.affectnet(tmp_path / "raw", points=MEAN_SHAPE[:, :2] * 0.1 + 12)
+    crops = ("arcface", "closeup", "wide", "box")
+    raw = tmp_path / "raw"
+    folder = run("affectnet", raw, tmp_path / "data", crops=crops, landmarks="dataset")
+    stored = records(folder)
+    assert Counter(int(row["emotion"]) for row in stored["train"]) == Counter(
+        code for code in codes if code < 8
+    )
+    assert audit(folder)["left_out"] == {"no label": 3}
+    sizes = {"arcface": 112, "closeup": 240, "wide": 240, "box": 240}
+    for row in stored["train"]:
+        for crop, side in sizes.items():
+            jpeg = np.frombuffer(row["crops"][crop], np.uint8)
+            assert cv2.imdecode(jpeg, cv2.IMREAD_COLOR).shape == (side, side, 3)
+        np.testing.assert_allclose(row["pose"], 0, atol=2)
+        assert row["face"]
+
+
+def spoil(raw: Path) -> dict[str, str]:
+    """Spoils pictures of the optimisation set; returns the kind of each by its place."""
+    pictures = sorted((raw / "images").rglob("N_000000000*.jpg"))
+    pictures[0].unlink()
+    pictures[1].write_bytes(pictures[1].read_bytes()[:-200])
+    pictures[2].write_text("a text file")
+    data = bytearray(pictures[3].read_bytes())
+    start = data.index(b"\xff\xc0")
+    data[start + 5 : start + 9] = (30_000).to_bytes(2) * 2
+    pictures[3].write_bytes(bytes(data))
+    kinds = ("missing", "unreadable", "unreadable", "too large")
+    return {p.name: kind for p, kind in zip(pictures, kinds, strict=False)}
+
+
+def test_bad_pictures_and_rows_are_left_out_by_name(tmp_path):
+    raw = tmp_path / "räw data"
+    raw_sets.emotionet(raw, rows=12)
+    expected = spoil(raw)
+    file = next(raw.rglob("dataFile_0001.txt"))
+    lines = file.read_text().splitlines()
+    file.write_bytes("\r\n".join([*lines, lines[4], "junk"]).encode())
+    folder = run("emotionet", raw, tmp_path / "data")
+    rows = quarantine(folder)
+    spoilt = {row["image"].split("/")[-1]: row["kind"] for row in rows if row["split"] == "opt"}
+    assert spoilt == expected
+    rest = [(row["line"], row["kind"]) for row in rows if row["split"] == "noisy"]
+    assert rest == [("13", "duplicate"), ("14", "bad row")]
+    assert "line 5 is kept for this picture; it has the same labels" in rows[-2]["reason"]
+    found = audit(folder)
+    assert found["rows"] == 26 == found["kept"] + len(rows)
+    assert sum(len(of_split) for of_split in records(folder).values()) == found["kept"] == 20
+
+
+def test_audit_finds_equal_pictures_and_leaks(tmp_path):
+    for i, seed in enumerate((1, 2, 1, 1)):
+        raw_sets.picture(tmp_path / f"{i}.jpg", seed)
+    (tmp_path / "t.csv").write_text(
+        "image,AU1,subject,split\n0.jpg,1,a,train\n1.jpg,0,b,train\n2.jpg,1,a,test\n3.jpg,1,c,test\n"
+    )
+    folder = run("csv", tmp_path / "t.csv", tmp_path / "data", name="own")
+    assert folder.parent.name == "own"
+    found = audit(folder)
+    assert found["equal_pictures"] == 2
+    assert found["contents_in_several_splits"] == 1
+    assert found["subjects_in_several_splits"] == ["a"]
+    page = (folder / "audit" / "index.html").read_text()
+    assert "LEAK: 1 subjects stand in more than one split: a" in page
+    assert "0.jpg = 3.jpg" in page
+    sheet = cv2.imread(str(folder / "audit" / "contact_sheet.jpg"))
+    assert sheet.std() > 5
+
+
+def test_names_that_are_no_utf8(tmp_path):
+    name = os.fsdecode(b"na\xefve.jpg")
+    raw_sets.picture(tmp_path / "plain.jpg", 0)
+    os.rename(tmp_path / "plain.jpg", tmp_path / name)
+    (tmp_path / "t.csv").write_bytes(
+        b"image,AU1,subject\nna\xefve.jpg,1,Zo\xeb\ngone\xef.jpg,0,x\n"
+    )
+    folder = run("csv", tmp_path, tmp_path / "data")
+    (row,) = records(folder)["full"]
+    assert row["key"] == rb"csv/na\udcefve.jpg#0"
+    assert row["subject"] == rb"Zo\udceb"
+    assert [row["image"] for row in quarantine(folder)] == [r"gone\udcef.jpg"]
+
+
+def test_label_file_mended_after_a_refusal(tmp_path):
+    raw_sets.disfa(tmp_path / "raw")
+    first = tmp_path / "raw/ActionUnit_Labels/SN002/SN002_au1.txt"
+    good = first.read_bytes()
+    first.write_bytes(b"1,0\n" * 3 + b"\x00" * 3 + b'"' + b"9" * 200_000)  # csv gives up here
+    with pytest.raises(UserError, match=r"SN002_au1\.txt is not a text table"):
+        run("disfa", tmp_path / "raw", tmp_path / "data")
+    first.write_bytes(good)
+    assert audit(run("disfa", tmp_path / "raw", tmp_path / "data"))["kept"] == 12
+
+
+def test_pictures_of_other_sizes_are_brought_to_the_first_one(tmp_path):
+    for i, size in enumerate((24, 40)):
+        raw_sets.picture(tmp_path / f"{i}.jpg", i, size)
+    (tmp_path / "t.csv").write_text("image,AU1\n0.jpg,1\n1.jpg,0\n")
+    rows = records(run("csv", tmp_path, tmp_path / "data"))["full"]
+    shapes = {cv2.imdecode(np.frombuffer(row["crops"]["as_is"], np.uint8), 1).shape for row in rows}
+    assert shapes == {(24, 24, 3)}
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.glob("*.array_record*")}
+
+
+def test_interrupted_work_goes_on_where_it_was(tmp_path, monkeypatch):
+    raw_sets.emotionet(tmp_path / "raw", rows=100)
+    whole = run("emotionet", tmp_path / "raw", tmp_path / "whole")
+    done = []
+    original = worker.Worker.do
+
+    def stops(worker, task):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        original(worker, task)
+        done.append(task.number)
+
+    monkeypatch.setattr(worker.Worker, "do", stops)
+    with pytest.raises(KeyboardInterrupt):
+        run("emotionet", tmp_path / "raw", tmp_path / "data")
+    assert not (tmp_path / "data" / "emotionet").exists()  # not mistaken for a finished one
+
+    def counted(worker, task):
+        original(worker, task)
+        done.append(task.number)
+
+    monkeypatch.setattr(worker.Worker, "do", counted)
+    folder = run("emotionet", tmp_path / "raw", tmp_path / "data")
+    assert sorted(done) == [0, 1, 2, 3]  # 100 + 100 rows in tasks of 64: none was done twice
+    assert files(folder) == files(whole)
+    assert audit(folder) == audit(whole)
+
+
+def test_killed_work_in_two_processes_goes_on(tmp_path):
+    raw_sets.emotionet(tmp_path / "raw", rows=400)
+    program = (
+        "import sys; from pathlib import Path; from au_jax.prepare import run\n"
+        "if __name__ == '__main__':\n"
+        "    run.run('emotionet', Path(sys.argv[1]), Path(sys.argv[2]), ('as_is',),"
+        " processes=2)\n"
+    )
+    (tmp_path / "go.py").write_text(program)
+    command = [sys.executable, str(tmp_path / "go.py"), str(tmp_path / "raw"), str(tmp_path / "d")]
+    notes = tmp_path / "d" / "emotionet.unfinished" / "parts"
+    with open(tmp_path / "err", "w") as screen:
+        started = subprocess.Popen(command, stdout=screen, stderr=screen)
+        while started.poll() is None and not (notes.exists() and list(notes.glob("*.json"))):
+            time.sleep(0.01)
+        started.send_signal(signal.SIGKILL)
+        started.wait()
+    assert not (tmp_path / "d" / "emotionet").exists(), (tmp_path / "err").read_text()
+    kept = {note.name: note.stat().st_mtime_ns for note in notes.glob("*.json")}
+    assert kept
+    end = time.monotonic() + 20  # the workers of the killed process leave by themselves
+    while _children_left(tmp_path) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not _children_left(tmp_path)
+    whole = run("emotionet", tmp_path / "raw", tmp_path / "whole")
+    finished = run("emotionet", tmp_path / "raw", tmp_path / "d")
+    assert files(finished) == files(whole)
+
+
+def _children_left(folder: Path) -> list[str]:
+    """Processes that still hold a file under `folder` open or were started with its name."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            names = [os.readlink(link) for link in (process / "fd").iterdir()]
+        except OSError:
+            continue
+        if process.name != str(os.getpid()):
+            found += [name for name in names if name.startswith(str(folder / "d"))]
+    return found
+
+
+def test_other_wishes_do_not_mix_with_unfinished_work(tmp_path, monkeypatch):
+    raw_sets.bp4d(tmp_path / "raw")
+
+    def stops(job, processes):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(preparation, "_work", stops)
+    with pytest.raises(KeyboardInterrupt):
+        run("bp4d", tmp_path / "raw", tmp_path / "data")
+    with pytest.raises(UserError, match="begun with other crops; delete that folder"):
+        run("bp4d", tmp_path / "raw", tmp_path / "data", crops=("as_is", "box"), landmarks=".")
+    table = tmp_path / "raw/AUCoding/AU_OCC/F001_T1.csv"
+    table.write_text(table.read_text() + "\n")
+    with pytest.raises(UserError, match="begun with other files"):
+        run("bp4d", tmp_path / "raw", tmp_path / "data")
+
+
+def test_finished_set_is_used_or_refused(tmp_path, capsys):
+    raw_sets.bp4d(tmp_path / "raw")
+    folder = run("bp4d", tmp_path / "raw", tmp_path / "data")
+    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+    assert run("bp4d", tmp_path / "raw", tmp_path / "data") == folder
+    assert "is prepared already" in capsys.readouterr().out
+    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
+    with pytest.raises(UserError, match="lacks wide; delete it, or give another --data_dir"):
+        run("bp4d", tmp_path / "raw", tmp_path / "data", crops=("as_is", "wide"))
+
+
+def test_second_run_at_the_same_time_is_refused(tmp_path):
+    raw_sets.bp4d(tmp_path / "raw")
+    work = tmp_path / "data" / "bp4d.unfinished"
+    with preparation._alone(work), pytest.raises(UserError, match="another run is at work in"):
+        run("bp4d", tmp_path / "raw", tmp_path / "data")
+
+
+@pytest.mark.parametrize("where", ["shard", "index"])
+def test_full_disk(tmp_path, monkeypatch, where):
+    raw_sets.emotionet(tmp_path / "raw", rows=100)
+    original = worker.shard_writer
+    calls = []
+
+    def full(path):
+        calls.append(path)
+        if len(calls) == 2:
+            raise OSError(28, os.strerror(28), str(path))
+        return original(path)
+
+    if where == "shard":
+        monkeypatch.setattr(worker, "shard_writer", full)
+    else:
+
+        def full_index(raw, path):
+            raise OSError(None, "database or disk is full", str(path))
+
+        monkeypatch.setattr(preparation.row_index, "build", full_index)
+    with pytest.raises(
+        UserError, match=r"the disk of .* is full; free some space and run the same"
+    ):
+        run("emotionet", tmp_path / "raw", tmp_path / "data")
+    monkeypatch.undo()
+    folder = run("emotionet", tmp_path / "raw", tmp_path / "data")
+    assert audit(folder)["kept"] == 200
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_no_permission_to_write(tmp_path):
+    raw_sets.bp4d(tmp_path / "raw")
+    (tmp_path / "data").mkdir(mode=0o500)
+    with pytest.raises(UserError, match="may not be written"):
+        run("bp4d", tmp_path / "raw", tmp_path / "data")
+
+
+def test_data_dir_that_is_a_file(tmp_path):
+    raw_sets.bp4d(tmp_path / "raw")
+    (tmp_path / "data").touch()
+    with pytest.raises(UserError, match=r"data.* is no folder"):
+        run("bp4d", tmp_path / "raw", tmp_path / "data")
+
+
+def test_nothing_could_be_kept(tmp_path):
+    raw_sets.bp4d(tmp_path / "raw")
+    for path in (tmp_path / "raw" / "Sequences_2D+3D").rglob("*.jpg"):
+        path.unlink()
+    with pytest.raises(
+        UserError, match=r"none of the 10 rows .*quarantine\.csv says why"
+    ) as caught:
+        run("bp4d", tmp_path / "raw", tmp_path / "data")
+    listed = Path(re.search(r"(/\S+quarantine\.csv)", str(caught.value))[1])
+    assert len(listed.read_text().splitlines()) == 11
+    raw_sets.picture(tmp_path / "raw/Sequences_2D+3D/F001/T1/0007.jpg", 0)
+    folder = run(
+        "bp4d", tmp_path / "raw", tmp_path / "data"
+    )  # what was found missing is sought anew
+    assert audit(folder)["kept"] == 1
+
+
+def test_wishes_that_cannot_be_met(tmp_path):
+    raw_sets.bp4d(tmp_path / "raw")
+    for options, sentence in (
+        ({"crops": ("huge",)}, "unknown crop in --crops 'huge'; known: closeup, wide, arcface"),
+        ({"crops": ("wide",), "landmarks": "dataset"}, "bp4d brings no 68 landmarks"),
+        ({"crops": ("wide",), "landmarks": "/nowhere"}, "neither 'models' nor 'dataset' nor"),
+    ):
+        with pytest.raises(UserError, match=re.escape(sentence)):
+            run("bp4d", tmp_path / "raw", tmp_path / "data", **options)

@@ -1,0 +1,428 @@
+"""The report's page: its figures are those of results.json, and it stands alone in any browser."""
+
+import base64
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from sklearn.metrics import accuracy_score, f1_score
+
+from au_jax import run_dir
+from au_jax.report import charts, from_run
+from au_jax.report import page as html_page
+from au_jax.report.markup import DASH
+from au_jax.report.page import Page
+from au_jax.report.results import collect
+from au_jax.run_dir import RunFolder, Scores
+from au_jax.stages.select import Rules, select
+from au_jax.training.model_card import ModelCard
+
+EXPRESSION, POSE = ("AU01", "AU02", "AU43"), ("AU51", "AU52")
+LABEL = 'A <script>alert("1")</script> & $x$ label'
+TOP = {
+    "name": "tiny",
+    "variant": "default",
+    "seed": 3,
+    "data.name": "synthetic_faces",
+    "seeds": 1,
+    "folds": 0,
+    "headline": "final_score",
+    "checkpoint.keep": 1,
+    "model.backbone": "ownnet1",
+    "note": "<b>bold</b> & more",
+}
+
+
+class Run:
+    """A finished run, made of random scores instead of trained networks."""
+
+    def __init__(self, path: Path):
+        self.folder = RunFolder(path)
+        self.config: dict[str, Any] = {**TOP, "order": []}
+        self.random = np.random.default_rng(0)
+        self.labels: dict[str, np.ndarray] = {}
+
+    def _stage(self, name: str, **fields: Any):
+        self.config["order"].append(name)
+        self.config |= {f"stages.{name}.{field}": value for field, value in fields.items()}
+        return self.folder.stage(name)
+
+    def train(
+        self,
+        name: str,
+        group: str,
+        aus: Sequence[str],
+        splits: Sequence[str] = ("opt-val", "test"),
+        epochs: int = 4,
+        rows: int = 30,
+        absent: Sequence[str] = (),
+    ) -> None:
+        """Scores that grow better, AU by AU at another epoch; `absent` AUs have no positives."""
+        fields = {"group": group, "crop": "closeup", "validate": ["opt-val"]}
+        stage = self._stage(name, kind="train", **{"model.backbone": None}, **fields)
+        ModelCard("multi_task", {"aus": list(aus)}, "closeup", 40, "synthetic_faces").write(stage)
+        for split in splits:
+            if (split, group) not in self.labels:
+                labels = self.random.choice([0, 1, -1], (rows, len(aus)), p=[0.5, 0.4, 0.1])
+                labels[:, [au in absent for au in aus]] = 0
+                self.labels[split, group] = labels.astype(np.int8)
+            labels = self.labels[split, group]
+            names = np.array([f"{split}{row}" for row in range(rows)])
+            for epoch in range(1, epochs + 1):
+                (stage.model / str(epoch)).mkdir(parents=True, exist_ok=True)
+                noise = self.random.normal(size=labels.shape) * self.random.uniform(0.2, 4)
+                logits = (labels - 0.5 + noise).astype(np.float32)
+                empty = np.full(rows, "")
+                frame = np.zeros(rows, np.int32)
+                scores = Scores(logits, labels, np.array(aus), names, names, empty, frame)
+                stage.write_scores(split, epoch, scores)
+        run_dir.write_json(stage.label_counts, {})
+        with open(stage.metrics, "w") as file:
+            for epoch in range(1, epochs + 1):
+                line = {"epoch": epoch, "step": 5 * epoch, "loss": 1 / epoch, "learning_rate": 0.1}
+                line |= {"images_per_second": 100.0, "opt-val/final_score": 0.5}
+                file.write(json.dumps(line) + "\n")
+        stage.mark_done()
+
+    def pseudo_label(self, name: str, aus: Sequence[str], labels: Sequence[Sequence[int]]) -> None:
+        stage = self._stage(name, kind="pseudo_label", teacher="teacher", split="noisy")
+        run_dir.write_arrays(
+            stage.labels("noisy"),
+            {
+                "keys": np.array([f"n{i}" for i in range(len(labels))]),
+                "aus": np.array(aus),
+                "labels": np.array(labels, np.int8),
+                "probabilities": np.array(labels, np.float32),
+            },
+        )
+        stage.mark_done()
+
+    def select(
+        self,
+        name: str,
+        inputs: Sequence[str],
+        label: str = "",
+        depth: int = 0,
+        paper: float = 0.0,
+        test: Sequence[str] = ("test",),
+        rules: Rules = Rules("last", "mean", "default"),  # noqa: B008
+    ) -> None:
+        row = {"label": label or name, "depth": depth, "paper": paper}
+        stage = self._stage(
+            name, kind="select", inputs=list(inputs), split="opt-val", test=list(test), **row
+        )
+        select(
+            stage,
+            inputs=[(self.folder, self.folder.stage(n)) for n in inputs],
+            split="opt-val",
+            test=test,
+            rules=rules,
+            crops="center",
+            source=None,  # type: ignore[arg-type]
+            mesh=None,  # type: ignore[arg-type]
+            threads=1,
+        )
+        stage.mark_done()
+
+    def results(self) -> dict[str, Any]:
+        """results.json as a reader of the file gets it."""
+        run_dir.write_json(self.folder.config, self.config)
+        versions = {"device": "1 fake device", "versions": {"python": "3.11"}}
+        run_dir.write_json(self.folder.environment, versions)
+        return json.loads(json.dumps(collect(self.folder)))
+
+    def write(self) -> ElementTree.Element:
+        """Writes the page and returns it, parsed as XML."""
+        html_page.write(self.folder, self.results())
+        return parse((self.folder.report / "index.html").read_text(encoding="utf-8"))
+
+
+def parse(html: str) -> ElementTree.Element:
+    return ElementTree.fromstring(html.removeprefix("<!DOCTYPE html>\n"))
+
+
+def text(element: ElementTree.Element) -> str:
+    return "".join(element.itertext())
+
+
+def rows(table: ElementTree.Element) -> list[list[str]]:
+    return [[text(cell) for cell in row] for row in table.findall("tbody/tr")]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = Run(tmp_path_factory.mktemp("run"))
+    run.train("teacher_expression", "expression", EXPRESSION, absent=("AU43",))
+    run.train("teacher_pose", "pose", POSE)
+    run.pseudo_label("labels_expression", EXPRESSION, [[1, 0, 0], [1, 1, 0], [1, 0, 0]])
+    run.pseudo_label("labels_pose", POSE, [[0, 1], [0, 1], [0, 0]])
+    run.pseudo_label("again_pose", POSE, [[0, 1], [0, 1], [1, 0]])
+    teachers = ("teacher_expression", "teacher_pose")
+    run.select("teachers", teachers, label=LABEL, paper=0.7531)
+    run.select("student", teachers, label="student", depth=1)
+    run.select("final", teachers, label="best", rules=Rules("best", "mean", "best"))
+    return run
+
+
+@pytest.fixture(scope="module")
+def page(run: Run) -> ElementTree.Element:
+    return run.write()
+
+
+def test_table_of_stages_shows_the_figures_of_results_json(run: Run, page: ElementTree.Element):
+    results = run.results()
+
+    def interval(ci: list[float]) -> str:
+        return f"{ci[0]:.4f} to {ci[1]:.4f}"
+
+    expected = []
+    papers = {
+        "teachers": (LABEL, "0.7531"),
+        "student": ("↳ student", DASH),
+        "final": ("best", DASH),
+    }
+    for name, (label, paper) in papers.items():
+        on = results["stages"][name]["split"]
+        printed, honest = on["opt-val"]["as_printed"], on["opt-val"]["honest"]
+        test = on["test"]["honest"]
+        expected.append(
+            [
+                label,
+                paper,
+                f"{printed['final_score']:.4f}",
+                f"{honest['final_score']:.4f}",
+                interval(honest["ci"]),
+                f"{test['final_score']:.4f}",
+                interval(test["ci"]),
+            ]
+        )
+    [table] = page.findall(".//table[@class='tree']")
+    assert rows(table) == expected
+    assert expected[2][2] != expected[2][3], "the choice must make a difference to be told apart"
+    indents = [row[0].get("style") for row in table.findall("tbody/tr")]
+    assert indents[0] == indents[2] != indents[1]
+    [headline] = page.findall(".//p[@class='headline']")
+    assert headline[0].text == f"{results['final']['final_score']:.4f}" == expected[2][5]
+    assert interval(results["final"]["ci"]) in text(headline)
+
+
+def test_a_config_may_compare_f1(tmp_path):
+    run = Run(tmp_path / "run")
+    run.config["headline"] = "f1"
+    run.train("pose", "pose", POSE)
+    run.select("row", ("pose",), label="row", paper=0.5)
+    page = run.write()
+    results = run.results()
+    on = results["stages"]["row"]["split"]
+    [table] = page.findall(".//table[@class='tree']")
+    figures = [on["opt-val"]["as_printed"], on["opt-val"]["honest"], on["test"]["honest"]]
+    assert rows(table) == [["row", "0.5000", *(f"{f['f1']:.4f}" for f in figures)]]
+    assert "Mean F1 step by step" in [text(h) for h in page.iter("h2")]
+    [headline] = page.findall(".//p[@class='headline']")
+    assert text(headline).strip() == f"{results['final']['f1']:.4f}"
+
+
+def test_table_of_every_au_shows_the_figures_of_results_json(run: Run, page: ElementTree.Element):
+    results = run.results()
+    [details] = [d for d in page.iter("details") if text(d.find("summary")) == "final: best"]
+    tables = [rows(table) for table in details.iter("table")]
+    splits = results["stages"]["final"]["split"]
+    for table, choices in zip(tables, (splits["opt-val"], splits["test"]), strict=True):
+        honest = choices["honest"]["au"]
+        chosen = (choices["as_printed"] or choices["honest"])["au"]
+        assert [row[0][:4] for row in table] == list(honest)
+        for name, _, f1, accuracy, auc, threshold, positives, epochs in table:
+            own = honest[name[:4]]
+            shown = {"f1": f1, "accuracy": accuracy, "auc": auc}
+            for figure, value in shown.items():
+                assert value == (DASH if own[figure] is None else f"{own[figure]:.4f}")
+            assert threshold == f"{chosen[name[:4]]['threshold']:.4f}"
+            assert positives == f"{own['positives']} of {own['known']}"
+            assert re.fullmatch(r"teacher_\w+ \d", epochs)
+    undefined = {row[0][:4]: row[2] for row in tables[1]}
+    assert undefined["AU43"] == DASH != undefined["AU01"]
+
+
+def test_best_epochs_are_an_independent_argmax(run: Run):
+    stage = run.folder.stage("teacher_expression")
+    found = from_run.epoch_scores(stage, "opt-val")
+    assert found is not None
+    assert found.epochs == (1, 2, 3, 4)
+    for a in range(2):
+        scores = []
+        for epoch in found.epochs:
+            one = stage.read_scores("opt-val", epoch)
+            labelled = one.labels[:, a] >= 0
+            truth, said = one.labels[labelled, a], one.logits[labelled, a] >= 0
+            scores.append((accuracy_score(truth, said) + f1_score(truth, said)) / 2)
+        np.testing.assert_allclose(found.scores[:, a], scores, atol=1e-12)
+        assert found.best[a] == int(np.argmax(scores))
+    assert np.isnan(found.scores[:, 2]).all()
+    # The mean figure leaves AU43 out of F1, not out of accuracy.
+    means = [line["split"]["opt-val"]["honest"] for line in _train_stages(run)]
+    assert found.mean[-1] == pytest.approx(means[0]["final_score"])
+
+
+def _train_stages(run: Run) -> list[dict[str, Any]]:
+    return [s for s in run.results()["stages"].values() if s["kind"] == "train"]
+
+
+def test_the_star_stands_at_the_best_epoch():
+    axes = Figure().subplots()
+    values = np.array([0.2, 0.5, np.nan, 0.5])
+    charts._epoch_panel(axes, "AU01", (2, 4, 6, 8), values, 1)
+    [star] = [line for line in axes.lines if line.get_marker() == "*"]
+    assert (star.get_xdata()[0], star.get_ydata()[0]) == (4, 0.5)
+    assert "0.500 at 4" in axes.get_title("left")
+
+
+def test_label_counts(run: Run):
+    sets = {counts.title: counts for counts in from_run.label_sets(run.folder, run.results())}
+    assert list(sets) == [
+        "opt-val",
+        "test",
+        "noisy, by a network:\nlabels_expression\n+ labels_pose",
+        "noisy, by a network:\nagain_pose",
+    ]
+    merged, again = list(sets.values())[2:]
+    assert merged.rows == 3
+    assert merged.of == {
+        **{"AU01": (3, 0, 0), "AU02": (1, 2, 0), "AU43": (0, 3, 0)},
+        **{"AU51": (0, 3, 0), "AU52": (2, 1, 0)},
+    }
+    assert again.of["AU51"] == (1, 2, 0)
+    labels = run.labels["test", "pose"]
+    assert sets["test"].rows == 30
+    assert sets["test"].of["AU52"] == tuple(int((labels[:, 1] == c).sum()) for c in (1, 0, -1))
+
+
+def test_labels_of_one_split_are_joined_by_key(tmp_path: Path):
+    run = Run(tmp_path)
+    run.train("first", "pose", POSE, splits=("opt-val",), epochs=1, rows=4)
+    run.train("second", "pose", POSE, splits=("opt-val",), epochs=1, rows=4)
+    stage = run.folder.stage("second")
+    scores = stage.read_scores("opt-val", 1)
+    keys = np.array(["opt-val3", "opt-val2", "other1", "other2"])
+    labels = np.array([[1, 1]] * 4, np.int8)
+    stage.write_scores(
+        "opt-val", 1, Scores(scores.logits, labels, scores.aus, keys, keys, keys, scores.frame)
+    )
+    [counts] = from_run.label_sets(run.folder, run.results())
+    first = run.labels["opt-val", "pose"].copy()
+    first[2:] = np.where(first[2:] == -1, 1, first[2:])
+    assert counts.rows == 6
+    for a, au in enumerate(POSE):
+        assert counts.of[au][0] == (first[:, a] == 1).sum() + 2
+
+
+def test_every_picture_is_a_file_and_embedded(run: Run, page: ElementTree.Element):
+    images = list(page.iter("img"))
+    embedded = [base64.b64decode(i.get("src", "").partition("base64,")[2]) for i in images]
+    files = {path.name: path.read_bytes() for path in run.folder.report.glob("*.png")}
+    assert sorted(files) == sorted(
+        ["scores.png", "per_au.png", "labels.png"]
+        + [f"curves_teacher_{g}.png" for g in ("expression", "pose")]
+        + [f"epochs_teacher_{g}_opt-val.png" for g in ("expression", "pose")]
+    )
+    assert sorted(embedded) == sorted(files.values())
+    assert all(png.startswith(b"\x89PNG\r\n\x1a\n") for png in embedded)
+    assert all(image.get("alt") for image in images)
+
+
+def test_nothing_is_loaded_from_elsewhere(run: Run, page: ElementTree.Element):
+    html = (run.folder.report / "index.html").read_text(encoding="utf-8")
+    assert "http" not in html
+    assert not re.search(r"url\(|@import", html)
+    assert not {e.tag for e in page.iter()} & {"script", "link", "iframe", "object"}
+    for element in page.iter():
+        assert "href" not in element.attrib
+        assert element.get("src", "data:image/png;base64,").startswith("data:image/png;base64,")
+
+
+def test_text_of_the_config_is_escaped(run: Run, page: ElementTree.Element):
+    html = (run.folder.report / "index.html").read_text(encoding="utf-8")
+    assert "<script" not in html
+    assert "<b>bold" not in html
+    assert "<b>bold</b> & more" in [text(cell) for cell in page.iter("td")]
+    assert any(text(cell) == LABEL for cell in page.iter("th"))
+
+
+def test_says_what_data_and_what_is_undefined(run: Run, page: ElementTree.Element):
+    said = text(page)
+    assert "They say nothing about real faces" in said
+    assert "1 of them (AU43) has no positive example" in said
+    assert "1 fake device" in said
+    run.config["data.name"] = "emotionet"
+    real = Page(run.folder, run.results())
+    assert "real faces" not in real._opening()
+    run.config["data.name"] = "synthetic_faces"
+
+
+def test_one_group_without_a_test_split(tmp_path: Path):
+    run = Run(tmp_path)
+    run.train("only", "pose", POSE, splits=("opt-val",), epochs=1)
+    run.select("final", ["only"], test=())
+    page = run.write()
+    figures = run.results()["final"]
+    [table] = page.findall(".//table[@class='tree']")
+    score, (low, high) = f"{figures['final_score']:.4f}", figures["ci"]
+    assert rows(table) == [["final", score, score, f"{low:.4f} to {high:.4f}"]]
+
+
+def test_no_figure_is_defined(run: Run):
+    def undefined(value: Any) -> Any:
+        """The same results, of a split without any known label."""
+        if isinstance(value, dict):
+            blank = dict.fromkeys(("final_score", "ci", "f1", "accuracy", "auc", "threshold"))
+            inner = {name: undefined(part) for name, part in value.items()}
+            return inner | {name: None for name in value if name in blank}
+        return value
+
+    results = run.results()
+    blank = {name: undefined(results[name]) for name in ("stages", "final", "groups")}
+    page = Page(run.folder, {**results, **blank})
+    parsed = parse(page.html())
+    [table] = parsed.findall(".//table[@class='tree']")
+    assert [row[2:] for row in rows(table)] == [[DASH] * 5] * 3
+    [headline] = parsed.findall(".//p[@class='headline']")
+    assert headline[0].text == DASH
+
+
+def test_a_run_that_has_selected_nothing_yet(tmp_path: Path):
+    run = Run(tmp_path)
+    run.train("only", "pose", POSE, epochs=2)
+    page = run.write()
+    assert "no final figure yet" in text(page)
+    assert not page.findall(".//table[@class='tree']")
+    assert (run.folder.report / "curves_only.png").exists()
+
+
+def test_of_many_stages_the_first_the_last_and_the_best_of_each_depth_are_compared(run: Run):
+    scores = {"a": (0, 0.3), "b": (1, 0.4), "c": (1, 0.6), "d": (0, 0.7), "e": (2, 0.1)}
+    scores |= {"f": (2, None), "g": (0, 0.5)}
+    config = {"headline": "final_score"}
+    config |= {f"stages.{name}.depth": depth for name, (depth, _) in scores.items()}
+    stages = {
+        name: {"kind": "select", "split": {"test": {"honest": {"final_score": score}}}}
+        for name, (_, score) in scores.items()
+    }
+    page = Page(run.folder, {"config": config, "stages": stages})
+    assert page._compared("test") == ["a", "c", "d", "e", "g"]
+
+
+def test_seeds_are_shown_where_there_are_several(run: Run, page: ElementTree.Element):
+    assert "Over the seeds" not in text(page)
+    results = run.results()
+    score = {"values": [0.5, 0.7], "mean": 0.6, "std": 0.14142}
+    over = {"final_score": score, "f1": {"values": [0.3, 0.3], "mean": 0.3, "std": 0.0}}
+    results["seeds"] = {"teachers": {"opt-val": over}}
+    html_page.write(run.folder, results)
+    seeds = text(parse((run.folder.report / "index.html").read_text(encoding="utf-8")))
+    assert "Over the seeds" in seeds
+    assert f"{LABEL}opt-val20.60000.14140.30000.0000" in seeds

@@ -1,0 +1,184 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from au_jax import aus, log, methods, sharding
+from au_jax.data.pipeline import Stream
+from au_jax.data.sources import open_source
+from au_jax.errors import UserError
+from au_jax.run_dir import StageFolder
+from au_jax.training import model_card
+from au_jax.training.loop import Training, train
+
+AUS = aus.POSE
+
+
+def make_method(backbone):
+    return methods.create(
+        "multi_task",
+        aus=AUS,
+        network={"backbone": backbone},
+        image_size=32,
+        augmentation={"flip": 0.5},
+        heads={"opt": "opt", "noisy": "noisy"},
+        predict_head="opt",
+        class_weights={s: [[1.0, 1.0]] * len(AUS) for s in ("opt", "noisy")},
+        label_smoothing=0.0,
+    )
+
+
+@pytest.fixture(scope="module")
+def training(tiny_faces):
+    def source(split):
+        return open_source(tiny_faces, split, "wide", 0.25, 0).aligned(AUS)
+
+    rate = optax.constant_schedule(0.1)
+    return Training(
+        method=make_method("tiny"),
+        optimizer=optax.sgd(rate),
+        learning_rate=rate,
+        streams={"opt": Stream(source("opt-train"), 8), "noisy": Stream(source("noisy"), 8)},
+        validation={"opt-val": source("opt-val"), "test": source("test")},
+        epochs=2,
+        steps_per_epoch=3,
+        seed=0,
+        threads=2,
+        score_batch=7,
+    )
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    return sharding.make_mesh(1)
+
+
+def test_kept_models_give_the_kept_scores(training, mesh, tmp_path):
+    folder = StageFolder(tmp_path / "stage")
+    train(folder, training, mesh)
+    source = training.validation["test"]
+    for epoch in (1, 2):
+        kept = folder.read_scores("test", epoch)
+        variables = model_card.restore(folder, training.method, epoch, mesh)
+        logits = jax.jit(training.method.predict)(
+            variables, source.images(np.arange(len(source))), source.table.pose
+        )
+        np.testing.assert_allclose(kept.logits, logits, atol=1e-4)
+        np.testing.assert_array_equal(kept.keys, source.table.keys)
+        np.testing.assert_array_equal(kept.labels, source.table.labels)
+    assert np.abs(folder.read_scores("test", 1).logits - kept.logits).max() > 1e-3
+    lines = log.read_metrics(folder.metrics)
+    assert [line["step"] for line in lines] == [3, 6]
+    assert {"loss", "learning_rate", "images_per_second", "opt-val/accuracy"} <= lines[0].keys()
+    with pytest.raises(UserError, match=r"no checkpoint of epoch 9 \(kept: 1, 2\)"):
+        model_card.restore(folder, training.method, 9, mesh)
+
+
+def test_scores_do_not_depend_on_the_batch_or_the_devices(training, tmp_path, mesh):
+    real = dataclasses.replace(training, method=make_method("ownnet1"), epochs=1)
+
+    def scores(name, mesh, **changes):
+        folder = StageFolder(tmp_path / name)
+        train(folder, dataclasses.replace(real, **changes), mesh)
+        return folder.read_scores("test", 1).logits
+
+    reference = scores("a", mesh)
+    np.testing.assert_array_equal(reference, scores("b", mesh, score_batch=24, threads=1))
+    np.testing.assert_allclose(reference, scores("c", sharding.make_mesh(4)), atol=1e-4)
+
+
+def test_no_face_means_all_absent(training, mesh, tmp_path):
+    source = training.validation["test"]
+    table = dataclasses.replace(source.table, face=np.arange(len(source)) != 5)
+    faceless = {"test": dataclasses.replace(source, table=table)}
+    folder = StageFolder(tmp_path / "stage")
+    train(folder, dataclasses.replace(training, epochs=1, validation=faceless), mesh)
+    logits = folder.read_scores("test", 1).logits
+    assert (logits[5] < -20).all()
+    assert (logits[4] > -20).all()
+
+
+def test_end_of_epoch_passes_over_every_record_in_order(training, mesh, tmp_path):
+    records = len(training.streams["noisy"].source)
+
+    def init(key):
+        params, batch_stats, _ = training.method.init(key)
+        return params, batch_stats, jnp.zeros(records, jnp.int32)
+
+    def end_of_epoch(state, passes):
+        seen = state.method_state
+        for batch in passes("noisy"):
+            seen = seen.at[batch["index"]].add(batch["valid"].astype(jnp.int32))
+        return dataclasses.replace(state, method_state=seen)
+
+    def kept(params, batch_stats, method_state):
+        return {"params": params, "batch_stats": batch_stats, "seen": method_state}
+
+    method = dataclasses.replace(
+        training.method,
+        init=init,
+        end_of_epoch=end_of_epoch,
+        kept=kept,
+        predict=lambda v, *inputs: training.method.predict(
+            {"params": v["params"], "batch_stats": v["batch_stats"]}, *inputs
+        ),
+    )
+    folder = StageFolder(tmp_path / "stage")
+    train(folder, dataclasses.replace(training, method=method), mesh)
+    for epoch in (1, 2):
+        variables = model_card.restore(folder, method, epoch, mesh)
+        np.testing.assert_array_equal(variables["seen"], np.full(records, epoch))
+
+
+def test_a_loss_that_is_not_finite_stops_with_a_sentence(training, mesh, tmp_path):
+    broken = dataclasses.replace(training, optimizer=optax.sgd(float("inf")), steps_per_epoch=6)
+    with pytest.raises(UserError, match=r"the loss is (nan|inf) after step \d+; lower"):
+        train(StageFolder(tmp_path / "stage"), broken, mesh)
+
+
+def test_started_weights_reach_every_part_of_the_state(training, mesh, tmp_path):
+    """A mean teacher's averaged copy, too, begins with the weights that a training starts from."""
+    options = {"decay": 0.9, "consistency_weight": 1.0, "ramp_up_steps": 1}
+    method = methods.create(
+        "mean_teacher",
+        aus=AUS,
+        network={"backbone": "tiny"},
+        image_size=32,
+        augmentation={},
+        selective_ratios=[0.3] * len(AUS),
+        **options,
+    )
+    streams = {
+        "clean": training.streams["opt"],
+        "noisy": training.streams["noisy"],
+    }
+    given = {}
+
+    def start(params, batch_stats):
+        given["params"] = jax.tree.map(lambda x: np.full_like(x, 0.25), params)
+        return given["params"], batch_stats
+
+    still = dataclasses.replace(
+        training,
+        method=method,
+        streams=streams,
+        optimizer=optax.sgd(0.0),
+        epochs=1,
+        steps_per_epoch=1,
+        start=start,
+    )
+    folder = StageFolder(tmp_path / "started")
+    train(folder, still, mesh)
+    kept = model_card.restore_all(folder, method, [1], mesh)[0]
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(kept["params"]), given["params"])
+
+
+def test_further_columns_of_a_stream_are_in_its_batches(training):
+    source = training.streams["opt"].source
+    soft = np.arange(len(source) * 2, dtype=np.float32).reshape(-1, 2)
+    streams = {"opt": Stream(source, 8, {"soft": soft})}
+    batch = next(dataclasses.replace(training, streams=streams).batches())["opt"]
+    np.testing.assert_array_equal(batch["soft"], soft[batch["index"]])

@@ -1,0 +1,144 @@
+"""The step's laws: the same on any number of devices, compiled once, pure in its key."""
+
+import functools
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from au_jax import methods, sharding
+from au_jax.errors import UserError
+from au_jax.training.step import init_state, make_train_step
+
+AUS = ("AU01", "AU12", "AU51", "AU52")
+
+
+def method(**changes):
+    spec = {
+        "aus": AUS,
+        "network": {"backbone": "tiny", "dropout": 0.5, "pose_branch": True},
+        "image_size": 32,
+        "augmentation": {"flip": 0.5, "brightness": 0.5, "cutout": 0.5, "greyscale": 0.2},
+        "heads": {"opt": "opt", "noisy": "noisy"},
+        "predict_head": "opt",
+        "class_weights": {"opt": [[0.8, 2.5]] * 4, "noisy": [[1.0, 1.0]] * 4},
+        "label_smoothing": 0.2,
+    }
+    return methods.create("multi_task", **{**spec, **changes})
+
+
+def batch(seed=0):
+    rng = np.random.default_rng(seed)
+    return {
+        name: {
+            "image": rng.integers(0, 256, (share, 40, 40, 3), np.uint8),
+            "labels": rng.integers(-1, 2, (share, 4)).astype(np.int8),
+            "pose": rng.normal(0, 20, (share, 3)).astype(np.float32),
+            "emotion": np.full(share, -1, np.int8),
+            "index": np.arange(share, dtype=np.int32),
+        }
+        for name, share in (("opt", 16), ("noisy", 8))
+    }
+
+
+def run(devices, steps=4, seed=0, **changes):
+    mesh = sharding.make_mesh(devices)
+    trained, optimizer = method(**changes), optax.sgd(0.05, momentum=0.9)
+    state = init_state(trained, optimizer, seed, mesh)
+    step = make_train_step(trained, optimizer, mesh)
+    for number in range(steps):
+        state, logs = step(state, sharding.put_batch(batch(number), mesh))
+    return jax.device_get(state), logs, step
+
+
+def test_one_and_eight_devices_agree():
+    one, _, _ = run(1)
+    eight, _, _ = run(8)
+    for part in ("params", "batch_stats"):
+        for (path, a), b in zip(
+            jax.tree_util.tree_leaves_with_path(getattr(one, part)),
+            jax.tree.leaves(getattr(eight, part)),
+            strict=True,
+        ):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5, err_msg=str(path))
+
+
+def test_same_seed_same_bits_other_seed_others():
+    (a, _, step), (b, _, _), (c, _, _) = run(1), run(1), run(1, seed=1)
+    assert step._cache_size() == 1  # compiled once for all steps
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+    kernel = ("conv1", "conv", "kernel")
+
+    def first_kernel(state):
+        node = state.params["backbone"]
+        for name in kernel:
+            node = node[name]
+        return node
+
+    assert (first_kernel(a) != first_kernel(c)).any()
+
+
+def loss_and_params(**changes):
+    """The loss as a function of parameters and labels, and parameters to begin with."""
+    trained = method(augmentation={}, **changes)
+    shapes = jax.eval_shape(trained.init, jax.random.PRNGKey(0))
+    rng = np.random.default_rng(0)
+    params, stats = (
+        jax.tree.map(lambda s: rng.uniform(0.01, 0.1, s.shape).astype(np.float32), tree)
+        for tree in shapes[:2]
+    )
+
+    def loss(params, labels):
+        data = {name: {**stream, "labels": labels[name]} for name, stream in batch().items()}
+        return trained.loss(params, stats, {}, data, jax.random.PRNGKey(1))[0]
+
+    return loss, params
+
+
+@functools.cache
+def gradient(*heads):
+    """The loss's value and gradient as a function of the labels; `heads`: one for each stream."""
+    loss, params = loss_and_params(heads=dict(zip(("opt", "noisy"), heads, strict=True)))
+    return functools.partial(jax.jit(jax.value_and_grad(loss)), params)
+
+
+def labels_unknown_in(*streams):
+    labels = {name: stream["labels"] for name, stream in batch().items()}
+    return labels | {name: np.full_like(labels[name], -1) for name in streams}
+
+
+def test_a_head_learns_from_its_own_stream_only():
+    _, grads = gradient("opt", "noisy")(labels_unknown_in("noisy"))
+    assert not np.any(grads["head_noisy"]["kernel"])
+    assert np.any(grads["head_opt"]["kernel"])
+
+
+def test_streams_that_share_a_head_train_it_together():
+    _, grads = gradient("opt", "opt")(labels_unknown_in("opt"))
+    assert "head_noisy" not in grads
+    assert np.any(grads["head_opt"]["kernel"])
+
+
+def test_unknown_labels_change_nothing():
+    value, grads = gradient("opt", "noisy")(labels_unknown_in("opt", "noisy"))
+    assert value == 0
+    assert not any(np.any(g) for g in jax.tree.leaves(grads))
+
+
+def test_a_share_that_the_devices_do_not_divide_is_named():
+    with pytest.raises(UserError, match=r"'noisy' has a share of 10 .* 8 devices .* nearest .* 8"):
+        sharding.check_shares({"opt": 16, "noisy": 10}, 8)
+
+
+def test_bfloat16_computes_in_half_and_keeps_float32():
+    networks = [{"backbone": "tiny", "precision": p} for p in ("bfloat16", "float32")]
+    both = [loss_and_params(network=network) for network in networks]
+    half, whole = (jax.jit(loss)(params, labels_unknown_in()) for loss, params in both)
+    mesh, trained, optimizer = sharding.make_mesh(1), method(network=networks[0]), optax.sgd(0.05)
+    fresh = jax.eval_shape(lambda: init_state(trained, optimizer, 0, mesh))
+    state, _ = jax.eval_shape(make_train_step(trained, optimizer, mesh), fresh, batch())
+    leaves = jax.tree.leaves((half, state.params, state.batch_stats))
+    assert {leaf.dtype for leaf in leaves} == {np.dtype(np.float32)}
+    assert half != whole
+    np.testing.assert_allclose(half, whole, rtol=0.05)
