@@ -1,12 +1,12 @@
 """The entry point: `python launch.py --config=configs/NAME.py[:VARIANT]`."""
 
+import functools
 from pathlib import Path
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
 from au_jax import cli
-from au_jax.errors import UserError
 
 config_flags.DEFINE_config_file("config", help_string="configs/NAME.py[:VARIANT].")
 for name, default, text in (
@@ -31,35 +31,34 @@ flags.DEFINE_integer("processes", 0, "prepare: how many to work with; 0: one per
 def main(_) -> None:
     logging.set_verbosity(logging.ERROR)
     # The stack is imported only now, so that a mistyped flag is answered at once.
-    from au_jax.experiment import recipe
+    from au_jax.experiment import modes
 
     cli.start()
-    asked = flags.FLAGS
-    data_dir = Path(asked.data_dir) if asked.data_dir else cli.cache_dir()
+    given = flags.FLAGS
+    data_dir = Path(given.data_dir) if given.data_dir else cli.cache_dir()
 
+    @functools.cache
     def config():
-        if asked.config is None:
-            raise UserError("name a config: --config=configs/noisy_student.py")
-        return asked.config
+        return cli.load_config(given.config)
 
     def workdir() -> Path:
-        return Path(asked.workdir) if asked.workdir else cli.default_workdir(config())
+        return Path(given.workdir) if given.workdir else cli.default_workdir(config())
 
     def benchmark() -> None:
-        if asked.raw:
-            cli.benchmark_faces(Path(asked.raw))
+        if given.raw:
+            cli.benchmark_faces(Path(given.raw))
         else:
-            recipe.measure(config(), data_dir)
+            modes.measure(config(), data_dir)
 
-    voting = [Path(run) for run in asked["from"].value or ()]
-    modes = {
-        "run": lambda: recipe.run(config(), workdir(), data_dir),
-        "select": lambda: recipe.select(config(), workdir(), data_dir, voting),
-        "report": lambda: recipe.report_only(workdir()),
+    voting = [Path(run) for run in given["from"].value or ()]
+    actions = {
+        "run": lambda: modes.run(config(), workdir(), data_dir),
+        "select": lambda: modes.select(config(), workdir(), data_dir, voting),
+        "report": lambda: modes.report(workdir()),
         "benchmark": benchmark,
-        "prepare": lambda: cli.prepare(asked, data_dir),
+        "prepare": lambda: cli.prepare(given, data_dir),
     }
-    cli.dispatch(modes, asked.mode)
+    cli.dispatch(actions, given.mode)
 
 
 if __name__ == "__main__":

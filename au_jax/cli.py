@@ -30,12 +30,30 @@ def start() -> None:
         jax.distributed.initialize()
 
 
+def load_config(config: ConfigDict | None) -> ConfigDict:
+    """The config that the flags name, with the fields of its stages set."""
+    if config is None:
+        raise UserError("name a config: --config=configs/noisy_student.py")
+    if stage_overrides:
+        from au_jax.experiment import overrides
+
+        overrides.apply(config, stage_overrides)
+    return config
+
+
 def default_workdir(config: ConfigDict) -> Path:
     return Path("runs") / f"{config.name}-{config.variant}"
 
 
+# Fields of stages, which are set when the config is there (`experiment.overrides`).
+OF_STAGES = "--config.stages."
+stage_overrides: list[str] = []
+
+
 def parse(arguments: Sequence[str]) -> list[str]:
     """Parses the command line as `app.run` asks; ends the process with a sentence on a mistake."""
+    stage_overrides[:] = [a for a in arguments if a.startswith(OF_STAGES)]
+    arguments = [a for a in arguments if not a.startswith(OF_STAGES)]
     for named in (a.removeprefix("--config=") for a in arguments if a.startswith("--config=")):
         if not Path(named.partition(":")[0]).is_file():
             shipped = ", ".join(sorted(f"configs/{p.name}" for p in Path("configs").glob("*.py")))
@@ -100,11 +118,11 @@ def prepare(asked: flags.FlagValues, data_dir: Path) -> None:
     )
 
 
-def benchmark_faces(picture: Path) -> None:
-    """`--mode=benchmark --raw=PICTURE`: how fast faces are found and cut out."""
+def benchmark_faces(image: Path) -> None:
+    """`--mode=benchmark --raw=IMAGE`: how fast faces are found and cut out."""
     from au_jax.benchmark import faces
 
-    faces.show(picture)
+    faces.show(image)
 
 
 def fail(error: UserError) -> NoReturn:

@@ -1,187 +1,177 @@
-"""Magdeburg's noisy student (Werner, Saxen, Al-Hamadi, EmotioNet 2020).
+"""Magdeburg's noisy student: multi-task CNN self-training for the EmotioNet challenge.
 
-    python launch.py --config=configs/noisy_student.py          # some minutes on two cores
-    python launch.py --config=configs/noisy_student.py:control  # longer, with the control below
-    python launch.py --config=configs/noisy_student.py:table1   # the whole tree, small
-    python launch.py --config=configs/noisy_student.py:paper --data_dir=DIR   # EmotioNet, on GPUs
+    python launch.py --config=configs/noisy_student.py
 
-A teacher learns the manually labelled faces and labels the large set; a student with one output
-per AU and data set learns both; once for the expression AUs (close-up crop) and once for the pose
-AUs (wide crop, head angles as input). Members are fused by their mean. The default is small, on
-the embedded synthetic faces, and has one of each idea; its two widths of OwnNet stand for the
-paper's architectures, as MobileNetV3 and EfficientNet learn nothing from scratch in a minute on two
-cores. `control` asks whether self-training is worth its time: it is longer, and has a teacher that
-goes on, on its labelled faces alone, until it has seen as many pictures as teacher and student.
-`emotionet_small` is the default on a prepared `emotionet`. The paper's own scores (its opt-val) are
-0.7531 for the teacher T.0 and 0.7800 for the fusion A+B.
+Werner, Saxen and Al-Hamadi, "Facial Action Unit Recognition in the Wild with Multi-Task CNN
+Self-Training for the EmotioNet Challenge" (CVPR Workshops 2020).
+
+    variant          data                time                           final score to expect
+    default          drawn faces         6 min on two cores (measured)  0.74 (fusion, test)
+    control          drawn faces         9 min on two cores (estimated) 0.74, see RESULTS.md
+    table1           drawn faces         55 min on one core (measured)  low: it shows the tree only
+    emotionet_small  EmotioNet           11 min on two cores (measured on rendered faces)
+    paper            EmotioNet, --data_dir=DIR
+                     about 3 days on one GPU (an estimate, not measured); 0.7800 in the paper
+
+A teacher learns the manually labelled faces and labels the large set. A student with one output per
+AU and data set learns both; once for the expression AUs (close-up crop) and once for the pose AUs
+(wide crop, head angles as input). Members are fused by their mean.
+
+`default` has one of each idea; its two widths of OwnNet stand for the paper's architectures, as
+MobileNetV3 and EfficientNet learn nothing from scratch in a minute on two cores. `control` is
+longer, and asks whether self-training is worth its time: its teacher also goes on, on its labelled
+faces alone, until it has seen as many images as teacher and student together. `table1` and `paper`
+have all rows of Table 1 and Fig. 2.
 """
 
 from typing import Any
 
 from configs import base
+from configs.paper_figures import MAGDEBURG_FUSIONS, MAGDEBURG_TREE
 
 VARIANTS = ("default", "emotionet_small", "control", "table1", "paper")
-# What differs between the two groups of AUs; the rates are the paper's.
-GROUPS: dict[str, dict[str, Any]] = {
-    "expression": {"crop": "closeup", "rate": 0.1, "damping": 0.5, "pose_branch": False},
-    "pose": {"crop": "wide", "rate": 0.01, "damping": 0.7, "pose_branch": True},
-}
 
 
 def get_config(variant: str | None = None):
     config = base.base()
     config.name = "noisy_student"
     config.variant = base.check_variant(variant, VARIANTS)
-    if config.variant in ("default", "emotionet_small", "control"):
-        _small(config)
+    if config.variant == "table1":
+        _tree(config)
+        _shrink(config)
+    elif config.variant == "paper":
+        _tree(config)
     else:
-        _paper(config)
-        if config.variant == "table1":
-            _shrink(config)
+        _small(config)
     return config
-
-
-def _train(
-    config,
-    name: str,
-    group: str,
-    backbone: str,
-    *,
-    learns: str = "opt",
-    teacher: str = "",
-    split: str = "opt-train",
-    batch: int = 16,
-    **overrides: Any,
-) -> str:
-    """Adds one network; returns its stage's name.
-
-    Args:
-      learns: opt (manual labels only), both (and the large set with its given labels), pseudo (and
-        the large set as `teacher` labels it), shared (the same without multi-task outputs), noisy
-        (the large set's given labels only).
-      batch: drawn equally from the sets.
-    """
-    fields = GROUPS[group]
-    if group == "pose" and learns == "both":
-        learns = "opt"  # the given noisy labels have no pose AUs
-    labels = ""
-    if learns in ("pseudo", "shared"):
-        labels = f"labels_{teacher}"
-        if labels not in config.stages:
-            base.add_pseudo_label(config, labels, teacher=teacher, split="noisy")
-    head = "opt" if learns in ("shared", "noisy") else "noisy"
-    noisy = {"noisy": base.stream("noisy", batch // 2, head=head, labels=labels)}
-    streams = {
-        "opt": {"opt": base.stream(split, batch)},
-        "noisy": {"noisy": base.stream("noisy", batch)},
-    }.get(learns, {"opt": base.stream(split, batch // 2), **noisy})
-    rate = config.optimizer.learning_rate if config.optimizer.name == "adam" else fields["rate"]
-    sections: dict[str, Any] = {
-        "model": {"backbone": backbone, "pose_branch": fields["pose_branch"]},
-        "optimizer": {"learning_rate": rate},
-        "loss": {"damping": fields["damping"]},
-    }
-    for section, values in overrides.items():
-        sections[section] = {**sections.get(section, {}), **values}
-    base.add_train(
-        config,
-        name,
-        streams=streams,
-        epoch_stream="noisy" if learns == "noisy" else "opt",
-        group=group,
-        crop=fields["crop"],
-        **sections,
-    )
-    return name
 
 
 def _small(config) -> None:
     """One of each idea; sizes, optimiser, noise, damping and batches are ours.
 
-    A student's batch holds as many labelled faces as its teacher's, and as many others.
+    There are few labelled faces and many others, where self-training has something to add. A
+    student's batch holds as many labelled faces as its teacher's, and as many others.
     """
-    on_emotionet, control = (config.variant == v for v in ("emotionet_small", "control"))
-    # Few labelled faces and many others: where self-training has something to add.
-    config.data.synthetic.update(size=80, opt=480, noisy=4000)
     config.data.size = 56
+    config.data.val_fraction = 1 / 3
+    config.data.synthetic.update(size=80, opt=480, noisy=4000)
+    config.model.backbone = "ownnet2"
     config.model.image_size = 48
-    if on_emotionet:
-        config.data.name = "emotionet"
-    else:
-        config.data.val_fraction = 1 / 3
     config.model.dropout = 0.2
     config.optimizer.update(name="adam", learning_rate=2e-3, schedule="cosine")
     config.augmentation.update(cutout=0.0, greyscale=0.0, downsample=0.0)
-    config.train.update(epochs=6 if control else 4, steps_per_epoch=400 if control else 300)
-    test = () if on_emotionet else ("test",)
+    config.train.update(epochs=4, steps_per_epoch=300)
+    test: tuple[str, ...] = ("test",)
+    if config.variant == "control":
+        config.train.update(epochs=6, steps_per_epoch=400)
+    if config.variant == "emotionet_small":
+        config.data.name = "emotionet"
+        config.data.val_fraction = 0.2
+        test = ()
 
-    def train(name: str, group: str, backbone: str = "ownnet2", **fields: Any) -> str:
-        changed: dict[str, Any] = {"train": {"epochs": 1}} if group == "pose" else {}
-        changed["loss"] = {"damping": 0.25 if group == "expression" else 0.5}
-        batch = 16 if fields.get("learns", "opt") == "opt" else 32
-        return _train(config, name, group, backbone, batch=batch, **{**changed, **fields})
-
-    def row(name: str, inputs: tuple[str, ...], label: str, **fields: Any) -> None:
-        base.add_select(config, name, inputs=inputs, test=test, label=label, **fields)
-
-    teacher = train("teacher", "expression")
-    pose_teacher = train("teacher_pose", "pose")
-    row("T0", (teacher, pose_teacher), "T.0 OwnNet2 teacher (opt only)", paper=0.7531)
-    students = {"learns": "pseudo", "teacher": teacher}
-    student = train("student", "expression", **students)
-    pose = train("student_pose", "pose", learns="pseudo", teacher=pose_teacher)
-    wide = train("student_wide", "expression", "ownnet3", **students)
-    second = train("second", "expression", learns="pseudo", teacher=student)
-    shared = train("shared", "expression", learns="shared", teacher=teacher)
-    both = train("teacher_both", "expression", learns="both")
-    members = {
-        "student_row": (student, 1, "OwnNet2 student"),
-        "second_row": (second, 2, "OwnNet2 student of the student (2nd generation)"),
-        "shared_row": (shared, 1, "OwnNet2 student without multi-task outputs"),
-        "wide_row": (wide, 1, "OwnNet3 student"),
-        "teacher_both_row": (both, 0, "OwnNet2 teacher (opt and given noisy labels)"),
+    opt = {"split": "opt-train", "share": 16}
+    noisy = {"split": "noisy", "share": 16, "head": "noisy"}
+    expression: dict[str, Any] = {
+        "group": "expression",
+        "crop": "closeup",
+        "epoch_stream": "opt",
+        "options": {"damping": 0.25},
     }
-    if control:
-        # Of 16 faces, where a student's step sees 32 and comes after the teacher's own steps.
-        epochs = 3 * config.train.epochs
-        longer = train("teacher_on", "expression", train={"epochs": epochs})
-        members["teacher_on_row"] = (longer, 1, "control: the teacher goes on instead")
-    for name, (stage, depth, label) in members.items():
-        row(name, (stage, pose), label, depth=depth)
-    base.add_pose_svm(config, "svm", split="opt-train", test=test)
-    row("svm_row", ("svm",), "RBF-SVM on head angles (pose AUs)")
-    fused = (student, second, shared, wide, pose_teacher, pose)
-    row("fusion", fused, "Fusion (mean of scores)")
-    best = {"epochs": "best", "thresholds": "best"}
-    row("final", fused, "Fusion, best epoch and threshold of each AU", **best)
+    pose: dict[str, Any] = {
+        "group": "pose",
+        "crop": "wide",
+        "epoch_stream": "opt",
+        "options": {"damping": 0.5},
+        "model": {"pose_branch": True},
+        "train": {"times": 0.25},
+    }
+
+    def train(name: str, fields: dict[str, Any], **changed: Any) -> str:
+        return base.add_stage(config, name, "train", **{**fields, **changed})
+
+    def label(teacher: str) -> str:
+        return base.add_stage(
+            config, f"labels_{teacher}", "pseudo_label", teacher=teacher, split="noisy"
+        )
+
+    def row(name: str, inputs: tuple[str, ...], **fields: Any) -> None:
+        base.add_stage(config, name, "select", inputs=inputs, test=test, **fields)
+
+    teacher = train("teacher", expression, streams={"opt": opt})
+    pose_teacher = train("teacher_pose", pose, streams={"opt": opt})
+    row("T0", (teacher, pose_teacher), label="T.0 OwnNet2 teacher (opt only)", paper=0.7531)
+
+    labelled = {**noisy, "labels": label(teacher)}
+    both = {"opt": opt, "noisy": labelled}
+    student = train("student", expression, streams=both)
+    labels = label(pose_teacher)
+    student_pose = train(
+        "student_pose", pose, streams={"opt": opt, "noisy": {**noisy, "labels": labels}}
+    )
+    wide = train("student_wide", expression, streams=both, model={"backbone": "ownnet3"})
+    labels = label(student)
+    second = train("second", expression, streams={"opt": opt, "noisy": {**noisy, "labels": labels}})
+    # Without multi-task outputs both streams train one head.
+    shared = train("shared", expression, streams={"opt": opt, "noisy": {**labelled, "head": "opt"}})
+    given = train("teacher_both", expression, streams={"opt": opt, "noisy": noisy})
+    if config.variant == "control":
+        control = train("teacher_on", expression, streams={"opt": opt}, train={"times": 3.0})
+
+    row("student_row", (student, student_pose), label="OwnNet2 student", depth=1)
+    row(
+        "second_row",
+        (second, student_pose),
+        label="OwnNet2 student of the student (2nd generation)",
+        depth=2,
+    )
+    row(
+        "shared_row",
+        (shared, student_pose),
+        label="OwnNet2 student without multi-task outputs",
+        depth=1,
+    )
+    row("wide_row", (wide, student_pose), label="OwnNet3 student", depth=1)
+    row(
+        "teacher_both_row",
+        (given, student_pose),
+        label="OwnNet2 teacher (opt and given noisy labels)",
+    )
+    if config.variant == "control":
+        row(
+            "teacher_on_row",
+            (control, student_pose),
+            label="control: the teacher goes on instead",
+            depth=1,
+        )
+    base.add_stage(config, "svm", "pose_svm", split="opt-train", test=test)
+    row("svm_row", ("svm",), label="RBF-SVM on head angles (pose AUs)")
+    fused = (student, second, shared, wide, pose_teacher, student_pose)
+    row("fusion", fused, label="Fusion (mean of scores)")
+    row(
+        "final",
+        fused,
+        label="Fusion, best epoch and threshold of each AU",
+        epoch_rule="best",
+        threshold_rule="best",
+    )
 
 
-# Table 1: name, network, what it learns, its teacher, depth in the tree, the paper's score.
-TREE = (
-    ("T0", "ownnet3", "opt", "", 0, 0.7531),
-    ("T0_ownnet8", "ownnet8", "pseudo", "T0", 1, 0.7647),
-    ("T0_efficientnet", "efficientnet_b0", "pseudo", "T0_ownnet8", 2, 0.7661),
-    ("T1", "ownnet8", "opt", "", 0, 0.7637),
-    ("B1", "mobilenet_v3_large", "pseudo", "T1", 1, 0.7680),
-    ("A1", "efficientnet_b0", "pseudo", "T1", 1, 0.7699),
-    ("A1_efficientnet", "efficientnet_b0", "pseudo", "A1", 2, 0.7694),
-    ("A1_mobilenet", "mobilenet_v3_large", "pseudo", "A1", 2, 0.7671),
-    ("A1_ownnet8", "ownnet8", "pseudo", "A1", 2, 0.7666),
-    ("mobilenet_opt", "mobilenet_v3_large", "opt", "", 0, 0.7518),
-    ("T2", "mobilenet_v3_large", "both", "", 0, 0.7603),
-    ("T2_mobilenet", "mobilenet_v3_large", "pseudo", "T2", 1, 0.7623),
-    # Two EfficientNet-B0 rows stand under T.2; that this one is of the row above is our reading.
-    ("T2_efficientnet", "efficientnet_b0", "pseudo", "T2_mobilenet", 2, 0.7666),
-    ("B2", "efficientnet_b0", "pseudo", "T2", 1, 0.7674),
-    ("A2", "ownnet8", "pseudo", "T2", 1, 0.7706),
-    ("A2_shared", "ownnet8", "shared", "T2", 1, 0.7634),
-    ("efficientnet_opt", "efficientnet_b0", "opt", "", 0, 0.7602),
-    ("T3", "efficientnet_b0", "both", "", 0, 0.7609),
-    ("A3", "ownnet8", "pseudo", "T3", 1, 0.7684),
-    ("B3", "mobilenet_v3_large", "pseudo", "T3", 1, 0.7680),
-    ("ownnet8_noisy", "ownnet8", "noisy", "", 0, 0.0),  # Fig. 2's OwnNet8-Baseline
-)
-TITLES = {"ownnet3": "OwnNet3", "ownnet8": "OwnNet8", "mobilenet_v3_large": "MobileNetV3"}
+# What differs between the two groups of AUs; the values are the paper's.
+GROUPS: dict[str, dict[str, Any]] = {
+    "expression": {"crop": "closeup", "options": {"damping": 0.5}},
+    "pose": {
+        "crop": "wide",
+        "options": {"damping": 0.7},
+        "model": {"pose_branch": True},
+        "optimizer": {"learning_rate": 0.01},
+    },
+}
+TITLES = {
+    "ownnet3": "OwnNet3",
+    "ownnet8": "OwnNet8",
+    "mobilenet_v3_large": "MobileNetV3",
+    "efficientnet_b0": "EfficientNet-B0",
+}
 LEARNS = {
     "opt": "teacher (opt only)",
     "both": "teacher (opt and training set)",
@@ -189,79 +179,116 @@ LEARNS = {
     "shared": "student (no multi-task)",
     "noisy": "on the noisy labels only",
 }
-# Iterations of each network, and how many make one kept epoch (ours).
 ITERATIONS = {
     "ownnet3": 500_000,
     "ownnet8": 500_000,
     "mobilenet_v3_large": 150_000,
     "efficientnet_b0": 300_000,
 }
-STEPS_PER_EPOCH = 10_000
-FUSIONS = (
-    ("A", ("A1", "A2", "A3"), 0.7767),
-    ("B", ("B1", "B2", "B3"), 0.7754),
-    ("A_and_B", ("A1", "A2", "A3", "B1", "B2", "B3"), 0.7800),
-)
 
 
-def _paper(config) -> None:
+def _tree(config) -> None:
     """Table 1 and Fig. 2 with the paper's networks, sizes and iterations."""
     config.data.name = "emotionet"
     config.model.image_size = 224
     config.optimizer.weight_decay = 4e-6
-    config.train.steps_per_epoch = STEPS_PER_EPOCH
+    config.train.steps_per_epoch = 10_000  # that make one kept epoch (ours)
 
-    def row(name, backbone, learns, teacher, depth, paper, split="opt-train"):
-        stages = tuple(
-            _train(
+    for name, backbone, learns, teacher, depth, paper in MAGDEBURG_TREE:
+        stages = _networks(config, name, backbone, learns, teacher)
+        title = f"{name[0]}.{name[1:]} " if name[0] in "TAB" and name[1:].isdigit() else ""
+        base.add_stage(
+            config,
+            name,
+            "select",
+            inputs=stages,
+            label=f"{title}{TITLES[backbone]} {LEARNS[learns]}",
+            depth=depth,
+            paper=paper,
+            test=(),
+        )
+    base.add_stage(config, "svm", "pose_svm", split="opt-train", test=())
+    base.add_stage(
+        config, "svm_row", "select", inputs=("svm",), label="RBF-SVM on head angles", test=()
+    )
+    for name, members, score in MAGDEBURG_FUSIONS:
+        base.add_stage(
+            config,
+            name,
+            "select",
+            inputs=tuple(f"{member}_{group}" for member in members for group in GROUPS),
+            label=f"Fusion {name.replace('_and_', '+')}",
+            paper=score,
+            test=(),
+        )
+    # A+B*: the members retrained on the whole opt set; opt-val is then no test for them.
+    rows = {row[0]: row for row in MAGDEBURG_TREE}
+    members = MAGDEBURG_FUSIONS[-1][1]
+    for member in members:
+        _, backbone, learns, teacher, _, _ = rows[member]
+        stages = _networks(config, f"{member}_whole", backbone, learns, teacher, split="opt")
+        label = f"{member[0]}.{member[1:]}* {TITLES[backbone]} {LEARNS[learns]}"
+        base.add_stage(config, f"{member}_whole", "select", inputs=stages, label=label, test=())
+    inputs = tuple(f"{member}_whole_{group}" for member in members for group in GROUPS)
+    base.add_stage(config, "A_and_B_whole", "select", inputs=inputs, label="Fusion A+B*", test=())
+
+
+def _networks(
+    config, name: str, backbone: str, learns: str, teacher: str, split: str = "opt-train"
+) -> tuple[str, ...]:
+    """Adds a network for each group of AUs, one row of the tree; returns their stages."""
+    stages = []
+    for group, fields in GROUPS.items():
+        opt, noisy = {"split": split, "share": 8}, {"split": "noisy", "share": 8, "head": "noisy"}
+        if learns in ("pseudo", "shared"):
+            noisy["labels"] = f"labels_{teacher}_{group}"
+            if noisy["labels"] not in config.stages:
+                base.add_stage(
+                    config,
+                    noisy["labels"],
+                    "pseudo_label",
+                    teacher=f"{teacher}_{group}",
+                    split="noisy",
+                )
+        streams = {
+            "opt": {"opt": {**opt, "share": 16}},
+            "both": {"opt": opt, "noisy": noisy},
+            "pseudo": {"opt": opt, "noisy": noisy},
+            "shared": {"opt": opt, "noisy": {**noisy, "head": "opt"}},
+            "noisy": {"noisy": {**noisy, "share": 16, "head": "opt"}},
+        }[learns]
+        if group == "pose" and learns == "both":  # the given noisy labels have no pose AUs
+            streams = {"opt": {**opt, "share": 16}}
+        if group == "pose" and learns == "noisy":
+            continue
+        stages.append(
+            base.add_stage(
                 config,
                 f"{name}_{group}",
-                group,
-                backbone,
-                learns=learns,
-                teacher=f"{teacher}_{group}" if teacher else "",
-                split=split,
-                train={"epochs": ITERATIONS[backbone] // STEPS_PER_EPOCH},
+                "train",
+                **{**fields, "model": {**fields.get("model", {}), "backbone": backbone}},
+                group=group,
+                streams=streams,
+                epoch_stream="noisy" if learns == "noisy" else "opt",
+                train={"steps": ITERATIONS[backbone]},
             )
-            for group in GROUPS
-            # The given noisy labels have no pose AUs.
-            if group == "expression" or learns != "noisy"
         )
-        member = name.removesuffix("_whole")
-        titled = member[0] in "TAB" and member[1:2].isdigit() and "_" not in member
-        title = (member + "*" * (member != name)) if titled else ""
-        label = f"{title} {TITLES.get(backbone, 'EfficientNet-B0')} {LEARNS[learns]}".strip()
-        base.add_select(config, name, inputs=stages, label=label, depth=depth, paper=paper, test=())
-
-    for fields in TREE:
-        row(*fields)
-    base.add_pose_svm(config, "svm", split="opt-train", test=())
-    base.add_select(config, "svm_row", inputs=("svm",), label="RBF-SVM on head angles", test=())
-    for name, members, score in FUSIONS:
-        inputs = tuple(f"{member}_{group}" for member in members for group in GROUPS)
-        label = f"Fusion {name.replace('_and_', '+')}"
-        base.add_select(config, name, inputs=inputs, label=label, paper=score, test=())
-    # A+B*: the members retrained on the whole opt set; opt-val is then no test for them.
-    tree = {fields[0]: fields for fields in TREE}
-    for member in FUSIONS[-1][1]:
-        _, backbone, learns, teacher, _, _ = tree[member]
-        row(f"{member}_whole", backbone, learns, teacher, 0, 0.0, split="opt")
-    inputs = tuple(f"{m}_whole_{group}" for m in FUSIONS[-1][1] for group in GROUPS)
-    base.add_select(config, "A_and_B_whole", inputs=inputs, label="Fusion A+B*", test=())
+    return tuple(stages)
 
 
 def _shrink(config) -> None:
-    """The paper's tree on the embedded synthetic faces, small enough for two cores."""
+    """The paper's tree on the embedded drawn faces, small enough for two cores."""
     config.data.name = "synthetic_faces"
     config.data.synthetic.update(size=80, opt=480, noisy=4000)
     config.data.size = 56
     config.data.val_fraction = 1 / 3
     config.model.image_size = 48
-    config.train.steps_per_epoch = 40
-    for name in config.order:
-        stage = config.stages[name]
+    config.optimizer.update(name="adam", learning_rate=2e-3, schedule="cosine")
+    config.train.update(epochs=4, steps_per_epoch=40)
+    for stage in config.stages.values():
         if stage.kind == "train":
-            stage.train.epochs = 4 if stage.group == "expression" else 2
-            stage.optimizer.update(name="adam", learning_rate=2e-3, schedule="cosine")
+            stage.train = {"times": 1.0 if stage.group == "expression" else 0.5}
+            if "optimizer" in stage:
+                del stage["optimizer"]
         elif stage.kind in ("select", "pose_svm"):
             stage.test = ("test",)

@@ -1,7 +1,5 @@
-"""The only reader of configs."""
+"""From a config to a finished run: the only reader of configs.
 
-from au_jax.experiment.build import Build
-from au_jax.experiment.optimizer import make_optimizer
-from au_jax.experiment.workdir import check_workdir
-
-__all__ = ["Build", "check_workdir", "make_optimizer"]
+`resolve` turns the config of a stage into the stage, `workdir` keeps a folder to one config,
+`recipe` runs the stages in order, and `overrides` sets fields from the command line.
+"""

@@ -1,102 +1,156 @@
-"""A recipe: the stages of a config, run in order, finished ones skipped, killed ones resumed."""
+"""A recipe: the stages of a config with their data and devices, each made when it is asked for."""
 
-import time
+import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from au_jax import experiment, log, run_dir, sharding
-from au_jax.benchmark import throughput
-from au_jax.errors import UserError
-from au_jax.report import results
-from au_jax.run_dir import RunFolder
+from au_jax import sharding
+from au_jax.data import datasets
+from au_jax.data.sources import Source
+from au_jax.data.splits import Splits
+from au_jax.errors import UserError, unknown
+from au_jax.experiment.resolve import resolve
+from au_jax.run_dir import RunFolder, StageFolder, StageName, fold_numbers
+from au_jax.stages import Stage, StageContext
+from au_jax.stages.train import Train
+from au_jax.training.loop import Training
 
 
-def run(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
-    """Runs every stage of `config` that is not done yet, then writes the report."""
-    folder = RunFolder(workdir)
-    parts = experiment.Build(config, folder, data_dir)
-    experiment.check_workdir(config, folder)
-    log.say(f"{config.name}:{config.variant} in {workdir}, on {sharding.describe(parts.mesh)}")
-    todo = [name for name in parts.names if not folder.stage(name).done]
-    if todo:
-        parts.check_streams()
-    _run_stages(parts, parts.names, todo)
+class Recipe:
+    """The stages of one run, and what they need.
 
-
-def select(config: ConfigDict, workdir: Path, data_dir: Path, runs: Sequence[Path]) -> None:
-    """Makes the selections of `config` again, from what trained stages kept; nothing is trained.
-
-    Args:
-      runs: where the trained stages are. When none is named they are those of `workdir`, whose
-        selections are then replaced; several runs vote together.
-
-    Raises:
-      UserError: the config selects nothing, `workdir` belongs to a config that trains otherwise, or
-        one of `runs` is no run's folder.
+    Attributes:
+      config: the whole config. run: its folder. data_dir: where data sets lie. mesh: the devices.
+      voting: the runs whose trained stages selections are made from.
+      names: every stage of the run, in order: those of the config's order for each seed and fold.
     """
-    folder = RunFolder(workdir)
-    voting = [RunFolder(run) for run in runs]
-    for run in voting:
-        run_dir.read_json(run.config)
-    if any(run.path.resolve() == workdir.resolve() for run in voting):
-        raise UserError(f"--from names the workdir {workdir} itself; give another --workdir")
-    parts = experiment.Build(config, folder, data_dir, voting)
-    selecting = [name for name in parts.names if parts.kind(name) == "select"]
-    if not selecting:
-        raise UserError(f"config {config.name} has no selection to make")
-    experiment.check_workdir(config, folder, may_select_otherwise=True)
-    log.say(f"{config.name}:{config.variant} selects in {workdir}")
-    for name in selecting:
-        folder.stage(name).clear()
-    _run_stages(parts, selecting, selecting)
 
+    def __init__(
+        self,
+        config: ConfigDict,
+        run: RunFolder,
+        data_dir: Path,
+        voting: Sequence[RunFolder] = (),
+    ):
+        """Raises UserError when the order names no stage, or there are too few devices."""
+        self.config, self.run, self.data_dir = config, run, data_dir
+        self.voting = tuple(voting) or (run,)
+        for name in config.order:
+            if name not in config.stages:
+                raise unknown("stage in config.order", name, config.stages)
+        available = len(jax.devices())
+        if config.devices > available:
+            raise UserError(
+                f"--config.devices={config.devices}, but this machine has {available}; give at "
+                f"most {available}, or 0 for all"
+            )
+        self.mesh: Mesh = sharding.make_mesh(config.devices or None)
+        self.names = [
+            str(StageName(base, seed, fold))
+            for seed in range(config.seeds)
+            for fold in fold_numbers(config.folds)
+            for base in config.order
+        ]
 
-def _run_stages(parts: experiment.Build, names: Sequence[str], todo: Sequence[str]) -> None:
-    """Runs those of the stages `names` that are `todo`, then writes the report."""
-    folder = parts.run
-    if todo and jax.process_index() == 0:
-        made_with = results.environment(sharding.describe(parts.mesh))
-        run_dir.write_json(folder.environment, made_with)
-    sharding.barrier("begin")
-    started = time.perf_counter()
-    for number, name in enumerate(names, 1):
-        stage = folder.stage(name)
-        head = f"[{number}/{len(names)}] {name} ({parts.kind(name)})"
-        if name not in todo:
-            log.say(f"{head}: done")
-            continue
-        log.say(f"{head}")
-        parts.stage(name)()
-        if jax.process_index() == 0:
-            stage.mark_done()
-        sharding.barrier(f"{name} is done")
-    if not todo and folder.report.exists():
-        log.say(f"all is done; the report is {folder.report / 'index.html'}")
-    elif jax.process_index() == 0:
-        results.write(folder)
-        log.say(
-            f"finished in {time.perf_counter() - started:.0f} s; the report is "
-            f"{folder.report / 'index.html'}"
+    def stage(self, name: str) -> Stage:
+        """The stage `name`, its fields resolved; see `resolve`."""
+        return resolve(self.config, StageName.parse(name))
+
+    def context(self, name: str, folder: StageFolder | None = None) -> StageContext:
+        """What the stage `name` is given.
+
+        Args:
+          folder: where it writes, if not to its own folder in the run.
+        """
+        parsed = StageName.parse(name)
+        reader = folder or self.run.stage(name)
+        return StageContext(
+            folder=reader,
+            seed=self.config.seed + parsed.seed,
+            data=self.config.data.name,
+            source=functools.partial(self.source, fold=parsed.fold),
+            true_labels=lambda split: datasets.true_labels(self.data_folder(), split),
+            input=lambda other: self._input(other, name, self.run),
+            voters=lambda others: [
+                (run, self._input(other, name, run)) for run in self.voting for other in others
+            ],
+            mesh=self.mesh,
+            threads=self.config.data.threads,
+            keep=self.config.checkpoint.keep,
         )
 
+    def _input(self, name: str, reader: str, run: RunFolder) -> StageFolder:
+        """The folder of a finished stage that the stage `reader` reads."""
+        if name not in self.names:
+            raise unknown(f"stage that {reader} reads", name, self.config.order)
+        folder = run.stage(name)
+        if not folder.done and run != self.run:
+            raise UserError(f"{folder.path} is not a finished stage; name finished runs in --from")
+        if not folder.done:
+            raise UserError(
+                f"stage {reader} reads {name}, which has not run; put it first in config.order"
+            )
+        return folder
 
-def report_only(workdir: Path) -> None:
-    """Writes the report of a run from what its stages left."""
-    folder = RunFolder(workdir)
-    run_dir.read_json(folder.config)
-    results.write(folder)
-    log.say(f"the report is {folder.report / 'index.html'}")
+    @functools.cache  # noqa: B019  (one recipe lives as long as the process)
+    def data_folder(self, name: str = "") -> Path:
+        """The folder of a data set, "" for the config's own."""
+        data = self.config.data
+        return datasets.open_folder(self.data_dir, name or data.name, data.synthetic.to_dict())
 
+    @functools.cached_property
+    def _splits(self) -> Splits:
+        data = self.config.data
+        return Splits(
+            self.data_folder,
+            data.val_fraction,
+            data.split_seed,
+            size=data.size,
+            present_from=data.present_from,
+            folds=data.folds,
+            count=self.config.folds,
+        )
 
-def measure(config: ConfigDict, data_dir: Path) -> None:
-    """Times the parts of the config's first training stage, then every method's step beside it."""
-    parts = experiment.Build(config, RunFolder(Path("benchmark")), data_dir)
-    trainings = parts.trainings()
-    name, training = next(iter(trainings.items()))
-    figures = throughput.measure(training, parts.mesh)
-    throughput.show(figures, parts.mesh, f"{config.name}:{config.variant}, stage {name}")
-    if len(trainings) > 1:
-        throughput.show_steps(throughput.measure_steps(trainings, parts.mesh))
+    @functools.cache  # noqa: B019
+    def source(self, split: str, crop: str, fold: int = 0) -> Source:
+        return self._splits.open(split, crop, fold)
+
+    def data(self) -> dict[str, Any]:
+        """What data.json says of the run's data set."""
+        return {
+            "name": self.config.data.name,
+            "drawn": datasets.is_drawn(self.data_folder()),
+        }
+
+    def check(self) -> None:
+        """Finds what no training of the run can learn from before the first stage runs."""
+        for name in self.names:
+            stage = self.stage(name)
+            if isinstance(stage, Train):
+                stage.check(self.context(name))
+
+    def trainings(self) -> dict[str, Training]:
+        """The training stages that need no other stage's work, for a benchmark.
+
+        Of those with one method, network and number of streams, the first.
+
+        Raises:
+          UserError: the config trains nothing.
+        """
+        first: dict[tuple, str] = {}
+        for name in self.config.order:
+            stage = self.stage(name)
+            if isinstance(stage, Train) and stage.stands_alone:
+                kind = (stage.method, stage.model["backbone"], len(stage.streams))
+                first.setdefault(kind, name)
+        if not first:
+            raise UserError(f"config {self.config.name} has no training stage to measure")
+        return {
+            name: Train.prepare(self.stage(name), self.context(name))[0]  # type: ignore[arg-type]
+            for name in first.values()
+        }

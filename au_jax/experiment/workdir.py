@@ -1,6 +1,6 @@
-"""A workdir belongs to one config."""
+"""The config of a workdir: a folder belongs to one config, and keeps what that config says."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -14,23 +14,23 @@ FREE = ("data.threads",)
 
 
 def flat(config: ConfigDict) -> dict[str, Any]:
-    """{dotted field: plain value} of all that a workdir belongs to."""
+    """{dotted field: plain value} of all that a config sets and a workdir belongs to."""
 
     def walk(section: Mapping[str, Any], prefix: str):
         for name, value in section.items():
             if isinstance(value, Mapping):
                 yield from walk(value, f"{prefix}{name}.")
-            else:
+            elif value is not None:
                 yield prefix + name, list(value) if isinstance(value, tuple) else value
 
     return {k: v for k, v in walk(config.to_dict(), "") if k not in FREE}
 
 
-def check_workdir(config: ConfigDict, run: RunFolder, may_select_otherwise: bool = False) -> None:
+def check_workdir(config: ConfigDict, run: RunFolder, free_stages: Collection[str] = ()) -> None:
     """Writes the config into a new workdir; in an old one, checks that it is the same.
 
     Args:
-      may_select_otherwise: the stages that select may differ; the config's own then count.
+      free_stages: stages of the config that may differ; the config's fields of them then count.
 
     Raises:
       UserError: the workdir belongs to another config; names the fields that differ.
@@ -40,11 +40,7 @@ def check_workdir(config: ConfigDict, run: RunFolder, may_select_otherwise: bool
         run_dir.write_json(run.config, mine)
         return
     theirs = run_dir.read_json(run.config)
-    free = tuple(
-        f"stages.{name}."
-        for name, stage in config.stages.items()
-        if may_select_otherwise and stage.kind == "select"
-    )
+    free = tuple(f"stages.{name}." for name in free_stages)
     differing = [
         f"{k} ({theirs.get(k, 'absent')} there, {mine.get(k, 'absent')} here)"
         for k in sorted(mine.keys() | theirs.keys())

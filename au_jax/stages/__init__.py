@@ -1,0 +1,18 @@
+"""Kinds of stages by name: one file each, a dataclass of its fields with a function `run`."""
+
+from au_jax.stages.base import Stage, StageContext
+from au_jax.stages.filter_labels import FilterLabels
+from au_jax.stages.pose_svm import PoseSVM
+from au_jax.stages.pseudo_label import PseudoLabel
+from au_jax.stages.select import Select
+from au_jax.stages.train import Train
+
+KINDS: dict[str, type] = {
+    "train": Train,
+    "pseudo_label": PseudoLabel,
+    "filter_labels": FilterLabels,
+    "select": Select,
+    "pose_svm": PoseSVM,
+}
+
+__all__ = ["KINDS", "Stage", "StageContext"]

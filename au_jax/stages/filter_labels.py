@@ -1,23 +1,22 @@
-"""Noisy-label filtering: of a split's own labels, those that a trained model confirms.
+"""Noisy-label filtering: of a split's given labels, those that a trained model confirms.
 
-Shi et al. (TAL, EmotioNet 2020), section 2.1: dataset C. The paper does not give the confidence
-threshold, nor what becomes of an image of which only some labels pass: ours, those that fail become
-unknown.
+Wang et al. (TAL, EmotioNet 2020), section 2.1: data set C. The paper gives neither the confidence
+threshold nor what becomes of an image of which only some labels pass; our decision is that the
+labels that fail become unknown.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 
 from au_jax import aus, log, run_dir
-from au_jax.data.sources import Source
-from au_jax.ensemble import selection
 from au_jax.ensemble.member_scores import Scoring, read_selection
+from au_jax.ensemble.selection import apply
 from au_jax.errors import UserError
 from au_jax.metrics import DEFAULT_THRESHOLD, decide
-from au_jax.run_dir import StageFolder
+from au_jax.stages.base import StageContext
 
 
 def filtered(
@@ -42,60 +41,68 @@ def filtered(
     return np.where(agrees & confident, labels, aus.UNKNOWN).astype(np.int8)
 
 
-def filter_labels(
-    folder: StageFolder,
-    *,
-    teacher: StageFolder,
-    split: str,
-    threshold: float,
-    source: Callable[[str, str], Source],
-    mesh: Mesh,
-    threads: int,
-) -> None:
-    """Writes labels/SPLIT.npz: keys str [N], aus str [A], labels int8 [N, A], probabilities [N, A].
+@dataclasses.dataclass(frozen=True)
+class FilterLabels:
+    """The labels of a split that a teacher confirms.
 
-    Only the N images with a label left are in it.
+    It writes labels/SPLIT.npz with only the N images that have a label left: keys str [N],
+    aus str [A], labels int8 [N, A], probabilities float32 [N, A].
 
-    Args:
-      teacher: a finished train stage (its last epoch decides) or select stage.
-      threshold: least confidence, from 0.5 on.
-      source: (split, crop) -> the records.
-
-    Raises:
-      UserError: `threshold` is not in [0.5, 1), or no label passes it.
+    Attributes:
+      teacher: the train stage, whose last epoch decides, or the select stage that decides.
+      split: whose labels are filtered.
+      threshold: the least confidence max(p, 1 - p), from 0.5 to below 1; the paper gives no value.
     """
-    if not 0.5 <= threshold < 1:
-        raise UserError(
-            f"threshold {threshold} of stage {folder.name} is not a confidence; give a number from "
-            "0.5 to below 1"
+
+    teacher: str
+    split: str
+    threshold: float = 0.9
+
+    def renamed(self, rename: Callable[[str], str]) -> "FilterLabels":
+        return dataclasses.replace(self, teacher=rename(self.teacher))
+
+    def run(self, context: StageContext) -> None:
+        """Filters the labels.
+
+        Raises:
+          UserError: `threshold` is not in [0.5, 1), or no label passes it.
+        """
+        stage = context.folder.name
+        if not 0.5 <= self.threshold < 1:
+            raise UserError(
+                f"threshold {self.threshold} of stage {stage} is not a confidence; give a number "
+                "from 0.5 to below 1"
+            )
+        teacher = context.input(self.teacher)
+        selection = read_selection(teacher)
+        workdir = teacher.path.parent.parent
+        scoring = Scoring(workdir, context.source, context.mesh, context.threads)
+        scores = scoring.of_members(selection, self.split)
+        probabilities = apply(selection, [(s.aus.tolist(), s.logits) for s in scores])
+        given = np.full(probabilities.shape, aus.UNKNOWN, np.int8)
+        for member in scores:  # each knows the labels of its own AUs
+            given = np.maximum(given, aus.align(member.labels, member.aus.tolist(), selection.aus))
+        labels = filtered(given, probabilities, self.threshold, selection.thresholds)
+        left = (labels != aus.UNKNOWN).any(1)
+        if not left.any():
+            raise UserError(
+                f"no label of split '{self.split}' is confirmed by {teacher.name} with a "
+                f"confidence above {self.threshold}; lower the threshold of stage {stage}"
+            )
+        if jax.process_index() == 0:
+            run_dir.write_arrays(
+                context.folder.labels(self.split),
+                {
+                    "keys": scores[0].keys[left],
+                    "aus": np.array(selection.aus),
+                    "labels": labels[left],
+                    "probabilities": probabilities[left].astype(np.float32),
+                },
+            )
+        before, after = (known.sum(0) for known in (given != aus.UNKNOWN, labels != aus.UNKNOWN))
+        counts = zip(selection.aus, after, before, strict=True)
+        log.say(
+            f"  {left.sum()} of {len(left)} images and {after.sum()} of {before.sum()} labels of "
+            f"{self.split} confirmed by {teacher.name} above {self.threshold}: "
+            + ", ".join(f"{au} {kept} of {all_}" for au, kept, all_ in counts)
         )
-    chosen = read_selection(teacher)
-    workdir = teacher.path.parent.parent
-    scores = Scoring(workdir, source, mesh, threads).of_members(chosen, split)
-    probabilities = selection.apply(chosen, [(s.aus.tolist(), s.logits) for s in scores])
-    noisy = np.full(probabilities.shape, aus.UNKNOWN, np.int8)
-    for one in scores:  # Each knows the labels of its own AUs.
-        noisy = np.maximum(noisy, aus.align(one.labels, one.aus.tolist(), chosen.aus))
-    labels = filtered(noisy, probabilities, threshold, chosen.thresholds)
-    left = (labels != aus.UNKNOWN).any(1)
-    if not left.any():
-        raise UserError(
-            f"no label of split '{split}' is confirmed by {teacher.name} with a confidence above "
-            f"{threshold}; lower the threshold of stage {folder.name}"
-        )
-    if jax.process_index() == 0:
-        run_dir.write_arrays(
-            folder.labels(split),
-            {
-                "keys": scores[0].keys[left],
-                "aus": np.array(chosen.aus),
-                "labels": labels[left],
-                "probabilities": probabilities[left].astype(np.float32),
-            },
-        )
-    given, kept = (noisy != aus.UNKNOWN).sum(0), (labels != aus.UNKNOWN).sum(0)
-    log.say(
-        f"  {left.sum()} of {len(left)} images and {kept.sum()} of {given.sum()} labels of {split} "
-        f"confirmed by {teacher.name} above {threshold}: "
-        + ", ".join(f"{au} {k} of {g}" for au, k, g in zip(chosen.aus, kept, given, strict=True))
-    )

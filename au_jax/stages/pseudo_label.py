@@ -1,53 +1,60 @@
 """Self-training: a teacher labels a split.
 
-Werner, Saxen and Al-Hamadi (Magdeburg, EmotioNet 2020), section 2: hard labels for all AUs ([D] of
-ours: the paper does not say hard or soft).
+Werner, Saxen and Al-Hamadi (Magdeburg, EmotioNet 2020), section 2: hard labels for all AUs. That
+labels are hard is our decision, as the paper does not say; the probabilities are kept beside them.
 """
 
+import dataclasses
 from collections.abc import Callable
 
+import jax
 import numpy as np
-from jax.sharding import Mesh
 
 from au_jax import log, run_dir
-from au_jax.data.sources import Source
-from au_jax.ensemble import selection
 from au_jax.ensemble.member_scores import Scoring, read_selection
+from au_jax.ensemble.selection import apply
 from au_jax.metrics import decide
-from au_jax.run_dir import StageFolder
+from au_jax.stages.base import StageContext
 
 
-def pseudo_label(
-    folder: StageFolder,
-    *,
-    teacher: StageFolder,
-    split: str,
-    source: Callable[[str, str], Source],
-    mesh: Mesh,
-    threads: int,
-) -> None:
-    """Writes labels/SPLIT.npz: keys str [N], aus str [A], labels int8 [N, A], probabilities [N, A].
+@dataclasses.dataclass(frozen=True)
+class PseudoLabel:
+    """The labels that a teacher gives to every record of a split.
 
-    Args:
-      teacher: a finished train stage (its last epoch labels) or select stage.
-      source: (split, crop) -> the records.
+    It writes labels/SPLIT.npz: keys str [N], aus str [A], labels int8 [N, A], probabilities
+    float32 [N, A].
+
+    Attributes:
+      teacher: the train stage, whose last epoch labels, or the select stage that labels.
+      split: what is labelled.
     """
-    chosen = read_selection(teacher)
-    workdir = teacher.path.parent.parent
-    scores = Scoring(workdir, source, mesh, threads).of_members(chosen, split)
-    probabilities = selection.apply(chosen, [(s.aus.tolist(), s.logits) for s in scores])
-    labels = decide(probabilities, chosen.thresholds).astype(np.int8)
-    run_dir.write_arrays(
-        folder.labels(split),
-        {
-            "keys": scores[0].keys,
-            "aus": np.array(chosen.aus),
-            "labels": labels,
-            "probabilities": probabilities.astype(np.float32),
-        },
-    )
-    share = labels.mean(0)
-    log.say(
-        f"  {len(labels)} records of {split} labelled by {teacher.name}; present: "
-        + ", ".join(f"{au} {p:.0%}" for au, p in zip(chosen.aus, share, strict=True))
-    )
+
+    teacher: str
+    split: str
+
+    def renamed(self, rename: Callable[[str], str]) -> "PseudoLabel":
+        return dataclasses.replace(self, teacher=rename(self.teacher))
+
+    def run(self, context: StageContext) -> None:
+        teacher = context.input(self.teacher)
+        selection = read_selection(teacher)
+        workdir = teacher.path.parent.parent
+        scoring = Scoring(workdir, context.source, context.mesh, context.threads)
+        scores = scoring.of_members(selection, self.split)
+        probabilities = apply(selection, [(s.aus.tolist(), s.logits) for s in scores])
+        labels = decide(probabilities, selection.thresholds).astype(np.int8)
+        if jax.process_index() == 0:
+            run_dir.write_arrays(
+                context.folder.labels(self.split),
+                {
+                    "keys": scores[0].keys,
+                    "aus": np.array(selection.aus),
+                    "labels": labels,
+                    "probabilities": probabilities.astype(np.float32),
+                },
+            )
+        present = zip(selection.aus, labels.mean(0), strict=True)
+        log.say(
+            f"  {len(labels)} records of {self.split} labelled by {teacher.name}; present: "
+            + ", ".join(f"{au} {share:.0%}" for au, share in present)
+        )

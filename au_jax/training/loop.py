@@ -1,4 +1,4 @@
-"""The one training loop.
+"""The one training loop: steps, epochs, scores after each, and exact resume.
 
 After every epoch the model is kept and scored; the whole training state is kept of the last two, so
 that a run killed at any moment and started again ends with the same bits as one that was not.
@@ -17,6 +17,7 @@ import grain
 import jax
 import numpy as np
 import optax
+from clu import parameter_overview
 from jax.sharding import Mesh
 
 from au_jax import log, metrics, run_dir, sharding
@@ -93,6 +94,7 @@ def train(folder: StageFolder, training: Training, mesh: Mesh) -> None:
     method, streams = training.method, training.streams
     sharding.check_shares({n: s.share for n, s in streams.items()}, mesh.devices.size)
     state = init_state(method, training.optimizer, training.seed, mesh)
+    _describe_parameters(folder, state)
     step = make_train_step(method, training.optimizer, mesh)
     score = make_scorer(method, mesh, training.score_batch, training.threads)
     passes = functools.partial(_pass, streams, mesh, training)
@@ -138,6 +140,14 @@ def train(folder: StageFolder, training: Training, mesh: Mesh) -> None:
             if (epoch - 1) % training.keep:
                 models.delete(epoch - 1)
             _say_epoch(epoch, training, figures, time.perf_counter() - started)
+
+
+def _describe_parameters(folder: StageFolder, state: TrainState) -> None:
+    """Writes the table of all parameters into the stage's folder, and says how many there are."""
+    if jax.process_index() == 0:
+        rows = parameter_overview.get_parameter_overview(state.params, include_stats=False)
+        run_dir.write_text(folder.parameters, rows + "\n")
+    log.say(f"  {sum(leaf.size for leaf in jax.tree.leaves(state.params)):,} parameters")
 
 
 def _started(state: TrainState, start: Callable, method: Method, mesh: Mesh) -> TrainState:

@@ -1,5 +1,6 @@
 """Every shipped config, every variant: stages read only earlier ones, and every network builds."""
 
+import dataclasses
 import importlib
 from pathlib import Path
 
@@ -8,20 +9,27 @@ import pytest
 from ml_collections import ConfigDict
 
 from au_jax.errors import UserError
-from au_jax.experiment import Build
+from au_jax.experiment import workdir
+from au_jax.experiment.recipe import Recipe
 from au_jax.run_dir import RunFolder
+from au_jax.stages.train import Train
+from au_jax.training.optimizer import make_optimizer
 
-CONFIGS = Path(__file__).parent.parent.parent / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
+NAMES = [f.stem for f in sorted(CONFIGS.glob("*.py")) if "def get_config(" in f.read_text()]
 VARIANTS = [
-    (file.stem, variant)
-    for file in sorted(CONFIGS.glob("*.py"))
-    if file.stem not in ("base", "__init__")
-    for variant in importlib.import_module(f"configs.{file.stem}").VARIANTS
+    (name, variant)
+    for name in NAMES
+    for variant in importlib.import_module(f"configs.{name}").VARIANTS
 ]
 
 
 def get_config(name: str, variant: str) -> ConfigDict:
     return importlib.import_module(f"configs.{name}").get_config(variant)
+
+
+def recipe_of(config: ConfigDict) -> Recipe:
+    return Recipe(config, RunFolder(Path("nowhere")), Path("nowhere"))
 
 
 @pytest.mark.parametrize(("name", "variant"), VARIANTS)
@@ -30,13 +38,20 @@ def test_stages_read_only_what_ran_before(name, variant):
     assert (config.name, config.variant) == (name, variant)
     assert len(set(config.order)) == len(config.order)
     assert set(config.order) == set(config.stages)
-    done: set[str] = set()
+    recipe, done = recipe_of(config), set()
     for stage_name in config.order:
-        stage = config.stages[stage_name]
-        reads = {*stage.get("inputs", ()), stage.get("teacher", ""), stage.get("start", "")}
-        reads |= {s.labels for s in stage.get("streams", {}).values()}
-        assert reads - {""} <= done, stage_name
+        reads = set()
+        recipe.stage(stage_name).renamed(lambda other, reads=reads: reads.add(other) or other)
+        assert reads <= done, stage_name
         done.add(stage_name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_opens_with_its_command_and_what_to_expect(name):
+    text = importlib.import_module(f"configs.{name}").__doc__
+    assert f"python launch.py --config=configs/{name}.py" in text
+    assert "(measured" in text
+    assert "to expect" in text
 
 
 # Those whose networks are all in another variant: noisy_labels's in recot's.
@@ -49,42 +64,44 @@ TWICE = (("tal", "paper_ablation"), ("recot", "bp4d"), ("noisy_student", "contro
 def test_every_kind_of_network_builds(name, variant, tiny_faces, data_dir):
     """With the config's own networks and sizes; shapes only."""
     config = get_config(name, variant)
-    batches = {100} if name in ("tal", "recot") and config.data.name == "emotionet" else {16, 32}
-    batches = {100} if variant in ("bp4d", "disfa") else batches
+    batches = {100} if name in ("tal", "recot") and config.data.name != "synthetic_faces" else {}
     config.data.name = "synthetic_faces"
     config.folds = 0
     config.data.synthetic.update(size=40, opt=48, noisy=40, test=24, seed=3)
     config.data.size = config.model.image_size + 8
-    parts = Build(config, RunFolder(data_dir / "run"), data_dir)
+    recipe = Recipe(config, RunFolder(data_dir / "run"), data_dir)
     seen = set()
     for stage_name in config.order:
-        stage = config.stages[stage_name]
-        if stage.kind != "train":
+        stage = recipe.stage(stage_name)
+        if not isinstance(stage, Train):
             continue
-        options = str(stage.options)
-        kind = (stage.model.backbone, stage.group, len(stage.streams), stage.method, options)
+        backbone, options = stage.model["backbone"], str(stage.options)
+        kind = (backbone, stage.group, len(stage.streams), stage.method, options)
         if kind in seen:
             continue
         seen.add(kind)
-        for fields in stage.streams.values():
-            labelled = fields.labels
-            fields.labels, fields.soft, fields.split = "", False, fields.split.split("-")[0]
-            fields.split = {"emotionet:noisy#50000": "noisy", "full": "opt"}.get(
-                fields.split, fields.split.partition("#")[0]
-            )
-            if stage.group == "pose" and labelled:  # of which the noisy set has none of its own
-                fields.split = "opt"
-        stage.validate = ("opt-val",)
-        stage.crop = {"box": "wide"}.get(stage.crop, stage.crop)
-        stage.start = ""
-        training, about = parts.training(parts._resolved(stage_name), parts.run.stage(stage_name))
+        crop = {"box": "wide"}.get(stage.crop, stage.crop)
+        streams = {n: _on_drawn_faces(s, stage.group) for n, s in stage.streams.items()}
+        stage = dataclasses.replace(
+            stage, streams=streams, validate=("opt-val",), crop=crop, start=""
+        )
+        training, card = stage.prepare(recipe.context(stage_name))
         variables = jax.eval_shape(
             lambda key, m=training.method: m.kept(*m.init(key)), jax.random.PRNGKey(0)
         )
         assert jax.tree.leaves(variables["params"])
-        assert training.method.aus == tuple(about.aus)
-        assert sum(s.share for s in training.streams.values()) in batches
+        assert training.method.aus == tuple(card.aus)
+        assert sum(s.share for s in training.streams.values()) in (batches or {16, 32})
     assert seen
+
+
+def _on_drawn_faces(fields: dict, group: str) -> dict:
+    """A stream of a real data set, as one of the embedded set with labels of its own."""
+    split = fields["split"].partition(":")[2] or fields["split"]
+    split = {"full": "opt"}.get(split.partition("#")[0].partition("-")[0], split.partition("#")[0])
+    if group == "pose" and fields.get("labels"):  # of which the noisy set has none of its own
+        split = "opt"
+    return {**fields, "labels": "", "soft": False, "split": split.partition("-")[0]}
 
 
 def test_every_stream_without_pseudo_labels_has_some_of_its_own(tiny_faces, data_dir):
@@ -95,7 +112,7 @@ def test_every_stream_without_pseudo_labels_has_some_of_its_own(tiny_faces, data
             continue
         config.data.synthetic.update(size=40, opt=48, noisy=40, test=24, seed=3)
         config.data.size = 40
-        Build(config, RunFolder(data_dir / "run"), data_dir).check_streams()
+        Recipe(config, RunFolder(data_dir / "run"), data_dir).check()
         checked += 1
     assert checked > 10
 
@@ -103,49 +120,106 @@ def test_every_stream_without_pseudo_labels_has_some_of_its_own(tiny_faces, data
 def test_a_stage_inherits_what_it_does_not_set():
     config = get_config("noisy_student", "default")
     config.optimizer.momentum = 0.7
-    config.stages.teacher.train.epochs = 5
-    parts = Build(config, RunFolder(Path("nowhere")), Path("nowhere"))
-    teacher, student = (parts._resolved(name) for name in ("teacher", "student"))
-    assert (teacher.train.epochs, student.train.epochs) == (5, config.train.epochs)
-    assert teacher.optimizer.momentum == student.optimizer.momentum == 0.7
+    config.stages.teacher.train = {"epochs": 5}
+    recipe = recipe_of(config)
+    teacher, student = (recipe.stage(name) for name in ("teacher", "student"))
+    assert (teacher.train["epochs"], student.train["epochs"]) == (5, config.train.epochs)
+    assert teacher.optimizer["momentum"] == student.optimizer["momentum"] == 0.7
+
+
+def test_what_follows_from_other_values_moves_with_them():
+    config = get_config("noisy_student", "control")
+    config.train.epochs = 2
+    lengths = {
+        name: recipe_of(config).stage(name).epochs_and_steps(records=0, share=1)
+        for name in ("teacher", "teacher_on", "student_pose")
+    }
+    assert lengths == {"teacher": (2, 400), "teacher_on": (6, 400), "student_pose": (1, 400)}
+    config = get_config("noisy_student", "paper")
+    stage = recipe_of(config).stage("T1_expression")
+    assert stage.epochs_and_steps(records=0, share=1) == (50, 10_000)
+    config.train.steps_per_epoch = 1000
+    assert recipe_of(config).stage("T1_expression").epochs_and_steps(0, 1) == (500, 1000)
+
+
+def test_a_workdir_keeps_what_the_config_sets_and_no_more():
+    kept = workdir.flat(get_config("noisy_student", "default"))
+    assert None not in kept.values()
+    assert kept["stages.student.streams.noisy.labels"] == "labels_teacher"
+    assert "stages.student.optimizer.learning_rate" not in kept
+    assert len(kept) < 200
 
 
 def test_stages_of_another_seed_read_that_seed():
     config = get_config("noisy_student", "default")
     config.seeds = 2
-    parts = Build(config, RunFolder(Path("nowhere")), Path("nowhere"))
-    assert parts.names == [*config.order, *(f"{name}.seed1" for name in config.order)]
-    first, second = (parts._resolved(name) for name in ("student", "student.seed1"))
-    assert second.streams.noisy.labels == first.streams.noisy.labels + ".seed1"
-    assert second.seed == first.seed + 1
-    assert parts._resolved("T0.seed1").inputs == ("teacher.seed1", "teacher_pose.seed1")
+    recipe = recipe_of(config)
+    assert recipe.names == [*config.order, *(f"{name}.seed1" for name in config.order)]
+    second = recipe.stage("student.seed1")
+    assert second.streams["noisy"]["labels"] == "labels_teacher.seed1"
+    assert recipe.context("student.seed1").seed == recipe.context("student").seed + 1
+    assert recipe.stage("T0.seed1").inputs == ("teacher.seed1", "teacher_pose.seed1")
 
 
-def test_impossible_configs_are_refused():
-    config = get_config("noisy_student", "default")
+def _misnamed_order(config):
     config.order = (*config.order, "nothing")
-    with pytest.raises(UserError, match=r"unknown stage in config\.order 'nothing'; known: T0,"):
-        Build(config, RunFolder(Path("nowhere")), Path("nowhere"))
-    config = get_config("noisy_student", "default")
-    config.devices = 99
-    with pytest.raises(UserError, match=r"--config\.devices=99, but this machine has 8"):
-        Build(config, RunFolder(Path("nowhere")), Path("nowhere"))
-    config = get_config("noisy_student", "default")
-    config.optimizer.name = "lion"
-    parts = Build(config, RunFolder(Path("nowhere")), Path("nowhere"))
-    from au_jax.experiment import make_optimizer
 
-    with pytest.raises(UserError, match=r"unknown optimizer\.name 'lion'; known: sgd, adam"):
-        make_optimizer(parts._resolved("teacher").optimizer, 10)
+
+def _too_many_devices(config):
+    config.devices = 99
+
+
+def _unknown_kind(config):
+    config.stages.teacher.kind = "trian"
+
+
+def _unknown_field(config):
+    config.stages.teacher.crops = "closeup"
+
+
+def _unknown_field_of_a_section(config):
+    config.stages.teacher.optimizer = {"rate": 1.0}
+
+
+def _missing_field(config):
+    del config.stages.teacher["crop"]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "sentence"),
+    [
+        (_misnamed_order, r"unknown stage in config\.order 'nothing'; known: T0,"),
+        (_too_many_devices, r"--config\.devices=99, but this machine has 8"),
+        (_unknown_kind, r"unknown kind of stage 'trian'; known: train, pseudo_label,"),
+        (_unknown_field, r"unknown field of config\.stages\.teacher 'crops'; known: kind,"),
+        (
+            _unknown_field_of_a_section,
+            r"unknown field of config\.stages\.teacher\.optimizer 'rate'; known: .*learning_rate",
+        ),
+        (_missing_field, r"config\.stages\.teacher lacks the fields crop"),
+    ],
+)
+def test_impossible_configs_are_refused(mistake, sentence):
+    config = get_config("noisy_student", "default")
+    mistake(config)
+    with pytest.raises(UserError, match=sentence):
+        recipe_of(config).stage("teacher")
 
 
 def test_schedule_is_the_papers():
-    config = get_config("noisy_student", "paper")
-    parts = Build(config, RunFolder(Path("nowhere")), Path("nowhere"))
-    from au_jax.experiment import make_optimizer
-
-    stage = parts._resolved("T1_expression")
-    assert stage.train.epochs * stage.train.steps_per_epoch == 500_000
-    _, rate = make_optimizer(stage.optimizer, 500_000)
+    stage = recipe_of(get_config("noisy_student", "paper")).stage("T1_expression")
+    epochs, steps = stage.epochs_and_steps(0, 1)
+    assert epochs * steps == 500_000
+    _, rate = make_optimizer(**stage.optimizer, steps=500_000)
     rates = [float(rate(step)) for step in (0, 249_999, 250_001, 374_999, 375_001)]
     assert rates == pytest.approx([0.1, 0.1, 0.033, 0.033, 0.01089])
+    pose = recipe_of(get_config("noisy_student", "paper")).stage("T1_pose")
+    assert pose.optimizer["learning_rate"] == 0.01
+
+
+def test_unknown_optimizers_are_refused():
+    fields = dict(get_config("noisy_student", "default").optimizer)
+    with pytest.raises(UserError, match=r"unknown optimizer\.name 'lion'; known: sgd, adam"):
+        make_optimizer(**{**fields, "name": "lion"}, steps=10)
+    with pytest.raises(UserError, match=r"unknown optimizer\.schedule 'x'; known: steps, cosine"):
+        make_optimizer(**{**fields, "schedule": "x"}, steps=10)

@@ -1,0 +1,135 @@
+"""What the command line can do with a config: run it, select again, report, measure."""
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+from ml_collections import ConfigDict
+
+from au_jax import log, run_dir, sharding
+from au_jax.benchmark import throughput
+from au_jax.errors import UserError
+from au_jax.experiment.recipe import Recipe
+from au_jax.experiment.workdir import check_workdir
+from au_jax.report import results
+from au_jax.run_dir import RunFolder, StageName
+from au_jax.stages.select import Select
+
+
+def run(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
+    """Runs every stage of `config` that is not done yet, then writes the report."""
+    folder = RunFolder(workdir)
+    recipe = Recipe(config, folder, data_dir)
+    for name in recipe.names:
+        recipe.stage(name)  # a mistake in any of them is found before the first one runs
+    check_workdir(config, folder)
+    log.say(f"{config.name}:{config.variant} in {workdir}, on {sharding.describe(recipe.mesh)}")
+    todo = [name for name in recipe.names if not folder.stage(name).done]
+    if not todo and folder.report.exists():
+        log.say(f"all is done; the report is {folder.report / 'index.html'}")
+        return
+    if todo:
+        recipe.check()
+        _describe(recipe)
+    started = time.perf_counter()
+    for number, name in enumerate(recipe.names, 1):
+        head = f"[{number}/{len(recipe.names)}] {name} ({_kind(config, name)})"
+        log.say(head if name in todo else f"{head}: done")
+        if name in todo:
+            _run_stage(recipe, name)
+    _report(folder, started)
+
+
+def select(config: ConfigDict, workdir: Path, data_dir: Path, runs: Sequence[Path]) -> None:
+    """Makes the selections of `config` again, from what trained stages kept; nothing is trained.
+
+    A selection that is there is replaced only by a whole new one.
+
+    Args:
+      runs: where the trained stages are. When none is named they are those of `workdir`, whose
+        selections are then replaced; several runs vote together.
+
+    Raises:
+      UserError: the config selects nothing, `workdir` belongs to a config that trains otherwise, or
+        one of `runs` is no run's folder.
+    """
+    folder = RunFolder(workdir)
+    voting = [RunFolder(run) for run in runs]
+    for voter in voting:
+        run_dir.read_json(voter.config)
+    if any(voter.path.resolve() == workdir.resolve() for voter in voting):
+        raise UserError(f"--from names the workdir {workdir} itself; give another --workdir")
+    recipe = Recipe(config, folder, data_dir, voting)
+    selecting = [name for name in recipe.names if isinstance(recipe.stage(name), Select)]
+    if not selecting:
+        raise UserError(f"config {config.name} has no selection to make")
+    free = {StageName.parse(name).base for name in selecting}
+    check_workdir(config, folder, free_stages=free)
+    log.say(f"{config.name}:{config.variant} selects in {workdir}")
+    _describe(recipe)
+    started = time.perf_counter()
+    for number, name in enumerate(selecting, 1):
+        log.say(f"[{number}/{len(selecting)}] {name} ({_kind(config, name)})")
+        _run_stage(recipe, name, replace=True)
+    _report(folder, started)
+
+
+def report(workdir: Path) -> None:
+    """Writes the report of a run from what its stages left."""
+    folder = RunFolder(workdir)
+    run_dir.read_json(folder.config)
+    results.write(folder)
+    log.say(f"the report is {folder.report / 'index.html'}")
+
+
+def measure(config: ConfigDict, data_dir: Path) -> None:
+    """Times the parts of the config's first training stage, then every method's step beside it."""
+    recipe = Recipe(config, RunFolder(Path("benchmark")), data_dir)
+    trainings = recipe.trainings()
+    name, training = next(iter(trainings.items()))
+    figures = throughput.measure(training, recipe.mesh)
+    throughput.show(figures, recipe.mesh, f"{config.name}:{config.variant}, stage {name}")
+    if len(trainings) > 1:
+        throughput.show_steps(throughput.measure_steps(trainings, recipe.mesh))
+
+
+def _kind(config: ConfigDict, name: str) -> str:
+    return config.stages[StageName.parse(name).base].kind
+
+
+def _describe(recipe: Recipe) -> None:
+    """Writes what the run is made with and of: environment.json and data.json."""
+    data = recipe.data()
+    if jax.process_index() == 0:
+        environment = results.environment(sharding.describe(recipe.mesh))
+        run_dir.write_json(recipe.run.environment, environment)
+        run_dir.write_json(recipe.run.data, data)
+    sharding.barrier("begin")
+
+
+def _run_stage(recipe: Recipe, name: str, replace: bool = False) -> None:
+    """Runs one stage, or goes on with it, and marks it done.
+
+    Args:
+      replace: works in a folder of its own, which takes the old one's place when it is whole.
+    """
+    target, stage = recipe.run.stage(name), recipe.stage(name)
+    folder = target.replacement() if replace else target
+    settings = {"kind": _kind(recipe.config, name), **dataclasses.asdict(stage)}  # type: ignore
+    if jax.process_index() == 0:
+        run_dir.write_json(folder.settings, settings)
+    stage.run(recipe.context(name, folder))
+    if jax.process_index() == 0:
+        folder.mark_done()
+        if replace:
+            target.replace_with(folder)
+    sharding.barrier(f"{name} is done")
+
+
+def _report(folder: RunFolder, started: float) -> None:
+    if jax.process_index() == 0:
+        results.write(folder)
+        seconds = time.perf_counter() - started
+        log.say(f"finished in {seconds:.0f} s; the report is {folder.report / 'index.html'}")

@@ -1,0 +1,86 @@
+"""Fields of stages set on the command line: `--config.stages.NAME.[SECTION.]FIELD=VALUE`.
+
+A stage's config holds only what it changes, so that most of its fields are not there to be set; the
+type of each comes from the section at the top of the config or from the stage's own default.
+"""
+
+import ast
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from au_jax import methods
+from au_jax.errors import UserError, unknown
+from au_jax.experiment.resolve import SECTIONS, fields_of
+from au_jax.stages import KINDS
+
+PREFIX = "--config.stages."
+
+
+def apply(config: ConfigDict, arguments: Sequence[str]) -> None:
+    """Sets the fields that `arguments`, which begin with `PREFIX`, name.
+
+    Raises:
+      UserError: a stage or field is unknown, or a value is not of the field's type.
+    """
+    for argument in arguments:
+        path, equals, text = argument.removeprefix(PREFIX).partition("=")
+        if not equals:
+            raise UserError(f"{argument} lacks a value; write {argument}=VALUE")
+        name, *fields = path.split(".")
+        if name not in config.stages:
+            raise unknown("field of config.stages", name, config.stages)
+        section, where = config.stages[name], f"config.stages.{name}"
+        with config.unlocked():
+            for depth, field in enumerate(fields):
+                known = _known(config, config.stages[name], fields[:depth])
+                if field not in known:
+                    raise unknown(f"field of {where}", field, known)
+                where = f"{where}.{field}"
+                if depth == len(fields) - 1:
+                    section[field] = _typed(text, known[field], where)
+                else:
+                    section = section.setdefault(field, ConfigDict())
+
+
+def _known(config: ConfigDict, stage: ConfigDict, path: Sequence[str]) -> Mapping[str, Any]:
+    """The fields at `path` of a stage, each with a value of its type (None where any will do)."""
+    if not path:
+        defaults = {
+            field.name: None if field.default is dataclasses.MISSING else field.default
+            for field in dataclasses.fields(KINDS[stage.kind])
+            if field.name in fields_of(stage.kind)
+        }
+        return {"kind": "", **defaults, **stage.to_dict()}
+    if len(path) == 1 and path[0] in SECTIONS:
+        return config[path[0]].to_dict()
+    if list(path) == ["options"]:
+        method = stage.get("method", KINDS[stage.kind].method)
+        return {**methods.options(method), **stage.get("options", ConfigDict()).to_dict()}
+    section: Any = stage.to_dict()
+    for field in path:
+        section = section.get(field, {}) if isinstance(section, Mapping) else {}
+    return section if isinstance(section, Mapping) else {}
+
+
+def _typed(text: str, like: Any, where: str) -> Any:
+    """`text` as a value of the type of `like`."""
+    if isinstance(like, str):
+        return text
+    if isinstance(like, tuple):
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = tuple(part.strip() for part in text.split(",") if part.strip())
+        return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    try:
+        value = ast.literal_eval(text.capitalize() if text in ("true", "false") else text)
+    except (ValueError, SyntaxError):
+        value = text
+    kinds = {bool: bool, int: int, float: (int, float)}
+    wanted = kinds.get(type(like))
+    if wanted and (not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool)):
+        raise UserError(f"--{where}={text} is not of the type {type(like).__name__}")
+    return float(value) if isinstance(like, float) else value

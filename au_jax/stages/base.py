@@ -1,0 +1,54 @@
+"""The interface of a stage: what it is told, what it may read, and how it runs."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from jax.sharding import Mesh
+
+from au_jax.data.sources import Source
+from au_jax.run_dir import RunFolder, StageFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class StageContext:
+    """What a run gives to one of its stages.
+
+    Attributes:
+      folder: where the stage writes.
+      seed: of the run, to which a stage adds its own.
+      data: the name of the data set that splits are of unless they name another.
+      source: (split, crop) -> the records, in the stage's fold.
+      true_labels: split -> (keys str [N], aus, labels int8 [N, A]) where the true labels beside
+        noisy ones are known, else None.
+      input: the name of an earlier stage -> its finished folder. Raises UserError where there is
+        none.
+      voters: the names of stages -> their finished folders, with the run of each, in every run
+        that votes.
+      mesh: the devices.
+      threads: how many read and decode images.
+      keep: every so-manieth epoch's model is kept, and the last one's.
+    """
+
+    folder: StageFolder
+    seed: int
+    data: str
+    source: Callable[[str, str], Source]
+    true_labels: Callable[[str], tuple | None]
+    input: Callable[[str], StageFolder]
+    voters: Callable[[Sequence[str]], list[tuple[RunFolder, StageFolder]]]
+    mesh: Mesh
+    threads: int
+    keep: int
+
+
+class Stage(Protocol):
+    """One named step of a recipe: a frozen dataclass whose fields are those of its config."""
+
+    def renamed(self, rename: Callable[[str], str]) -> "Stage":
+        """The same stage, the names of the stages that it reads put through `rename`."""
+        ...
+
+    def run(self, context: StageContext) -> None:
+        """Does the work, or goes on with it where an earlier process was killed."""
+        ...

@@ -1,0 +1,290 @@
+"""Training of one network on streams of labelled faces, by any method.
+
+The stage opens its streams, makes the method from what they hold, and hands both to the one loop
+(`training.loop`). How to train (model, optimiser, augmentation, length) comes in sections, which a
+config gives once for all stages and overrides for some.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from au_jax import aus as au_names
+from au_jax import run_dir
+from au_jax.augment import Augment
+from au_jax.data.pipeline import Stream
+from au_jax.data.sources import Source
+from au_jax.errors import UserError, unknown
+from au_jax.methods.base import Context, Method, StreamFacts
+from au_jax.models.network_spec import NetworkSpec, conventions
+from au_jax.stages.base import StageContext
+from au_jax.training.loop import Training, train
+from au_jax.training.model_card import ModelCard
+from au_jax.training.optimizer import make_optimizer
+from au_jax.training.start import continue_from, import_weights
+
+# Fields of the section `model` that the weights' scheme or the backbone sets where it leaves them.
+_CONVENTIONS = ("padding", "bn_epsilon", "bn_momentum", "image_mean", "image_std")
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamConfig:
+    """A part of every batch.
+
+    Attributes:
+      split: [DATA:]NAME[-PART][#RECORDS], see `data.splits.SplitName`.
+      share: examples of each batch.
+      head: the output layer that it trains, where the method has one for each stream.
+      labels: the stage whose labels replace the data set's own, if any.
+      soft: whether that stage's probabilities are learned, too.
+    """
+
+    split: str
+    share: int
+    head: str = "opt"
+    labels: str = ""
+    soft: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """One training.
+
+    Attributes:
+      streams: by name, the fields of `StreamConfig`.
+      epoch_stream: an epoch is one pass over this one, unless train.steps_per_epoch says otherwise.
+      crop: the stored crop to read.
+      model, optimizer, augmentation, train: the sections of the config, see configs/base.py.
+      group: the AUs to learn: expression, pose or all of the data set's.
+      aus: or the AUs by name, in this order.
+      validate: splits that every epoch is scored on.
+      method: a name of `au_jax.methods`, or module:function; `options` are the keyword arguments
+        of its `create`.
+      start: the train stage whose last epoch is started from, if any.
+      seed: added to the run's.
+    """
+
+    streams: Mapping[str, Mapping[str, Any]]
+    epoch_stream: str
+    crop: str
+    model: Mapping[str, Any]
+    optimizer: Mapping[str, Any]
+    augmentation: Mapping[str, Any]
+    train: Mapping[str, Any]
+    group: str = "all"
+    aus: tuple[str, ...] = ()
+    validate: tuple[str, ...] = ("opt-val",)
+    method: str = "multi_task"
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    start: str = ""
+    seed: int = 0
+
+    def renamed(self, rename: Callable[[str], str]) -> "Train":
+        streams = {
+            name: {**fields, "labels": rename(fields["labels"]) if fields.get("labels") else ""}
+            for name, fields in self.streams.items()
+        }
+        return dataclasses.replace(
+            self, streams=streams, start=rename(self.start) if self.start else ""
+        )
+
+    def run(self, context: StageContext) -> None:
+        training, card = self.prepare(context)
+        card.write(context.folder)
+        run_dir.write_json(context.folder.label_counts, _label_counts(training.streams, card.aus))
+        train(context.folder, training, context.mesh)
+
+    def prepare(self, context: StageContext) -> tuple[Training, ModelCard]:
+        """Opens the streams and makes the method: the training, and its checkpoints' card.
+
+        Raises:
+          UserError: a stream, split, method, option or backbone is unknown, or a stream has
+            nothing to learn from.
+        """
+        aus = self._aus(context)
+        streams = {name: self._open(context, name, aus) for name in self.streams}
+        if self.epoch_stream not in streams:
+            raise unknown(
+                f"epoch_stream of stage {context.folder.name}", self.epoch_stream, streams
+            )
+        lead = streams[self.epoch_stream]
+        epochs, steps_per_epoch = self.epochs_and_steps(len(lead.source), lead.share)
+        options = dict(self.options)
+        card = ModelCard(
+            method=self.method,
+            options=options,
+            context=Context(
+                aus=aus,
+                network=self._network(lead),
+                augmentation=self._augmentation(),
+                streams={name: self._facts(stream, name) for name, stream in streams.items()},
+                epochs=epochs,
+                steps_per_epoch=steps_per_epoch,
+            ),
+            crop=self.crop,
+            crop_size=lead.source.images(np.array([0])).shape[1],
+            data=context.data,
+        )
+        method = card.create()
+        self._check_labelled(streams, method, context)
+        optimizer, schedule = make_optimizer(**self.optimizer, steps=epochs * steps_per_epoch)
+        training = Training(
+            method=method,
+            optimizer=optimizer,
+            learning_rate=schedule,
+            streams=streams,
+            validation={split: context.source(split, self.crop) for split in self.validate},
+            epochs=epochs,
+            steps_per_epoch=steps_per_epoch,
+            seed=context.seed + self.seed,
+            threads=context.threads,
+            score_batch=self.train["score_batch"],
+            keep=context.keep,
+            start=self._start(context),
+        )
+        return training, card
+
+    def check(self, context: StageContext) -> None:
+        """Finds a stream with nothing to learn from now, not hours later.
+
+        A training is passed over while it waits for another stage's labels.
+        """
+        if not self._waits:
+            dataclasses.replace(self, start="").prepare(context)
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether it needs no other stage's work."""
+        return not (self.start or self._waits)
+
+    @property
+    def _waits(self) -> bool:
+        return any(fields.get("labels") for fields in self.streams.values())
+
+    def _aus(self, context: StageContext) -> tuple[str, ...]:
+        first = context.source(self.validate[0], self.crop)
+        return au_names.check(self.aus) or au_names.group(first.aus, self.group)
+
+    def epochs_and_steps(self, records: int, share: int) -> tuple[int, int]:
+        """The number of epochs, and of steps in each.
+
+        Args:
+          records, share: of the stream that an epoch is a pass over.
+        """
+        steps_per_epoch = self.train["steps_per_epoch"] or max(1, records // share)
+        if self.train["steps"]:
+            return max(1, self.train["steps"] // steps_per_epoch), steps_per_epoch
+        epochs = math.floor(self.train["epochs"] * self.train["times"] + 1e-9)
+        return max(1, epochs), steps_per_epoch
+
+    def _open(self, context: StageContext, name: str, aus: Sequence[str]) -> Stream:
+        """One stream: its records that have a face, with the labels that it learns."""
+        fields = StreamConfig(**self.streams[name])
+        source = context.source(fields.split, self.crop)
+        columns = {}
+        if fields.labels:
+            labels = run_dir.read_arrays(context.input(fields.labels).labels(fields.split))
+            labelled = labels["aus"].tolist()
+            source = source.with_labels(labels["keys"], labelled, labels["labels"])
+            if fields.soft:
+                columns["soft"] = au_names.align(labels["probabilities"], labelled, aus)
+        elif fields.soft:
+            raise UserError(
+                f"stream '{name}' of stage {context.folder.name} is soft; name the stage that "
+                "labels it"
+            )
+        faces = source.table.face
+        source = source.aligned(aus).subset(faces)
+        columns = {field: column[faces] for field, column in columns.items()}
+        true = context.true_labels(fields.split)
+        if true is not None:
+            columns["true"] = _labels_of(source, *true, aus)
+        return Stream(source, fields.share, columns)
+
+    def _check_labelled(
+        self, streams: Mapping[str, Stream], method: Method, context: StageContext
+    ) -> None:
+        for name, stream in streams.items():
+            labelled = (stream.source.table.labels != au_names.UNKNOWN).any()
+            if name not in method.unlabelled and not labelled:
+                raise UserError(
+                    f"stream '{name}' of stage {context.folder.name} (split "
+                    f"{self.streams[name]['split']}) has no record with a label of "
+                    f"{', '.join(method.aus)}; name a split or a stage that has"
+                )
+
+    def _facts(self, stream: Stream, name: str) -> StreamFacts:
+        labels = stream.columns.get("soft", stream.source.table.labels).astype(np.float64)
+        known = labels >= 0
+        return StreamFacts(
+            records=len(stream.source),
+            share=stream.share,
+            head=StreamConfig(**self.streams[name]).head,
+            positives=tuple((labels * known).sum(0).tolist()),
+            negatives=tuple(((1 - labels) * known).sum(0).tolist()),
+        )
+
+    def _network(self, lead: Stream) -> NetworkSpec:
+        weights = self.model["weights"]
+        given = {field: self.model[field] for field in _CONVENTIONS if self.model.get(field)}
+        return NetworkSpec(
+            backbone=self.model["backbone"],
+            precision=self.model["precision"],
+            dropout=self.model["dropout"],
+            pose_branch=self.model["pose_branch"],
+            **_pose_statistics(lead.source.table.pose),
+            **conventions(self.model["backbone"], Path(weights) if weights else None, given),
+        )
+
+    def _augmentation(self) -> Augment:
+        given = {field: value for field, value in self.augmentation.items() if value is not None}
+        return Augment(image_size=self.model["image_size"], **given)
+
+    def _start(self, context: StageContext) -> Callable | None:
+        """(params, batch_stats) as initialised -> those that the stage starts from."""
+        if self.start:
+            return functools.partial(continue_from, context.input(self.start), context.mesh)
+        if self.model["weights"]:
+            weights = Path(self.model["weights"])
+            return functools.partial(import_weights, weights, self.model["backbone"])
+        return None
+
+
+def _labels_of(
+    source: Source,
+    keys: np.ndarray,
+    labelled: Sequence[str],
+    labels: np.ndarray,
+    aus: Sequence[str],
+) -> np.ndarray:
+    """The labels int8 [N, A] over `aus` of the records of `source`, joined by key."""
+    rows = {key: row for row, key in enumerate(keys.tolist())}
+    at = np.array([rows[key] for key in source.table.keys.tolist()])
+    return au_names.align(labels[at], labelled, aus)
+
+
+def _pose_statistics(pose: np.ndarray) -> dict[str, tuple[float, ...]]:
+    """Mean and spread of the known head angles, degrees; 0 and 1 where none is known."""
+    known = pose[~np.isnan(pose).any(1)]
+    if not len(known):
+        return {"pose_mean": (0.0,) * 3, "pose_std": (1.0,) * 3}
+    return {
+        "pose_mean": tuple(known.mean(0).tolist()),
+        "pose_std": tuple(np.maximum(known.std(0), 1e-3).tolist()),
+    }
+
+
+def _label_counts(streams: Mapping[str, Stream], aus: Sequence[str]) -> dict[str, Any]:
+    """How often each AU is present, absent and unknown in each stream."""
+    codes = (au_names.PRESENT, au_names.ABSENT, au_names.UNKNOWN)
+    counts = {}
+    for name, stream in streams.items():
+        labels = stream.source.table.labels
+        by_au = np.stack([(labels == code).sum(0) for code in codes], -1).tolist()
+        counts[name] = {"rows": len(labels), "of": dict(zip(aus, by_au, strict=True))}
+    return counts

@@ -1,0 +1,66 @@
+"""Fields of stages from the command line: every field can be set, and mistakes are named."""
+
+import pytest
+
+from au_jax.errors import UserError
+from au_jax.experiment import overrides
+from configs import noisy_student, recot
+
+
+def applied(*arguments, config=noisy_student):
+    changed = config.get_config()
+    overrides.apply(changed, [overrides.PREFIX + argument for argument in arguments])
+    return changed.stages
+
+
+def test_fields_that_the_config_leaves_unset():
+    stages = applied(
+        "teacher.optimizer.learning_rate=1",
+        "teacher.train.epochs=7",
+        "teacher.model.padding=torch",
+        "teacher.start=student",
+        "teacher.validate=opt-val,test",
+        "final.inputs=('teacher', 'student')",
+        "final.epoch_rule=last",
+        "student.streams.noisy.share=4",
+        "teacher.options.damping=0.75",
+        "teacher.options.label_smoothing=0",
+    )
+    rate = stages.teacher.optimizer.learning_rate
+    assert (rate, type(rate)) == (1.0, float)
+    assert stages.teacher.train.epochs == 7
+    assert stages.teacher.model.padding == "torch"
+    assert stages.teacher.start == "student"
+    assert stages.teacher.validate == ("opt-val", "test")
+    assert stages.final.inputs == ("teacher", "student")
+    assert stages.final.epoch_rule == "last"
+    assert stages.student.streams.noisy.share == 4
+    assert stages.teacher.options.damping == 0.75
+    assert type(stages.teacher.options.label_smoothing) is float
+
+
+def test_an_option_that_only_the_method_knows():
+    assert applied("recot.options.gamma=0.5", config=recot).recot.options.gamma == 0.5
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("nope.kind=x", "unknown field of config.stages 'nope'; known: T0, final, fusion,"),
+        ("teacher.crops=x", "unknown field of config.stages.teacher 'crops'; known: kind, streams"),
+        (
+            "teacher.optimizer.rate=1",
+            r"unknown field of config.stages.teacher.optimizer 'rate'; known: .*learning_rate",
+        ),
+        (
+            "teacher.options.mu=1",
+            r"unknown field of config.stages.teacher.options 'mu'; known: .*damping",
+        ),
+        ("teacher.train.epochs=x", "--config.stages.teacher.train.epochs=x is not of the type int"),
+        ("teacher.train.epochs=1.5", "is not of the type int"),
+        ("teacher.seed", "lacks a value; write --config.stages.teacher.seed=VALUE"),
+    ],
+)
+def test_mistakes_are_named(argument, sentence):
+    with pytest.raises(UserError, match=sentence):
+        applied(argument)
