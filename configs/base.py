@@ -210,9 +210,9 @@ def add_select(
     inputs: tuple[str, ...],
     split: str = "opt-val",
     test: tuple[str, ...] = ("test",),
-    epochs: str = "last",
+    epoch_rule: str = "last",
     combine: str = "mean",
-    thresholds: str = "default",
+    threshold_rule: str = "default",
     score: str = "final_score",
     crops: str = "center",
     label: str = "",
@@ -226,9 +226,9 @@ def add_select(
       inputs: the train stages whose checkpoints may vote.
       split: the validation split that choices are made on.
       test: splits that the finished selection is scored on.
-      epochs: last, or best (of each stage and AU).
+      epoch_rule: last, or best (of each stage and AU).
       combine: mean, best (stage of each AU) or linear, over the stages that know the AU.
-      thresholds: default (0.5), or best (of each AU).
+      threshold_rule: default (0.5), or best (of each AU).
       score: what best means, final_score or f1.
       crops: that every image is seen through: center, five or five_flip.
       label: its row in the report's table, under the rows above it by `depth` steps (a student
@@ -241,9 +241,9 @@ def add_select(
         "inputs": inputs,
         "split": split,
         "test": test,
-        "epochs": epochs,
+        "epoch_rule": epoch_rule,
         "combine": combine,
-        "thresholds": thresholds,
+        "threshold_rule": threshold_rule,
         "score": score,
         "crops": crops,
         "label": label or name,

@@ -152,7 +152,7 @@ def _small(config) -> None:
     row("svm_row", ("svm",), "RBF-SVM on head angles (pose AUs)")
     fused = (student, second, shared, wide, pose_teacher, pose)
     row("fusion", fused, "Fusion (mean of scores)")
-    best = {"epochs": "best", "thresholds": "best"}
+    best = {"epoch_rule": "best", "threshold_rule": "best"}
     row("final", fused, "Fusion, best epoch and threshold of each AU", **best)
 
 

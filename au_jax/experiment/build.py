@@ -18,7 +18,7 @@ from au_jax.data.synthetic_faces.builder import noisy_truth
 from au_jax.errors import UserError, unknown
 from au_jax.experiment.method_context import method_spec
 from au_jax.experiment.optimizer import make_optimizer
-from au_jax.run_dir import RunFolder, StageFolder
+from au_jax.run_dir import RunFolder, StageFolder, StageName
 from au_jax.stages.filter_labels import filter_labels
 from au_jax.stages.pose_svm import pose_svm
 from au_jax.stages.pseudo_label import pseudo_label
@@ -60,9 +60,10 @@ class Build:
     def names(self) -> list[str]:
         """Every stage of the run: those of the config's order, once for each seed and fold."""
         return [
-            name + suffix
-            for suffix in run_dir.suffixes(self.config.seeds, self.config.folds)
-            for name in self.config.order
+            str(StageName(base, seed, fold))
+            for seed in range(self.config.seeds)
+            for fold in run_dir.fold_numbers(self.config.folds)
+            for base in self.config.order
         ]
 
     def kind(self, name: str) -> str:
@@ -91,19 +92,19 @@ class Build:
 
         A stage of another seed or fold reads the stages of that seed and fold.
         """
-        base, suffix, seed, fold = run_dir.parted(name)
-        stage = self.config.stages[base].copy_and_resolve_references()
+        parts = StageName.parse(name)
+        stage = self.config.stages[parts.base].copy_and_resolve_references()
         with stage.unlocked():
-            stage.fold = fold
+            stage.fold = parts.fold
         if "inputs" in stage:
-            stage.inputs = tuple(read + suffix for read in stage.inputs)
+            stage.inputs = tuple(parts.sibling(base) for base in stage.inputs)
         if "seed" in stage:
-            stage.seed += seed
+            stage.seed += parts.seed
         for field in ("teacher", "start"):
             if stage.get(field):
-                stage[field] += suffix
+                stage[field] = parts.sibling(stage[field])
         for fields in stage.get("streams", {}).values():
-            fields.labels += suffix if fields.labels else ""
+            fields.labels = parts.sibling(fields.labels) if fields.labels else ""
         for section in self.config:
             if section in stage and isinstance(stage[section], ConfigDict):
                 whole = self.config[section].copy_and_resolve_references()
@@ -341,7 +342,7 @@ class Build:
             ],
             split=stage.split,
             test=stage.test,
-            rules=Rules(stage.epochs, stage.combine, stage.thresholds, stage.score),
+            rules=Rules(stage.epoch_rule, stage.combine, stage.threshold_rule, stage.score),
             crops=stage.crops,
             source=self._sources(stage),
             mesh=self.mesh,
