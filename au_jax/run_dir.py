@@ -1,10 +1,27 @@
-"""The files of a run: where each lies, and writing them so that none is ever seen half-written.
+"""The files of a run: where each lies, and how none is ever seen half-written.
 
-workdir/config.json
-workdir/stages/STAGE/{about.json, model/EPOCH/, state/STEP/, scores/SPLIT[@CROPS]/EPOCH.npz,
-                      labels/SOURCE.npz, label_tables/STREAM/EPOCH.npz, selection.json,
-                      decided/SPLIT.npz, metrics.jsonl, DONE}
-workdir/report/
+The folder of a run, its workdir, holds:
+
+config.json        the config that the workdir belongs to, {dotted field: value}
+environment.json   the device and the versions that the stages ran with
+data.json          the data set: {"name", "drawn"}
+report/            index.html with its images, results.json, results.csv
+stages/STAGE/      one folder per stage, STAGE as in `StageName`
+
+The folder of a stage holds, depending on the stage's kind:
+
+model_card.json                    what is needed beside the weights to use a checkpoint
+parameters.txt                     the network's parameters, one per line
+label_counts.json                  how often each AU is present, absent, unknown in each stream
+model/EPOCH/                       the kept networks
+state/STEP/                        the newest whole training states
+metrics.jsonl, events.*            the figures of every epoch, the latter for TensorBoard
+scores/SPLIT[@CROPS]/EPOCH.npz     logits on a split, see `ScoredSplit` and `Scores`
+label_tables/STREAM/EPOCH.npz      what training made of a stream's labels
+labels/SPLIT.npz                   the labels that the stage gives to a split
+decided/SPLIT.npz, results.json    what a selection decides on a split, and the figures of that
+selection.json                     the selection itself
+DONE                               present once the stage is finished
 """
 
 import contextlib
@@ -13,7 +30,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +58,21 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as indented JSON.
+
+    Raises:
+      UserError: see `replacing`.
+    """
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Raises UserError when `path` is missing or not JSON."""
+    """The content of a JSON file.
+
+    Raises:
+      UserError: `path` is missing or not JSON.
+    """
     try:
         return json.loads(path.read_text())
     except FileNotFoundError as error:
@@ -58,13 +84,21 @@ def read_json(path: Path) -> Any:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes an .npz file without pickled objects."""
+    """Writes named arrays as an .npz file, without pickled objects.
+
+    Raises:
+      UserError: see `replacing`.
+    """
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Raises UserError when `path` is missing or damaged."""
+    """The arrays of an .npz file, by name.
+
+    Raises:
+      UserError: `path` is missing or damaged.
+    """
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
@@ -76,31 +110,86 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         )
 
 
-def seed_suffix(seed: int) -> str:
-    """What the stages of the recipe's run number `seed` (from 0) have behind their names."""
-    return f".seed{seed}" if seed else ""
+def fold_numbers(folds: int) -> Sequence[int]:
+    """The numbers of the folds, from 1; 0 alone where there are no folds."""
+    return range(1, folds + 1) or (0,)
 
 
-def suffixes(seeds: int, folds: int) -> list[str]:
-    """What stands behind the names of the stages of each run of the recipe, in order."""
-    of_folds = [f".fold{fold}" for fold in range(1, folds + 1)] or [""]
-    return [seed_suffix(seed) + fold for seed in range(seeds) for fold in of_folds]
+@dataclasses.dataclass(frozen=True)
+class StageName:
+    """The name of a stage and its folder: `BASE[.seedSEED][.foldFOLD]`, as `student.seed1.fold2`.
+
+    A recipe may be run from several seeds and on several folds of the data, each stage every time.
+
+    Attributes:
+      base: the stage's name in the config.
+      seed: which run of the recipe it belongs to, from 0; 0 is left out of the text.
+      fold: the number of the fold, from 1; 0 where there are no folds, left out of the text.
+    """
+
+    base: str
+    seed: int = 0
+    fold: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "StageName":
+        """Reads what `str` wrote.
+
+        Raises:
+          UserError: `text` is not of this form.
+        """
+        match = re.fullmatch(r"([^.]+)(?:\.seed([1-9]\d*))?(?:\.fold([1-9]\d*))?", text)
+        if match is None:
+            raise UserError(f"'{text}' is no stage's name; write NAME[.seedSEED][.foldFOLD]")
+        base, seed, fold = match.groups()
+        return cls(base, int(seed or 0), int(fold or 0))
+
+    def __str__(self) -> str:
+        seed = f".seed{self.seed}" if self.seed else ""
+        fold = f".fold{self.fold}" if self.fold else ""
+        return f"{self.base}{seed}{fold}"
+
+    def sibling(self, base: str) -> str:
+        """The name of another stage of the same seed and fold."""
+        return str(dataclasses.replace(self, base=base))
+
+    def on_folds(self, folds: int) -> list[str]:
+        """The stage's names on each of the folds, in order; its own where there are none."""
+        return [str(dataclasses.replace(self, fold=fold)) for fold in fold_numbers(folds)]
 
 
-def parted(name: str) -> tuple[str, str, int, int]:
-    """A stage's name as its name in the config, suffix, seed and fold (0 where there is none)."""
-    base, dot, marks = name.partition(".")
-    numbers = dict(re.findall(r"(seed|fold)(\d+)", marks))
-    return base, dot + marks, int(numbers.get("seed", 0)), int(numbers.get("fold", 0))
+@dataclasses.dataclass(frozen=True)
+class ScoredSplit:
+    """A split as scored through test crops, and its folder of scores: `SPLIT[@CROPS]`.
+
+    Attributes:
+      split: the split's name.
+      crops: as in `augment.test_crops`; "center" is left out of the text.
+    """
+
+    split: str
+    crops: str = "center"
+
+    @classmethod
+    def parse(cls, text: str) -> "ScoredSplit":
+        """Reads what `str` wrote."""
+        split, _, crops = text.partition("@")
+        return cls(split, crops or "center")
+
+    def __str__(self) -> str:
+        return self.split if self.crops == "center" else f"{self.split}@{self.crops}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """The logits of one checkpoint on one split, and what they are compared with.
+    """The logits of one checkpoint on the N records of a split, and what they are compared with.
 
     Attributes:
-      logits: float32 [N, A]. labels: int8 [N, A]. aus: str [A].
-      keys, subject, video: str [N]. frame: int32 [N].
+      logits: float32 [N, A].
+      labels: int8 [N, A].
+      aus: text [A].
+      keys, subject, video: text [N].
+      frame: int32 [N].
     """
 
     logits: np.ndarray
@@ -125,7 +214,7 @@ class StageFolder:
     @property
     def in_config(self) -> str:
         """The stage's name in the config, without seed and fold."""
-        return parted(self.name)[0]
+        return StageName.parse(self.name).base
 
     @property
     def model(self) -> Path:
@@ -148,68 +237,93 @@ class StageFolder:
         return self.path / "label_counts.json"
 
     @property
-    def about(self) -> Path:
-        return self.path / "about.json"
+    def model_card(self) -> Path:
+        return self.path / "model_card.json"
+
+    @property
+    def parameters(self) -> Path:
+        return self.path / "parameters.txt"
 
     @property
     def results(self) -> Path:
         return self.path / "results.json"
 
     def decided(self, split: str) -> Path:
-        """What a selection says of each record: keys, subject, aus, labels, and, chosen on other
-        subjects where it was chosen at all, probabilities [N, A] and thresholds [A] or [N, A].
+        """What a selection says of each of the N records of a split, as arrays.
+
+        They are keys and subject, text [N]; aus, text [A]; labels int8 [N, A]; probabilities
+        float32 [N, A]; thresholds float64, [A] or [N, A]. On the split that a selection was chosen
+        on, the last two are those of selections chosen on other subjects.
         """
         return self.path / "decided" / f"{split}.npz"
 
+    def decided_splits(self) -> list[str]:
+        """The splits that `decided` keeps records of."""
+        return sorted(p.stem for p in (self.path / "decided").glob("*.npz"))
+
     def scores(self, split: str, epoch: int, crops: str = "center") -> Path:
         """Where the scores through some choice of test crops lie (`augment.test_crops`)."""
-        folder = split if crops == "center" else f"{split}@{crops}"
-        return self.path / "scores" / folder / f"{epoch}.npz"
+        return self.path / "scores" / str(ScoredSplit(split, crops)) / f"{epoch}.npz"
 
-    def labels(self, source: str) -> Path:
-        return self.path / "labels" / f"{source}.npz"
+    def labels(self, split: str) -> Path:
+        """The labels that the stage gives to the records of a split."""
+        return self.path / "labels" / f"{split}.npz"
 
     def label_table(self, stream: str, epoch: int) -> Path:
         """What training made of a stream's labels by the end of an epoch (`Method.label_table`)."""
         return self.path / "label_tables" / stream / f"{epoch}.npz"
 
     def label_tables(self, stream: str) -> list[int]:
-        """The epochs whose table is kept, in order."""
-        folder = self.path / "label_tables" / stream
-        return sorted(int(p.stem) for p in folder.glob("[0-9]*.npz"))
+        """The epochs whose table is kept, ascending."""
+        return _numbers(self.path / "label_tables" / stream)
 
     def read_scores(self, split: str, epoch: int, crops: str = "center") -> Scores:
+        """Reads what `write_scores` wrote.
+
+        Raises:
+          UserError: the file is missing or damaged.
+        """
         return Scores(**read_arrays(self.scores(split, epoch, crops)))
 
     def write_scores(self, split: str, epoch: int, scores: Scores, crops: str = "center") -> None:
+        """Keeps the scores of one epoch on a split through some choice of test crops."""
         write_arrays(self.scores(split, epoch, crops), dataclasses.asdict(scores))
 
     def scored_splits(self) -> list[str]:
         """The splits with scores through the centre crop, which training keeps."""
-        folder = self.path / "scores"
-        return sorted(p.name for p in folder.glob("*") if "@" not in p.name)
+        scored = [ScoredSplit.parse(p.name) for p in (self.path / "scores").glob("*")]
+        return sorted(folder.split for folder in scored if folder.crops == "center")
 
     def scored_epochs(self, split: str) -> list[int]:
-        """The epochs whose scores on `split` are kept, in order."""
-        return sorted(int(p.stem) for p in (self.path / "scores" / split).glob("[0-9]*.npz"))
+        """The epochs whose scores on `split` through the centre crop are kept, ascending."""
+        return _numbers(self.path / "scores" / split)
 
     def epochs(self) -> list[int]:
-        """The epochs whose model is kept, in order."""
+        """The epochs whose model is kept, ascending."""
         if not self.model.exists():
             return []
         return sorted(int(p.name) for p in self.model.iterdir() if p.name.isdigit())
 
     @property
     def done(self) -> bool:
+        """Whether the stage is finished."""
         return (self.path / "DONE").exists()
 
     def mark_done(self) -> None:
         with replacing(self.path / "DONE") as temporary:
             temporary.touch()
 
+    def mark_undone(self) -> None:
+        (self.path / "DONE").unlink(missing_ok=True)
+
     def clear(self) -> None:
         """Removes all that an unfinished run of the stage left."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _numbers(folder: Path) -> list[int]:
+    """The numbers that the .npz files of a folder are named by, ascending."""
+    return sorted(int(p.stem) for p in folder.glob("[0-9]*.npz"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,10 +341,15 @@ class RunFolder:
         return self.path / "environment.json"
 
     @property
+    def data(self) -> Path:
+        return self.path / "data.json"
+
+    @property
     def report(self) -> Path:
         return self.path / "report"
 
     def stage(self, name: str) -> StageFolder:
+        """The folder of the stage `name`, seed and fold included (`StageName`)."""
         return StageFolder(self.path / "stages" / name)
 
 
@@ -245,4 +364,5 @@ class FirstFold(RunFolder):
     folds: int = 0
 
     def stage(self, name: str) -> StageFolder:
-        return super().stage(name + suffixes(1, self.folds)[0])
+        """The folder of the stage `name` on the first fold."""
+        return super().stage(StageName.parse(name).on_folds(self.folds)[0])

@@ -1,6 +1,65 @@
-import numpy as np
+"""Names and files of a run."""
 
-from au_jax.run_dir import Scores, StageFolder
+import json
+
+import numpy as np
+import pytest
+
+from au_jax import run_dir
+from au_jax.errors import UserError
+from au_jax.run_dir import FirstFold, ScoredSplit, Scores, StageFolder, StageName
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (StageName("student"), "student"),
+        (StageName("student", seed=1), "student.seed1"),
+        (StageName("student_2", fold=12), "student_2.fold12"),
+        (StageName("student", seed=10, fold=2), "student.seed10.fold2"),
+    ],
+)
+def test_a_stages_name_is_read_back(name, text):
+    assert str(name) == text
+    assert StageName.parse(text) == name
+    assert StageName.parse(name.sibling("teacher")) == StageName("teacher", name.seed, name.fold)
+
+
+@pytest.mark.parametrize("text", ["", ".seed1", "a.fold1.seed1", "a.seed0", "a.seed", "a.b"])
+def test_other_text_is_no_stages_name(text):
+    with pytest.raises(UserError, match="is no stage's name"):
+        StageName.parse(text)
+
+
+def test_a_stage_has_a_name_on_each_fold(tmp_path):
+    assert StageName("a", seed=1).on_folds(0) == ["a.seed1"]
+    assert StageName("a", seed=1).on_folds(2) == ["a.seed1.fold1", "a.seed1.fold2"]
+    for folds, folder in ((0, "a"), (2, "a.fold1")):
+        stage = FirstFold(tmp_path, folds).stage("a")
+        assert (stage.path.name, stage.in_config) == (folder, "a")
+
+
+def test_a_scored_split_is_read_back():
+    for scored, text in ((ScoredSplit("test"), "test"), (ScoredSplit("test", "five"), "test@five")):
+        assert str(scored) == text
+        assert ScoredSplit.parse(text) == scored
+
+
+def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path):
+    path = tmp_path / "some.json"
+
+    def write_half():
+        with run_dir.replacing(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    run_dir.write_json(path, {"old": 1})
+    with pytest.raises(TypeError):
+        run_dir.write_json(path, {"new": object()})
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert json.loads(path.read_text()) == {"old": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["some.json"]
 
 
 def test_scores_through_other_crops_lie_beside_those_of_the_centre(tmp_path):

@@ -1,1 +1,1 @@
-"""After training: selections of checkpoints, how they are chosen, and prediction with them."""
+"""Selections of trained checkpoints: how they are chosen, and prediction with them."""

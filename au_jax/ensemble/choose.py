@@ -1,6 +1,7 @@
-"""Choosing the epochs, weights and thresholds of a selection from kept scores, AU by AU, in numpy.
+"""The choice of a selection's epochs, weights and thresholds from kept scores, AU by AU, in numpy.
 
-Choosing and scoring on the same examples flatters. `honest` chooses on other subjects.
+A selection that is scored on the examples it was chosen on looks better than it is. `honest`
+therefore decides on each example with a selection that was chosen on other subjects.
 """
 
 import dataclasses
@@ -15,20 +16,21 @@ from au_jax.errors import UserError, unknown
 
 # What a choice maximises, per AU.
 SCORES = {"final_score": metrics.final_score_per_au, "f1": metrics.f1}
-EPOCHS = ("last", "best")
+EPOCH_RULES = ("last", "best")
 COMBINATIONS = ("mean", "best", "linear")
-THRESHOLDS = ("default", "best")
+THRESHOLD_RULES = ("default", "best")
 # Scores that differ by less are a tie, whatever the order of their sums.
 _DECIMALS = 12
 _FOLD_SEED = 0
-# Alpha of TAL's batch balancing, see `methods.losses.balanced_mask`.
+# TAL's alpha of batch balancing (section 2.3). The rule that it belongs to is documented with
+# `losses.balanced_mask`, whose callers take alpha from their configs.
 _BALANCE = 0.2
 
 
 def _score_per_au(
     probabilities: Iterable[np.ndarray], labels: np.ndarray, score: str
 ) -> np.ndarray:
-    """The score of each [N, A] of `probabilities` at the default threshold: [K, A]."""
+    """The score of each of the K arrays [N, A] at the default threshold: float64 [K, A]."""
     if score not in SCORES:
         raise unknown("score to select by", score, SCORES)
     counts = [
@@ -38,16 +40,11 @@ def _score_per_au(
     return SCORES[score](np.stack(counts)).round(_DECIMALS)
 
 
-def undecided(aus: Sequence[str], labels: np.ndarray) -> list[str]:
-    """The AUs without positives in `labels` [N, A], on which no choice can be based."""
-    return [au for a, au in enumerate(aus) if not (labels[:, a] == 1).any()]
-
-
 def best_epoch_per_au(
     probabilities: Iterable[np.ndarray],
     labels: np.ndarray,
     score: str = "final_score",
-    at: str = "default",
+    threshold_rule: str = "default",
 ) -> np.ndarray:
     """The epoch at which each AU scores best (TAL, Fig. 2).
 
@@ -55,19 +52,19 @@ def best_epoch_per_au(
       probabilities: float [N, A] of each epoch in order, such as one array [E, N, A].
       labels: int8 [N, A].
       score: one of `SCORES`; "final_score" is (accuracy + F1) / 2 of the AU.
-      at: "default": every epoch is judged at threshold 0.5; "best": at its own best threshold,
-        which is right where a later step moves the decision (ours).
+      threshold_rule: "default" judges every epoch at threshold 0.5. "best" judges each at its own
+        best threshold, which is right where a later step moves the decision (ours).
 
     Returns:
-      int [A], positions in `probabilities`: of several equal epochs the earliest; the last epoch
-      for an AU without positives (`undecided`).
+      int [A], positions in `probabilities`. Of several equal epochs it is the earliest; for an AU
+      without positives, on which no choice can be based, it is the last.
 
     Raises:
-      UserError: `score` or `at` is unknown.
+      UserError: `score` or `threshold_rule` is unknown.
     """
-    if at not in THRESHOLDS:
-        raise unknown("threshold to judge epochs at", at, THRESHOLDS)
-    if at == "default":
+    if threshold_rule not in THRESHOLD_RULES:
+        raise unknown("threshold_rule", threshold_rule, THRESHOLD_RULES)
+    if threshold_rule == "default":
         scores = _score_per_au(probabilities, labels, score)
     else:
         scores = np.stack([_scores_of_cuts(p, labels, score)[0].max(0) for p in probabilities])
@@ -87,18 +84,19 @@ def _scores_of_cuts(
       labels: int8 [N, A].
 
     Returns:
-      scores float [N + 1, A], row k for the cut that calls the k lowest known examples absent, -1
-      where there is no such cut; and the probabilities in that order, float64 [N, A].
+      scores float64 [N + 1, A] and ordered float64 [N, A]. Row k of the scores is for the cut that
+      calls the k lowest known examples absent, and is -1 where no threshold cuts there. `ordered`
+      holds the probabilities from the lowest to the highest, the unknown examples last as infinity.
 
     Raises:
       UserError: `score` is unknown.
     """
     if score not in SCORES:
         raise unknown("score to select by", score, SCORES)
-    # Rows are AUs here, which sorts several times as fast.
-    known_ones = np.ascontiguousarray(labels.T) >= 0
-    values = np.where(known_ones, np.ascontiguousarray(probabilities.T), np.float32(np.inf))
-    order = np.argsort(values, 1)  # unknown examples go behind the known ones: no cut is there
+    # The rows of these arrays are AUs, because contiguous rows sort several times as fast.
+    known = np.ascontiguousarray(labels.T) >= 0
+    values = np.where(known, np.ascontiguousarray(probabilities.T), np.float32(np.inf))
+    order = np.argsort(values, 1)  # Unknown examples go behind the known ones: no cut is there.
     ordered = np.take_along_axis(values, order, 1)
     truth = np.take_along_axis(labels.T, order, 1)
     missed, rejected = (np.zeros((len(order), len(labels) + 1), np.int32) for _ in range(2))
@@ -106,7 +104,7 @@ def _scores_of_cuts(
     np.cumsum(truth == 0, 1, out=rejected[:, 1:])
     counts = (missed[:, -1:] - missed, rejected[:, -1:] - rejected, missed, rejected)
     scores = SCORES[score](np.stack(counts, -1)).round(_DECIMALS)
-    cut, examples = np.arange(len(labels) + 1), known_ones.sum(1, keepdims=True)
+    cut, examples = np.arange(len(labels) + 1), known.sum(1, keepdims=True)
     allowed = (cut == 0) | (cut == examples)
     allowed[:, 1:-1] |= ordered[:, 1:] > ordered[:, :-1]
     allowed &= (cut <= examples) & ~np.isnan(scores)
@@ -119,8 +117,9 @@ def best_thresholds(
     """The threshold at which each AU scores best, over all that decide differently.
 
     The candidates are 0.5 and the midpoints between neighbouring distinct probabilities of known
-    examples, with 0 below the lowest and 1 (and a little) above the highest. Of equal ones the
-    nearest to 0.5 is taken, the lower of two equally near: ours, as the papers do not say.
+    examples, with 0 below the lowest and a little more than 1 above the highest. Of candidates that
+    score alike the nearest to 0.5 is taken, and the lower of two equally near ones (ours: the
+    papers do not say).
 
     Args:
       probabilities: float [N, A].
@@ -147,19 +146,24 @@ def best_thresholds(
     distance = np.where(
         (scores >= 0) & (scores == best), np.abs(middle - metrics.DEFAULT_THRESHOLD), np.inf
     )
-    found = np.take_along_axis(middle, distance.argmin(0)[None], 0)[0]
-    return np.where(best > np.nan_to_num(default[0], nan=np.inf), found, metrics.DEFAULT_THRESHOLD)
+    nearest = np.take_along_axis(middle, distance.argmin(0)[None], 0)[0]
+    improves = best > np.nan_to_num(default[0], nan=np.inf)
+    return np.where(improves, nearest, metrics.DEFAULT_THRESHOLD)
 
 
 def mean_of_members(knows: np.ndarray) -> np.ndarray:
-    """Weights [M, A] of the mean over the members that know each AU: `knows` bool [M, A]."""
+    """The weights, float64 [M, A], of the mean over the members that know each AU.
+
+    Args:
+      knows: bool [M, A], whether each member predicts each AU.
+    """
     return knows / np.maximum(knows.sum(0), 1)
 
 
 def best_member_per_au(
     probabilities: Iterable[np.ndarray], labels: np.ndarray, knows: np.ndarray, score: str = "f1"
 ) -> np.ndarray:
-    """Weight 1 for the member that scores best on each AU at threshold 0.5 (ABAW3).
+    """The weights that leave each AU to the member that scores best on it at 0.5 (ABAW3).
 
     Args:
       probabilities: float [N, A] of each member; anything where it does not know the AU.
@@ -168,7 +172,8 @@ def best_member_per_au(
       score: one of `SCORES`.
 
     Returns:
-      float64 [M, A]; of equal members the first; the mean for an AU without positives.
+      float64 [M, A], 1 for the best member of an AU, the first of several equal ones. An AU without
+      positives gets the weights of `mean_of_members`.
 
     Raises:
       UserError: `score` is unknown.
@@ -183,11 +188,12 @@ def best_member_per_au(
 def linear_per_au(
     logits: np.ndarray, labels: np.ndarray, knows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Logistic regression on the members' logits, one per AU (ours for TAL's "linear model").
+    """A logistic regression on the members' logits for each AU (ours for TAL's "linear model").
 
-    scikit-learn's defaults: L2 penalty with C = 1, the bias not penalised. Negatives count as in
-    TAL's batch balancing, by which the members were trained (section 2.3, alpha 0.2): so the
-    ensemble decides at 0.5 as they do, and not "absent" for every rare AU.
+    It has scikit-learn's defaults: an L2 penalty with C = 1, and a bias that is not penalised.
+    Negatives count as in TAL's batch balancing, by which the members were trained (section 2.3,
+    alpha 0.2). The ensemble then decides at 0.5 as its members do, and does not call every rare AU
+    absent.
 
     Args:
       logits: float [M, N, A].
@@ -195,23 +201,24 @@ def linear_per_au(
       knows: bool [M, A].
 
     Returns:
-      weights float64 [M, A] and bias [A], for the link "logit"; an AU whose known labels are all of
-      one class gets the mean of the logits.
+      weights float64 [M, A] and bias float64 [A], for the link "logit". An AU whose known labels
+      are all of one class gets the mean of the logits.
     """
-    from sklearn.linear_model import LogisticRegression  # imports for seconds, needed by few
+    # The import takes seconds, and few selections need it.
+    from sklearn.linear_model import LogisticRegression
 
     weights = mean_of_members(knows)
     bias = np.zeros(labels.shape[1])
     for a in range(labels.shape[1]):
-        labelled, voters = labels[:, a] >= 0, knows[:, a]
+        labelled, members = labels[:, a] >= 0, knows[:, a]
         truth = labels[labelled, a]
-        if voters.any() and len(np.unique(truth)) == 2:
-            inputs = logits[voters][:, labelled, a].T.astype(np.float64)
+        if members.any() and len(np.unique(truth)) == 2:
+            inputs = logits[members][:, labelled, a].T.astype(np.float64)
             negatives = (truth == 0).sum()
             weight = _BALANCE if _BALANCE * negatives > len(truth) - negatives else 1.0
             balanced = LogisticRegression(max_iter=1000, class_weight={0: weight, 1: 1.0})
             model = balanced.fit(inputs, truth)
-            weights[voters, a], bias[a] = model.coef_[0], model.intercept_[0]
+            weights[members, a], bias[a] = model.coef_[0], model.intercept_[0]
     return weights, bias
 
 
@@ -221,7 +228,7 @@ class Candidate:
 
     Attributes:
       run, stage, crops: as in `Member`.
-      epochs: the numbers of the E kept epochs, ascending.
+      epochs: the numbers [E] of the epochs that can be chosen, ascending.
       aus: names [A_m].
       logits: float32 [E, N, A_m].
     """
@@ -237,18 +244,9 @@ class Candidate:
         """The same with the scores of some examples only; `rows` are positions or bool [N]."""
         return dataclasses.replace(self, logits=self.logits[:, rows])
 
-
-def _combine(
-    logits: np.ndarray, labels: np.ndarray, knows: np.ndarray, how: str, score: str
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """Weights [M, A], bias [A] and link of the models with `logits` [M, N, A]."""
-    none = np.zeros(labels.shape[1])
-    if how == "mean":
-        return mean_of_members(knows), none, "probability"
-    if how == "best":
-        votes = (metrics.probabilities(model) for model in logits)
-        return best_member_per_au(votes, labels, knows, score), none, "probability"
-    return *linear_per_au(logits, labels, knows), "logit"
+    def member(self, epoch: int) -> Member:
+        """One of its epochs as a member of a selection."""
+        return Member(self.run, self.stage, epoch, self.crops)
 
 
 def choose(
@@ -256,62 +254,96 @@ def choose(
     labels: np.ndarray,
     aus: Sequence[str],
     *,
-    epochs: str = "last",
+    epoch_rule: str = "last",
     combine: str = "mean",
-    thresholds: str = "default",
+    threshold_rule: str = "default",
     score: str = "final_score",
 ) -> Selection:
     """Chooses epochs, then the models' weights, then thresholds, each per AU.
 
     Args:
-      candidates: models, whose scores are of the same examples in the same order.
+      candidates: models, whose scores are of the same N examples in the same order.
       labels: int8 [N, A] over `aus`.
       aus: what the selection decides on; each must be known to a candidate.
-      epochs: "last", or "best" (per model and AU, `best_epoch_per_au`; at threshold 0.5 unless
-        `combine` is "linear" or `thresholds` "best").
+      epoch_rule: "last", or "best" (per model and AU, `best_epoch_per_au`; at threshold 0.5 unless
+        `combine` is "linear" or `threshold_rule` is "best").
       combine: "mean" of probabilities, "best" (the best model per AU), or "linear".
-      thresholds: "default" (0.5), or "best" (`best_thresholds` of the combined probabilities).
+      threshold_rule: "default" (0.5), or "best" (`best_thresholds` of the combined probabilities).
       score: what "best" means, one of `SCORES`.
 
     Raises:
-      UserError: a choice's name is unknown, or no candidate knows an AU.
+      UserError: a rule is unknown, or no candidate knows an AU.
     """
-    choices = ((epochs, EPOCHS), (combine, COMBINATIONS), (thresholds, THRESHOLDS))
-    for kind, (choice, names) in zip(("epochs", "combine", "thresholds"), choices, strict=True):
-        if choice not in names:
-            raise unknown(f"choice of {kind}", choice, names)
-    positions = np.stack([au_names.positions(c.aus, aus) for c in candidates])
-    knows = positions >= 0
+    for field, rule, rules in (
+        ("epoch_rule", epoch_rule, EPOCH_RULES),
+        ("combine", combine, COMBINATIONS),
+        ("threshold_rule", threshold_rule, THRESHOLD_RULES),
+    ):
+        if rule not in rules:
+            raise unknown(field, rule, rules)
+    columns = np.stack([au_names.positions(c.aus, aus) for c in candidates])
+    knows = columns >= 0
     missing = [au for a, au in enumerate(aus) if not knows[:, a].any()]
     if missing:
         raise UserError(
             f"no model to select from predicts {', '.join(missing)}; name one that does"
         )
-
-    # The epoch of each model for each AU, as a position among its epochs, and the logits there.
-    at = np.zeros(knows.shape, np.int64)
+    # A fitted bias, or a threshold chosen later, moves the decision from 0.5.
+    judge_rule = "best" if combine == "linear" or threshold_rule == "best" else "default"
+    epoch_at = np.zeros(knows.shape, np.int64)
     logits = np.zeros((len(candidates), *labels.shape), np.float32)
     for m, candidate in enumerate(candidates):
-        own, place = knows[m], positions[m, knows[m]]
-        at[m, own] = len(candidate.epochs) - 1
-        if epochs == "best":
-            by_epoch = (metrics.probabilities(epoch[:, place]) for epoch in candidate.logits)
-            # A fitted bias, or a threshold chosen later, moves the decision from 0.5.
-            moved = combine == "linear" or thresholds == "best"
-            judged = "best" if moved else "default"
-            at[m, own] = best_epoch_per_au(by_epoch, labels[:, own], score, judged)
-        logits[m][:, own] = candidate.logits[at[m, own], :, place].T
-
+        known, column = knows[m], columns[m, knows[m]]
+        epoch_at[m, known] = len(candidate.epochs) - 1
+        if epoch_rule == "best":
+            of_epochs = (metrics.probabilities(epoch[:, column]) for epoch in candidate.logits)
+            epoch_at[m, known] = best_epoch_per_au(of_epochs, labels[:, known], score, judge_rule)
+        logits[m][:, known] = candidate.logits[epoch_at[m, known], :, column].T
     weights, bias, link = _combine(logits, labels, knows, combine, score)
-    # A model stays a member where its fitted weight is 0, so that there always is one.
-    votes = knows if link == "logit" else weights != 0
+    # A model stays a member where its fitted weight is 0, so that there always is a member.
+    used = knows if link == "logit" else weights != 0
+    selection = _selection(candidates, aus, epoch_at, used, weights, bias, link)
+    if threshold_rule == "default":
+        return selection
+    combined = apply(selection, member_logits(selection, candidates))
+    return dataclasses.replace(selection, thresholds=best_thresholds(combined, labels, score))
+
+
+def _combine(
+    logits: np.ndarray, labels: np.ndarray, knows: np.ndarray, combine: str, score: str
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """The weights [M, A], bias [A] and link of the models with `logits` [M, N, A]."""
+    no_bias = np.zeros(labels.shape[1])
+    if combine == "mean":
+        return mean_of_members(knows), no_bias, "probability"
+    if combine == "best":
+        of_models = (metrics.probabilities(model) for model in logits)
+        return best_member_per_au(of_models, labels, knows, score), no_bias, "probability"
+    return *linear_per_au(logits, labels, knows), "logit"
+
+
+def _selection(
+    candidates: Sequence[Candidate],
+    aus: Sequence[str],
+    epoch_at: np.ndarray,
+    used: np.ndarray,
+    weights: np.ndarray,
+    bias: np.ndarray,
+    link: str,
+) -> Selection:
+    """The selection, at the default threshold, of the models at their chosen epochs.
+
+    Args:
+      epoch_at: int [M, A], the position of the epoch in `Candidate.epochs`.
+      used: bool [M, A]; an epoch is a member where its model is used on an AU at that epoch.
+      weights: float64 [M, A]. bias: float64 [A].
+    """
     members, rows = [], []
     for m, candidate in enumerate(candidates):
-        for e in np.unique(at[m, votes[m]]):
-            number = candidate.epochs[e]
-            members.append(Member(candidate.run, candidate.stage, number, candidate.crops))
-            rows.append(np.where(at[m] == e, weights[m], 0.0))
-    selection = Selection(
+        for position in np.unique(epoch_at[m, used[m]]):
+            members.append(candidate.member(candidate.epochs[position]))
+            rows.append(np.where(epoch_at[m] == position, weights[m], 0.0))
+    return Selection(
         aus=tuple(aus),
         members=tuple(members),
         weights=np.stack(rows),
@@ -319,26 +351,26 @@ def choose(
         link=link,
         thresholds=np.full(len(aus), metrics.DEFAULT_THRESHOLD),
     )
-    if thresholds == "default":
-        return selection
-    combined = apply(selection, member_logits(selection, candidates))
-    return dataclasses.replace(selection, thresholds=best_thresholds(combined, labels, score))
 
 
 def member_logits(
     selection: Selection, candidates: Sequence[Candidate]
 ) -> list[tuple[tuple[str, ...], np.ndarray]]:
-    """What `apply` needs, taken from the candidates that the selection was chosen from."""
+    """What `selection.apply` takes: each member's AU names and logits float32 [N, A_m].
+
+    Args:
+      candidates: those that the selection was chosen from, on the N examples to decide on.
+    """
     kept = {
-        Member(c.run, c.stage, epoch, c.crops): (c.aus, logits)
-        for c in candidates
-        for epoch, logits in zip(c.epochs, c.logits, strict=True)
+        candidate.member(epoch): (candidate.aus, logits)
+        for candidate in candidates
+        for epoch, logits in zip(candidate.epochs, candidate.logits, strict=True)
     }
     return [kept[member] for member in selection.members]
 
 
 def honest(
-    choose: Callable[[Sequence[Candidate], np.ndarray], Selection],
+    choose_selection: Callable[[Sequence[Candidate], np.ndarray], Selection],
     candidates: Sequence[Candidate],
     labels: np.ndarray,
     subjects: np.ndarray | None,
@@ -347,12 +379,13 @@ def honest(
     """Decides on each example with a selection that was chosen on other subjects.
 
     Args:
-      choose: (candidates, labels) -> Selection, called once per fold without the fold's examples.
+      choose_selection: (candidates, labels) -> Selection, called once per fold without the fold's
+        examples.
       candidates: scores of the N examples.
       labels: int8 [N, A].
       subjects: text [N] (see `metrics.subject_numbers`); each is wholly in one fold, drawn with a
         fixed seed.
-      folds: fewer where there are fewer subjects.
+      folds: fewer are used where there are fewer subjects.
 
     Returns:
       probabilities float32 [N, A] and thresholds float64 [N, A], pooled over the folds, as
@@ -362,18 +395,18 @@ def honest(
       UserError: there are not two subjects.
     """
     subject = metrics.subject_numbers(subjects, len(labels))
-    number = int(subject.max(initial=-1)) + 1
-    if number < 2:
+    count = int(subject.max(initial=-1)) + 1
+    if count < 2:
         raise UserError(
-            f"an honest selection needs examples of at least 2 subjects, and the split has {number}"
+            f"an honest selection needs examples of at least 2 subjects, and the split has {count}"
         )
-    fold = np.random.default_rng(_FOLD_SEED).permutation(number)[subject] % folds
+    fold = np.random.default_rng(_FOLD_SEED).permutation(count)[subject] % folds
     probabilities = np.zeros(labels.shape, np.float32)
     thresholds = np.zeros(labels.shape)
     for number in np.unique(fold):
         held_out = np.equal(fold, number)
-        chosen = choose([c.rows(~held_out) for c in candidates], labels[~held_out])
-        votes = member_logits(chosen, [c.rows(held_out) for c in candidates])
-        probabilities[held_out] = apply(chosen, votes)
-        thresholds[held_out] = chosen.thresholds
+        selection = choose_selection([c.rows(~held_out) for c in candidates], labels[~held_out])
+        logits = member_logits(selection, [c.rows(held_out) for c in candidates])
+        probabilities[held_out] = apply(selection, logits)
+        thresholds[held_out] = selection.thresholds
     return probabilities, thresholds

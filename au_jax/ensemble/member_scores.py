@@ -21,19 +21,29 @@ _SCORE_BATCH = 64
 
 
 def read_selection(folder: StageFolder) -> Selection:
-    """A select stage's selection; of a train stage, its last epoch alone."""
+    """The selection of a finished stage.
+
+    Args:
+      folder: of a select stage, or of a train stage, whose selection is its last epoch alone.
+
+    Raises:
+      UserError: the stage's files are missing or damaged.
+    """
     if folder.selection.exists():
         return selection.from_json(run_dir.read_json(folder.selection), where=str(folder.selection))
-    about = ModelCard.read(folder)
-    return selection.of_one(Member(".", folder.name, folder.epochs()[-1]), about.aus)
+    card = ModelCard.read(folder)
+    return selection.of_one(Member(".", folder.name, folder.epochs()[-1]), card.aus)
 
 
 @dataclasses.dataclass(frozen=True)
 class Scoring:
-    """Scores of checkpoints on splits: those that are kept are read, others computed and kept.
+    """What scores checkpoints on splits, unless their scores are kept already.
 
     Attributes:
       workdir: the run's folder that the members' runs are relative to.
+      source: opens the records of a split, as a stored crop shows them.
+      mesh: the devices to score on.
+      threads: the number of threads that read and decode images.
     """
 
     workdir: Path
@@ -42,32 +52,46 @@ class Scoring:
     threads: int
 
     def of_members(self, chosen: Selection, split: str) -> list[Scores]:
-        """The scores of every member of a selection, in order."""
+        """The scores of every member of a selection on a split, in the members' order."""
         epochs: dict[Member, list[int]] = {}
         for member in chosen.members:
             epochs.setdefault(dataclasses.replace(member, epoch=0), []).append(member.epoch)
-        found = {
-            dataclasses.replace(stage, epoch=epoch): scores
-            for stage, own in epochs.items()
-            for epoch, scores in zip(own, self.of_epochs(stage, own, split), strict=True)
+        scores = {
+            dataclasses.replace(network, epoch=epoch): of_epoch
+            for network, numbers in epochs.items()
+            for epoch, of_epoch in zip(
+                numbers, self.of_epochs(network, numbers, split), strict=True
+            )
         }
-        return [found[member] for member in chosen.members]
+        return [scores[member] for member in chosen.members]
 
     def of_epochs(self, member: Member, epochs: Sequence[int], split: str) -> list[Scores]:
-        """The scores of several epochs of one stage, through the member's crops."""
+        """The scores of several epochs of the member's stage on a split, with its test crops.
+
+        Args:
+          member: its own epoch does not matter.
+
+        Raises:
+          UserError: the checkpoint of an epoch without kept scores is missing or damaged.
+        """
         folder = RunFolder(self.workdir / member.run).stage(member.stage)
         missing = [e for e in epochs if not folder.scores(split, e, member.crops).exists()]
         if missing:
-            about = ModelCard.read(folder)
-            method = about.create()
-            seen = through_crops(method, about.spec["image_size"], member.crops)
-            score = make_scorer(seen, self.mesh, _SCORE_BATCH, self.threads)
-            records = self.source(split, about.crop)
-            for epoch in missing:
-                log.say(f"  scoring {dataclasses.replace(member, epoch=epoch).name} on {split}")
-                variables = restore(folder, method, epoch, self.mesh)
-                computed = with_labels(score(variables, records), records, method.aus)
-                if jax.process_index() == 0:
-                    folder.write_scores(split, epoch, computed, member.crops)
-            sharding.barrier("scores are kept")
+            self._keep_scores(folder, member, missing, split)
         return [folder.read_scores(split, e, member.crops) for e in epochs]
+
+    def _keep_scores(
+        self, folder: StageFolder, member: Member, epochs: Sequence[int], split: str
+    ) -> None:
+        card = ModelCard.read(folder)
+        method = card.create()
+        with_crops = through_crops(method, card.spec["image_size"], member.crops)
+        score = make_scorer(with_crops, self.mesh, _SCORE_BATCH, self.threads)
+        records = self.source(split, card.crop)
+        for epoch in epochs:
+            log.say(f"  scoring {dataclasses.replace(member, epoch=epoch)} on {split}")
+            variables = restore(folder, method, epoch, self.mesh)
+            scores = with_labels(score(variables, records), records, method.aus)
+            if jax.process_index() == 0:
+                folder.write_scores(split, epoch, scores, member.crops)
+        sharding.barrier("scores are kept")

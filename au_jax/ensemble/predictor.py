@@ -1,4 +1,4 @@
-"""A selection at work on new pictures: only the checkpoints that vote, in one jitted call."""
+"""Prediction for new images: the used members of a selection, together in one jitted call."""
 
 import dataclasses
 import itertools
@@ -20,13 +20,13 @@ from au_jax.metrics import decide
 from au_jax.run_dir import RunFolder, StageFolder
 from au_jax.training.model_card import ModelCard, restore_all
 
-# Fewer pictures make a batch of the next power of two, so that few sizes are ever compiled.
+# Fewer images make a batch of the next power of two, so that few sizes are ever compiled.
 _LARGEST_BATCH = 64
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What a selection says of N pictures.
+    """What a selection says of N images.
 
     Attributes:
       probabilities: {AU: float32 [N]}.
@@ -39,7 +39,7 @@ class Prediction:
 
 @dataclasses.dataclass(frozen=True)
 class _Group:
-    """The voting checkpoints of one stage through one choice of test crops.
+    """The members of one stage and one choice of test crops, which share a network.
 
     Attributes:
       method: of the stage, through the test crops.
@@ -52,11 +52,15 @@ class _Group:
     variables: Variables
 
 
-def voting(chosen: Selection) -> Selection:
-    """The selection without the members that have no weight on any AU; a stage's stand together."""
-    votes = (chosen.weights != 0).any(1)
-    votes[0] |= not votes.any()  # A selection has a member.
-    order = sorted(np.flatnonzero(votes), key=lambda m: _network(chosen.members[m]))
+def without_unused(chosen: Selection) -> Selection:
+    """The selection without the members that have no weight on any AU.
+
+    The members that are left are ordered by run, stage and crops, so that those of one network
+    follow one another.
+    """
+    used = (chosen.weights != 0).any(1)
+    used[0] |= not used.any()  # A selection has a member.
+    order = sorted(np.flatnonzero(used), key=lambda m: _network(chosen.members[m]))
     members = tuple(chosen.members[m] for m in order)
     return dataclasses.replace(chosen, members=members, weights=chosen.weights[order])
 
@@ -66,81 +70,81 @@ def _network(member: Member) -> tuple[str, str, str]:
 
 
 class Predictor:
-    """The members of a selection that vote, restored.
+    """The used members of a selection, restored.
 
     Attributes:
-      selection: the selection, of the voting members only.
+      selection: the selection, of the used members only.
       aus: the AUs that it decides on.
-      crops: the prepared crop that pictures must be given as, and its side in pixels; of several
+      crops: {crop: side in pixels} of the prepared crops that images must be given as; several
         where members read different ones.
     """
 
     def __init__(self, chosen: Selection, workdir: Path):
-        """Restores the checkpoints that vote.
+        """Restores the checkpoints of the used members.
 
         Args:
-          chosen: a selection. workdir: the run's folder that its members' runs are relative to.
+          chosen: a selection.
+          workdir: the run's folder that its members' runs are relative to.
 
         Raises:
           UserError: a checkpoint is missing or damaged, of another shape, or does not predict an AU
             on which it has a weight; two members need one crop in different sizes.
         """
-        self.selection = voting(chosen)
+        self.selection = without_unused(chosen)
         self.aus = chosen.aus
         self.crops: dict[str, int] = {}
         self._groups: list[_Group] = []
         mesh = sharding.make_mesh(1)
-        for (run, _, crops), together in itertools.groupby(self.selection.members, _network):
+        for (run, stage, crops), together in itertools.groupby(self.selection.members, _network):
             members = list(together)
-            folder = RunFolder(workdir / run).stage(members[0].stage)
-            about = self._checked_about(folder, members, workdir)
-            method = about.create()
-            each = restore_all(folder, method, [member.epoch for member in members], mesh)
-            variables = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-            method = through_crops(method, about.spec["image_size"], crops)
-            self._groups.append(_Group(method, about.crop, variables))
-        self._forward = jax.jit(self._votes)
+            folder = RunFolder(workdir / run).stage(stage)
+            card = self._checked_card(folder, members, workdir)
+            method = card.create()
+            restored = restore_all(folder, method, [member.epoch for member in members], mesh)
+            variables = jax.tree.map(lambda *leaves: jnp.stack(leaves), *restored)
+            method = through_crops(method, card.spec["image_size"], crops)
+            self._groups.append(_Group(method, card.crop, variables))
+        self._forward = jax.jit(self._logits)
 
-    def _checked_about(
-        self, folder: StageFolder, members: list[Member], workdir: Path
-    ) -> ModelCard:
-        """What the checkpoints of `members` say of themselves; also notes the crop they read."""
-        if not folder.about.exists():
+    def _checked_card(self, folder: StageFolder, members: list[Member], workdir: Path) -> ModelCard:
+        """The model card of the stage of `members`; also notes the crop that they read."""
+        if not folder.model_card.exists():
             raise UserError(
-                f"the selection needs {members[0].name}, but {folder.path} is not the folder of a "
+                f"the selection needs {members[0]}, but {folder.path} is not the folder of a "
                 f"trained stage; put that run where it was, seen from {workdir}"
             )
-        about = ModelCard.read(folder)
+        card = ModelCard.read(folder)
         for member, weights in zip(self.selection.members, self.selection.weights, strict=True):
             for au in itertools.compress(self.aus, weights if member in members else ()):
-                if au not in about.aus:
+                if au not in card.aus:
                     raise UserError(
-                        f"the selection gives {member.name} a weight on {au}, which that "
-                        f"checkpoint does not predict ({', '.join(about.aus)}); select again"
+                        f"the selection gives {member} a weight on {au}, which that "
+                        f"checkpoint does not predict ({', '.join(card.aus)}); select again"
                     )
-        side = self.crops.setdefault(about.crop, about.crop_size)
-        if side != about.crop_size:
+        side = self.crops.setdefault(card.crop, card.crop_size)
+        if side != card.crop_size:
             raise UserError(
-                f"{members[0].name} reads '{about.crop}' crops of {about.crop_size} px, and other "
+                f"{members[0]} reads '{card.crop}' crops of {card.crop_size} px, and other "
                 f"members such of {side} px; select from models trained on one size"
             )
-        return about
+        return card
 
-    def _votes(
+    def _logits(
         self, variables: list[Variables], images: dict[str, jax.Array], pose: jax.Array
     ) -> list[jax.Array]:
         """The logits [K, B, A_g] of each group."""
-        # Checkpoints one after another in a loop: as fast as unrolled and 2 to 4 times as fast as
-        # vmapped (grouped convolutions), and each network is compiled once, not once per epoch.
+        # Running the checkpoints one after another in a loop is as fast as unrolling them and 2 to
+        # 4 times as fast as vmapping them (grouped convolutions), and compiles each network once
+        # instead of once per epoch.
         return [
-            jax.lax.map(lambda own, g=group: g.method.predict(own, images[g.crop], pose), v)
+            jax.lax.map(lambda of_one, g=group: g.method.predict(of_one, images[g.crop], pose), v)
             for group, v in zip(self._groups, variables, strict=True)
         ]
 
     def predict(
         self, images: np.ndarray | Mapping[str, np.ndarray], pose: np.ndarray | None = None
     ) -> Prediction:
-        """Predicts from prepared crops; see `probabilities` for the arguments."""
+        """The probabilities and decisions for prepared crops; the arguments of `probabilities`."""
         probabilities = self.probabilities(images, pose)
         decisions = decide(probabilities, self.selection.thresholds)
         return Prediction(
@@ -151,42 +155,43 @@ class Predictor:
     def probabilities(
         self, images: np.ndarray | Mapping[str, np.ndarray], pose: np.ndarray | None = None
     ) -> np.ndarray:
-        """What `selection.apply` gives for these pictures: float32 [N, A], in the order of `aus`.
+        """The probabilities that the selection gives these images: float32 [N, A], as `aus` orders.
 
         Args:
           images: prepared crops, uint8 [N, H, W, 3], RGB; {crop: such an array} where `crops` holds
             several.
-          pose: float32 [N, 3]: pitch, yaw and roll in degrees, NaN where not known (as all are when
-            not given): the networks then take the mean pose of their training.
+          pose: float32 [N, 3], pitch, yaw and roll in degrees, NaN where not known. The networks
+            take the mean pose of their training for unknown angles, as for all when none are given.
 
         Raises:
-          UserError: the pictures are not the crops that the networks were trained on.
+          UserError: the images are not the crops that the networks were trained on.
         """
         by_crop = self._checked(images)
-        number = len(next(iter(by_crop.values())))
-        if not number:
+        count = len(next(iter(by_crop.values())))
+        if not count:
             return np.zeros((0, len(self.aus)), np.float32)
-        poses = np.full((number, 3), np.nan, np.float32)
+        poses = np.full((count, 3), np.nan, np.float32)
         if pose is not None:
             poses[:] = pose
-        size = min(_LARGEST_BATCH, 1 << (number - 1).bit_length())
+        size = min(_LARGEST_BATCH, 1 << (count - 1).bit_length())
         variables = [group.variables for group in self._groups]
         batches = []
-        for start in range(0, number, size):
+        for start in range(0, count, size):
             rows = slice(start, start + size)
             part = {crop: _filled(x[rows], size) for crop, x in by_crop.items()}
             batches.append(self._forward(variables, part, _filled(poses[rows], size)))
-        logits = [np.concatenate(group, 1)[:, :number] for group in zip(*batches, strict=True)]
+        by_group = [np.concatenate(group, 1)[:, :count] for group in zip(*batches, strict=True)]
         return selection.apply(
             self.selection,
             [
-                (group.method.aus, own)
-                for group, votes in zip(self._groups, logits, strict=True)
-                for own in votes
+                (group.method.aus, of_member)
+                for group, logits in zip(self._groups, by_group, strict=True)
+                for of_member in logits
             ],
         )
 
     def _checked(self, images: np.ndarray | Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """The images of each crop that the networks read, or the error that says what is amiss."""
         needed = ", ".join(f"'{crop}'" for crop in self.crops)
         if not isinstance(images, Mapping):
             if len(self.crops) > 1:
@@ -210,7 +215,7 @@ class Predictor:
                     f"and the networks were trained on {side} x {side}; prepare them alike"
                 )
         if len({len(images[crop]) for crop in self.crops}) > 1:
-            raise UserError(f"images hold different numbers of pictures of the crops {needed}")
+            raise UserError(f"images hold different numbers of images for the crops {needed}")
         return {crop: np.asarray(images[crop]) for crop in self.crops}
 
 
@@ -224,17 +229,18 @@ def load(run: str | Path, stage: str | None = None) -> Predictor:
 
     Args:
       run: its workdir.
-      stage: whose selection (of a train stage: its last epoch); of all that are done the last one
-        that selects, or else the last one that trains, when not given.
+      stage: name of the finished stage whose selection predicts; a train stage predicts with its
+        last epoch. When not given it is the last finished stage that selects or, where none does,
+        the last one that trains.
 
     Raises:
       UserError: `run` is not a run's folder or has no such stage; see also `Predictor`.
     """
     folder = RunFolder(Path(run))
     order = run_dir.read_json(folder.config)["order"]
-    done = [folder.stage(name) for name in order if folder.stage(name).done]
+    done = [s for s in map(folder.stage, order) if s.done]
     selecting = [s for s in done if s.selection.exists()]
-    training = [s for s in done if s.about.exists()]
+    training = [s for s in done if s.model_card.exists()]
     if stage is not None:
         usable = {s.name: s for s in done if s in selecting or s in training}
         if stage not in usable:

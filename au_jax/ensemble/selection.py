@@ -1,4 +1,4 @@
-"""Selections: which kept checkpoints vote, with which weight per AU, at which threshold per AU.
+"""A selection: the kept checkpoints that decide together, their weights and thresholds per AU.
 
 Everything that the papers do after training is one `Selection`: the best epoch per AU and the
 threshold per AU (TAL), the mean of members (Magdeburg), the best model and checkpoint per AU
@@ -7,6 +7,7 @@ threshold per AU (TAL), the mean of members (Magdeburg), the best model and chec
 
 import dataclasses
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,12 +22,15 @@ LINKS = ("probability", "logit")
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """One checkpoint that can vote, seen through one choice of test crops.
+    """One checkpoint of a selection, applied to one choice of test crops.
+
+    Its text is `[RUN/]STAGE@EPOCH[:CROPS]`, such as `train@3` or `../other/train.seed1@12:five`;
+    the run "." and the crops "center" are left out.
 
     Attributes:
       run: the run's folder, relative to the workdir of the selection ("." is that workdir).
       stage: name of the train stage.
-      epoch: as its checkpoint is numbered.
+      epoch: the number of its checkpoint.
       crops: as in `augment.test_crops`.
     """
 
@@ -35,12 +39,31 @@ class Member:
     epoch: int
     crops: str = "center"
 
+    @classmethod
+    def parse(cls, text: str) -> "Member":
+        """Reads what `str` wrote.
+
+        Raises:
+          UserError: `text` is not of this form.
+        """
+        match = re.fullmatch(r"(?:(.+)/)?([^/@]+)@(\d+)(?::(\w+))?", text)
+        if match is None:
+            raise UserError(f"'{text}' is no member's name; write [RUN/]STAGE@EPOCH[:CROPS]")
+        run, stage, epoch, crops = match.groups()
+        return cls(run or ".", stage, int(epoch), crops or "center")
+
     @property
-    def name(self) -> str:
-        """Short name for tables: [run/]stage@epoch[:crops]."""
-        run = "" if self.run == "." else f"{self.run}/"
-        crops = "" if self.crops == "center" else f":{self.crops}"
-        return f"{run}{self.stage}@{self.epoch}{crops}"
+    def stage_path(self) -> str:
+        """[RUN/]STAGE, the part before the "@"."""
+        return self.stage if self.run == "." else f"{self.run}/{self.stage}"
+
+    @property
+    def epoch_and_crops(self) -> str:
+        """EPOCH[:CROPS], the part behind the "@"."""
+        return str(self.epoch) if self.crops == "center" else f"{self.epoch}:{self.crops}"
+
+    def __str__(self) -> str:
+        return f"{self.stage_path}@{self.epoch_and_crops}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,7 +73,7 @@ class Selection:
     Attributes:
       aus: names [A].
       members: the M checkpoints.
-      weights: float64 [M, A]; 0 where the member does not know the AU, or has no vote on it.
+      weights: float64 [M, A]; 0 where the member does not know the AU, or is not used on it.
       bias: float64 [A], added to the weighted sum.
       link: what is summed: "probability", or "logit" (the sigmoid is then taken of the sum).
       thresholds: float64 [A]; an AU is present where its probability is >= its threshold.
@@ -63,10 +86,10 @@ class Selection:
     link: str
     thresholds: np.ndarray
 
-    def voters(self) -> list[list[str]]:
+    def members_per_au(self) -> list[list[str]]:
         """For each AU the names of the members with a weight on it."""
         return [
-            [member.name for member, weight in zip(self.members, column, strict=True) if weight]
+            [str(member) for member, weight in zip(self.members, column, strict=True) if weight]
             for column in self.weights.T
         ]
 
@@ -87,9 +110,10 @@ def of_one(member: Member, aus: Sequence[str]) -> Selection:
 def apply(
     selection: Selection, member_logits: Sequence[tuple[Sequence[str], np.ndarray]]
 ) -> np.ndarray:
-    """Combines the members' votes.
+    """Combines what the members say of N examples: weighted sum, bias, link.
 
     Args:
+      selection: of M members on A AUs.
       member_logits: for each member, in order, its AU names and its logits float32 [N, A_m].
 
     Returns:
@@ -104,23 +128,23 @@ def apply(
         selection.members, selection.weights, member_logits, strict=True
     ):
         where = au_names.positions(aus, selection.aus)
-        votes = weights != 0
-        for a in np.flatnonzero(votes & (where < 0)):
+        used = weights != 0
+        for a in np.flatnonzero(used & (where < 0)):
             raise UserError(
-                f"the selection gives {member.name} a weight on {selection.aus[a]}, which that "
+                f"the selection gives {member} a weight on {selection.aus[a]}, which that "
                 "checkpoint does not predict; select again"
             )
-        value = logits[:, where[votes]].astype(np.float32)
+        value = logits[:, where[used]].astype(np.float32)
         if selection.link == "probability":
             value = metrics.probabilities(value)
-        total[:, votes] += weights[votes].astype(np.float32) * value
+        total[:, used] += weights[used].astype(np.float32) * value
     if selection.link == "logit":
         return metrics.probabilities(total)
     return np.clip(total, 0, 1)  # The weights' rounding may leave a mean just above 1.
 
 
 def to_json(selection: Selection) -> dict[str, Any]:
-    """The content of selection.json; `from_json` gives back the same numbers exactly."""
+    """The content of selection.json, from which `from_json` makes exactly the same numbers."""
     return {
         "aus": list(selection.aus),
         "members": [dataclasses.asdict(member) for member in selection.members],
@@ -136,27 +160,28 @@ def _check_fields(value: Any, cls: type, where: str) -> None:
     fields = [field.name for field in dataclasses.fields(cls)]
     if not isinstance(value, dict):
         raise UserError(f"{where} is not a JSON object with the fields {', '.join(fields)}")
-    for name in value:
-        if name not in fields:
-            raise unknown(f"field in {where}", name, fields)
-    for name in fields:
-        if name not in value:
-            raise UserError(f"{where} lacks the field '{name}'; select again")
+    for field in value:
+        if field not in fields:
+            raise unknown(f"field in {where}", field, fields)
+    for field in fields:
+        if field not in value:
+            raise UserError(f"{where} lacks the field '{field}'; select again")
 
 
 def from_json(value: Any, where: str) -> Selection:
     """Reads what `to_json` wrote.
 
     Args:
-      where: the file it comes from, for the error.
+      value: the parsed JSON.
+      where: the file that it comes from, which the errors name.
 
     Raises:
       UserError: a field is unknown or missing, an AU or link is unknown, or numbers do not fit.
     """
     _check_fields(value, Selection, where)
-    for name in ("aus", "members"):
-        if not isinstance(value[name], list) or not value[name]:
-            raise UserError(f"'{name}' of {where} is not a list with entries; select again")
+    for field in ("aus", "members"):
+        if not isinstance(value[field], list) or not value[field]:
+            raise UserError(f"'{field}' of {where} is not a list with entries; select again")
     for number, member in enumerate(value["members"]):
         _check_fields(member, Member, f"member {number} of {where}")
     if value["link"] not in LINKS:
@@ -169,14 +194,14 @@ def from_json(value: Any, where: str) -> Selection:
         "thresholds": (len(aus),),
     }
     arrays = {}
-    for name, shape in shapes.items():
+    for field, shape in shapes.items():
         try:
-            arrays[name] = np.array(value[name], np.float64)
+            arrays[field] = np.array(value[field], np.float64)
         except (TypeError, ValueError):
-            arrays[name] = np.array(math.nan)
-        if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
+            arrays[field] = np.array(math.nan)
+        if arrays[field].shape != shape or not np.isfinite(arrays[field]).all():
             raise UserError(
-                f"'{name}' of {where} is not {' x '.join(map(str, shape))} finite numbers; "
+                f"'{field}' of {where} is not {' x '.join(map(str, shape))} finite numbers; "
                 "select again"
             )
     return Selection(aus=aus, members=members, link=value["link"], **arrays)

@@ -1,4 +1,4 @@
-"""Predicting through several views of one image, where a view is a network or a test crop."""
+"""Test-time augmentation: the mean prediction over several test crops of each image."""
 
 import dataclasses
 
@@ -14,12 +14,12 @@ from au_jax.methods.co_training import mean_logits
 def through_crops(method: Method, image_size: int, crops: str) -> Method:
     """The same method, its probabilities the mean over the test crops of each image (TAL).
 
-    A flipped crop votes with its mirrored pose, and for the mirror image of each AU; it has no vote
-    on an AU whose mirror image the method does not predict.
+    The prediction from a flipped crop is made with the mirrored pose and counts for the mirror
+    image of each AU. It is left out for an AU whose mirror image the method does not predict.
 
     Args:
       method: its `predict` takes the centre of larger images, and so the whole of each crop.
-      image_size: pixels of the method's input.
+      image_size: side of the method's input, pixels.
       crops: "center" (the method as it is), "five" or "five_flip", as in `augment.test_crops`.
     """
     if crops == "center":
@@ -30,9 +30,10 @@ def through_crops(method: Method, image_size: int, crops: str) -> Method:
         windows, flipped = augment.test_crops(images, image_size, crops)
         flip = np.array(flipped)[:, None, None]
         poses = jnp.where(flip, augment.mirror_pose(pose)[None], pose[None])
-        # One crop after another: the memory of one, and the network compiled once.
-        logits = jax.lax.map(lambda view: method.predict(variables, *view), (windows, poses))
-        votes = ~flip | mirrored[None, None]
-        return mean_logits(jnp.where(flip, logits[..., mirror], logits), jnp.asarray(votes))
+        # The crops go through the network one after another, which takes the memory of one crop
+        # and compiles the network once.
+        logits = jax.lax.map(lambda crop: method.predict(variables, *crop), (windows, poses))
+        counted = ~flip | mirrored[None, None]
+        return mean_logits(jnp.where(flip, logits[..., mirror], logits), jnp.asarray(counted))
 
     return dataclasses.replace(method, predict=predict)

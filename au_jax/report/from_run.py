@@ -19,7 +19,7 @@ class EpochScores:
       aus: names [A]. epochs: numbers [E], ascending.
       scores: float64 [E, A], (accuracy + F1) / 2 at threshold 0.5; NaN without positives.
       mean: float64 [E], the final score over all AUs.
-      best: int [A], the position in `epochs` that a selection with `epochs = "best"` takes.
+      best: int [A], the position in `epochs` that a selection with `epoch_rule = "best"` takes.
     """
 
     aus: tuple[str, ...]

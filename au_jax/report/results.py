@@ -13,7 +13,7 @@ from rich.table import Table
 from au_jax import log, run_dir
 from au_jax.metrics import mean_over_folds, probabilities, summary
 from au_jax.report.summaries import FIGURES
-from au_jax.run_dir import RunFolder, StageFolder
+from au_jax.run_dir import RunFolder, StageFolder, StageName
 from au_jax.training.model_card import ModelCard
 
 _PACKAGES = ("au-jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
@@ -36,7 +36,7 @@ def collect(folder: RunFolder) -> dict[str, Any]:
     config = run_dir.read_json(folder.config)
     made_with = run_dir.read_json(folder.environment)
     runs = {
-        name: [folder.stage(name + suffix) for suffix in run_dir.suffixes(1, config["folds"])]
+        name: [folder.stage(on_fold) for on_fold in StageName(name).on_folds(config["folds"])]
         for name in config["order"]
     }
     runs = {name: of_folds for name, of_folds in runs.items() if all(s.done for s in of_folds)}
@@ -109,11 +109,10 @@ def _over_seeds(
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """{stage: {split: {figure: {"values", "mean", "std"}}}} of the honest figures of the seeds."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
-    ends = run_dir.suffixes(1, config["folds"])
     for name in stages if config["seeds"] > 1 else ():
         results = []
         for seed in range(config["seeds"]):
-            runs = [folder.stage(name + run_dir.seed_suffix(seed) + end) for end in ends]
+            runs = [folder.stage(n) for n in StageName(name, seed).on_folds(config["folds"])]
             if all(run.done for run in runs):
                 results.append(_mean_over_folds([run_dir.read_json(run.results) for run in runs]))
         found[name] = {

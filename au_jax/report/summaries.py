@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from au_jax.aus import MEANING
+from au_jax.ensemble.selection import Member
 from au_jax.report import markup
 
 # The figures that a config's `headline` may name.
@@ -91,7 +92,6 @@ def _votes(members: Sequence[str] | None) -> str:
     if members is None:
         return "last"
     epochs: dict[str, list[str]] = {}
-    for member in members:
-        stage, _, epoch = member.partition("@")
-        epochs.setdefault(stage, []).append(epoch)
+    for member in map(Member.parse, members):
+        epochs.setdefault(member.stage_path, []).append(member.epoch_and_crops)
     return "; ".join(f"{stage} {', '.join(numbers)}" for stage, numbers in epochs.items())

@@ -1,4 +1,4 @@
-"""Selection after training: from kept scores, in numpy; then the finished selection is scored.
+"""The stage that chooses a selection from kept scores and scores it, without any training.
 
 A selection is chosen on a validation split. On that split it is scored twice: as papers print it
 (chosen and scored on the same examples) and honestly (chosen on other subjects' folds). On any
@@ -6,8 +6,9 @@ other split the one selection is applied as it is, which is honest too.
 """
 
 import dataclasses
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -23,20 +24,66 @@ from au_jax.ensemble.selection import Member, Selection
 from au_jax.errors import UserError
 from au_jax.run_dir import RunFolder, Scores, StageFolder
 
+Summaries = dict[str, dict[str, Any]]  # {"all" or a group of AUs: SUMMARY}
+
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
     """How a selection is chosen: the keyword arguments of `choose.choose`."""
 
-    epochs: str
+    epoch_rule: str
     combine: str
-    thresholds: str
+    threshold_rule: str
     score: str = "final_score"
 
     @property
-    def chooses(self) -> bool:
+    def use_labels(self) -> bool:
         """Whether anything depends on the labels of the split."""
-        return (self.epochs, self.combine, self.thresholds) != ("last", "mean", "default")
+        return (self.epoch_rule, self.combine, self.threshold_rule) != ("last", "mean", "default")
+
+    def choose(
+        self, candidates: Sequence[Candidate], labels: np.ndarray, names: Sequence[str]
+    ) -> Selection:
+        return choose.choose(candidates, labels, names, **dataclasses.asdict(self))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Decided:
+    """What a selection says of the N records of a split, beside their labels.
+
+    Attributes:
+      keys, subject: text [N].
+      aus: text [A].
+      labels: int8 [N, A].
+      probabilities: float32 [N, A].
+      thresholds: float64, [A] or, chosen on other subjects' folds, [N, A].
+    """
+
+    keys: np.ndarray
+    subject: np.ndarray
+    aus: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+    thresholds: np.ndarray
+
+    def summaries(self, chosen: Selection, rows: np.ndarray | slice = slice(None)) -> Summaries:
+        """A SUMMARY over all AUs, and one for each group of AUs that the selection knows."""
+        members = chosen.members_per_au()
+        thresholds = self.thresholds[rows] if self.thresholds.ndim > 1 else self.thresholds
+        summaries = {}
+        for group in ("all", "expression", "pose"):
+            names = aus.group(chosen.aus, group)
+            if names:
+                columns = aus.positions(chosen.aus, names)
+                summaries[group] = metrics.summary(
+                    names,
+                    self.probabilities[rows][:, columns],
+                    self.labels[rows][:, columns],
+                    thresholds[..., columns],
+                    self.subject[rows],
+                    [members[column] for column in columns],
+                )
+        return summaries
 
 
 def select(
@@ -53,63 +100,44 @@ def select(
 ) -> None:
     """Writes selection.json and results.json: {SPLIT: {"as_printed", "honest", "groups"}}.
 
-    A selection chosen on an expanded split is scored on its unchanged pictures, too.
+    A selection chosen on an expanded split is also scored on that split's unchanged images. Nothing
+    is written before all is computed, so that a selection that cannot be made replaces none.
 
     Args:
-      inputs: train stages whose kept epochs may vote, each with its run.
+      inputs: train stages whose kept epochs may be chosen, each with its run.
       split: what is chosen on; every input keeps its scores.
       test: splits that the finished selection is scored on.
-      crops: that every image is seen through, as in `augment.test_crops`. What an epoch says
-        through other crops than the centre's is computed now, and kept.
+      rules: how it is chosen.
+      crops: the test crops that every image is seen through, as in `augment.test_crops`. Scores
+        through other crops than the centre are computed now, and kept.
+      source: (split, crop) -> the records.
+      mesh: the devices that missing scores are computed on.
+      threads: the number of threads that read and decode images.
 
     Raises:
-      UserError: an input keeps no scores of `split`, or the inputs' scores are of other examples.
+      UserError: an input keeps no scores of `split`, the inputs' scores are of other examples, or
+        `split` holds one subject only.
     """
-    workdir = folder.path.parent.parent
-    scoring = Scoring(workdir, source, mesh, threads)
+    scoring = Scoring(folder.path.parent.parent, source, mesh, threads)
     candidates, scores = _candidates(inputs, split, rules, crops, scoring)
     names = tuple(au for au in aus.MEANING if any(au in c.aus for c in candidates))
-    labels = _labels(scores, names)
-
-    def choose_one(candidates: Sequence[Candidate], labels: np.ndarray) -> Selection:
-        return choose.choose(candidates, labels, names, **dataclasses.asdict(rules))
-
-    chosen = choose_one(candidates, labels)
-    subjects = scores[0].subject
-    votes = choose.member_logits(chosen, candidates)
-    printed = honest = selection.apply(chosen, votes), chosen.thresholds
-    if rules.chooses and len(set(subjects.tolist())) == 1 and subjects[0]:
-        raise UserError(
-            f"'{split}' holds one subject only, so no choice on it can be scored honestly; give a "
-            "larger config.data.val_fraction"
-        )
-    if rules.chooses:
-        honest = choose.honest(choose_one, candidates, labels, subjects)
-    names_of = {"keys": scores[0].keys, "subject": subjects, "aus": np.array(names)}
-    results = {}
-    for name, rows in _seen(split, len(labels)).items():
-        both = (
-            _summaries(chosen, p[rows], labels[rows], subjects[rows], t[rows] if t.ndim > 1 else t)
-            for p, t in (printed, honest)
-        )
-        results[name] = _both(*both)
-    _keep(folder, split, {**names_of, "labels": labels}, honest)
+    chosen = rules.choose(candidates, _labels(scores, names), names)
+    printed = _decide(chosen, scores, choose.member_logits(chosen, candidates))
+    honest = _decide_honestly(printed, rules, candidates, split)
+    results = {
+        name: _both(printed.summaries(chosen, rows), honest.summaries(chosen, rows))
+        for name, rows in _parts(split, len(honest.keys)).items()
+    }
+    decided = {split: honest}
     for name in test:
-        votes_on_test = scoring.of_members(chosen, name)
-        probabilities = selection.apply(chosen, [(s.aus.tolist(), s.logits) for s in votes_on_test])
-        test_labels = _labels(votes_on_test, names)
-        figures = _summaries(
-            chosen, probabilities, test_labels, votes_on_test[0].subject, chosen.thresholds
-        )
-        results[name] = _both(None, figures)
-        first = votes_on_test[0]
-        names_of |= {"keys": first.keys, "subject": first.subject, "labels": test_labels}
-        _keep(folder, name, names_of, (probabilities, chosen.thresholds))
+        test_scores = scoring.of_members(chosen, name)
+        logits = [(s.aus.tolist(), s.logits) for s in test_scores]
+        decided[name] = _decide(chosen, test_scores, logits)
+        results[name] = _both(None, decided[name].summaries(chosen))
     if jax.process_index() == 0:
-        run_dir.write_json(folder.selection, selection.to_json(chosen))
-        run_dir.write_json(folder.results, results)
-    for name, parts in results.items():
-        score = parts["honest"]["final_score"]
+        _write(folder, chosen, decided, results)
+    for name, figures in results.items():
+        score = figures["honest"]["final_score"]
         log.say(f"  {name}: final score {'undefined' if score is None else f'{score:.4f}'}")
 
 
@@ -120,22 +148,13 @@ def _candidates(
     crops: str,
     scoring: Scoring,
 ) -> tuple[list[Candidate], list[Scores]]:
-    """The kept scores of the epochs of the inputs, and one of each input for its labels."""
+    """The kept scores of the epochs of the inputs, and one epoch's of each for its labels."""
     candidates: list[Candidate] = []
     firsts: list[Scores] = []
     for run, stage in inputs:
-        # Only epochs whose model is kept can vote; a baseline without models keeps scores alone.
-        models = stage.epochs()
-        epochs = [e for e in stage.scored_epochs(split) if e in models or not models]
-        if not epochs:
-            raise UserError(
-                f"stage {stage.name} keeps no scores of '{split}' (kept: "
-                f"{', '.join(stage.scored_splits()) or 'none'}); add it to its validate splits"
-            )
-        if rules.epochs == "last":
-            epochs = epochs[-1:]
-        name = os.path.relpath(run.path, scoring.workdir)
-        kept = scoring.of_epochs(Member(name, stage.name, 0, crops), epochs, split)
+        epochs = _usable_epochs(stage, split, rules)
+        run_path = os.path.relpath(run.path, scoring.workdir)
+        kept = scoring.of_epochs(Member(run_path, stage.name, 0, crops), epochs, split)
         if firsts and not np.array_equal(kept[0].keys, firsts[0].keys):
             raise UserError(
                 f"stages {inputs[0][1].path} and {stage.path} scored other records of '{split}'; "
@@ -144,7 +163,7 @@ def _candidates(
         firsts.append(kept[0])
         candidates.append(
             Candidate(
-                run=name,
+                run=run_path,
                 stage=stage.name,
                 crops=crops,
                 epochs=tuple(epochs),
@@ -155,66 +174,98 @@ def _candidates(
     return candidates, firsts
 
 
-def _keep(
-    folder: StageFolder,
-    split: str,
-    records: dict[str, np.ndarray],
-    decided: tuple[np.ndarray, np.ndarray],
-) -> None:
-    if jax.process_index() == 0:
-        probabilities, thresholds = decided
-        arrays = {**records, "probabilities": probabilities, "thresholds": thresholds}
-        run_dir.write_arrays(folder.decided(split), arrays)
-
-
-def _seen(split: str, size: int) -> dict[str, np.ndarray]:
-    """The rows bool [size] of a split, and of the split that it is an expansion of."""
-    seen = {split: np.ones(size, bool)}
-    if split.endswith(EXPANDED):
-        # All records as they are come first.
-        seen[split.removesuffix(EXPANDED)] = np.arange(size) < size // len(CHANGES)
-    return seen
+def _usable_epochs(stage: StageFolder, split: str, rules: Rules) -> list[int]:
+    """The scored epochs that the rules may choose from; of a stage with models those kept."""
+    models = stage.epochs()
+    # A baseline without models keeps scores alone.
+    epochs = [e for e in stage.scored_epochs(split) if e in models or not models]
+    if not epochs:
+        raise UserError(
+            f"stage {stage.name} keeps no scores of '{split}' (kept: "
+            f"{', '.join(stage.scored_splits()) or 'none'}); add it to its validate splits"
+        )
+    return epochs[-1:] if rules.epoch_rule == "last" else epochs
 
 
 def _labels(scores: Sequence[Scores], names: Sequence[str]) -> np.ndarray:
     """The labels int8 [N, A] over `names`, from all that the scores know."""
     labels = np.full((len(scores[0].keys), len(names)), aus.UNKNOWN, np.int8)
-    for one in scores:
-        own = aus.align(one.labels, one.aus.tolist(), names)
-        labels = np.where(labels == aus.UNKNOWN, own, labels)
+    for of_stage in scores:
+        aligned = aus.align(of_stage.labels, of_stage.aus.tolist(), names)
+        labels = np.where(labels == aus.UNKNOWN, aligned, labels)
     return labels
 
 
-def _summaries(
+def _decide(
     chosen: Selection,
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    subjects: np.ndarray,
-    thresholds: np.ndarray,
-) -> dict[str, dict[str, Any]]:
-    """A SUMMARY over all AUs, and one for each group of AUs that the selection knows."""
-    voters = chosen.voters()
-    summaries = {}
-    for group in ("all", "expression", "pose"):
-        names = aus.group(chosen.aus, group)
-        if names:
-            at = aus.positions(chosen.aus, names)
-            summaries[group] = metrics.summary(
-                names,
-                probabilities[:, at],
-                labels[:, at],
-                thresholds[..., at],
-                subjects,
-                [voters[a] for a in at],
-            )
-    return summaries
+    scores: Sequence[Scores],
+    member_logits: Sequence[tuple[Sequence[str], np.ndarray]],
+) -> _Decided:
+    """Applies the selection to the records of `scores`, whose members say `member_logits`."""
+    return _Decided(
+        keys=scores[0].keys,
+        subject=scores[0].subject,
+        aus=np.array(chosen.aus),
+        labels=_labels(scores, chosen.aus),
+        probabilities=selection.apply(chosen, member_logits),
+        thresholds=chosen.thresholds,
+    )
 
 
-def _both(
-    printed: dict[str, dict[str, Any]] | None, honest: dict[str, dict[str, Any]]
-) -> dict[str, Any]:
-    def parts(group: str) -> dict[str, Any]:
+def _decide_honestly(
+    printed: _Decided, rules: Rules, candidates: Sequence[Candidate], split: str
+) -> _Decided:
+    """The same records, decided on by selections that were chosen on other subjects."""
+    if not rules.use_labels:
+        return printed
+    subjects = printed.subject
+    if len(set(subjects.tolist())) == 1 and subjects[0]:
+        raise UserError(
+            f"'{split}' holds one subject only, so no choice on it can be scored honestly; give a "
+            "larger config.data.val_fraction"
+        )
+    choose_selection = functools.partial(rules.choose, names=printed.aus.tolist())
+    probabilities, thresholds = choose.honest(
+        choose_selection, candidates, printed.labels, subjects
+    )
+    return dataclasses.replace(printed, probabilities=probabilities, thresholds=thresholds)
+
+
+def _parts(split: str, size: int) -> dict[str, np.ndarray]:
+    """The rows bool [size] of a split, and of the split that it is an expansion of."""
+    parts = {split: np.ones(size, bool)}
+    if split.endswith(EXPANDED):
+        # The records as they are come first, then their changed copies.
+        parts[split.removesuffix(EXPANDED)] = np.arange(size) < size // len(CHANGES)
+    return parts
+
+
+def _both(printed: Summaries | None, honest: Summaries) -> dict[str, Any]:
+    """One split of results.json; a split that nothing was chosen on has no printed figures."""
+
+    def of_group(group: str) -> dict[str, Any]:
         return {"as_printed": printed and printed[group], "honest": honest[group]}
 
-    groups = {group: parts(group) for group in honest if group != "all"}
-    return {**parts("all"), "groups": groups}
+    groups = {group: of_group(group) for group in honest if group != "all"}
+    return {**of_group("all"), "groups": groups}
+
+
+def _write(
+    folder: StageFolder,
+    chosen: Selection,
+    decided: Mapping[str, _Decided],
+    results: Mapping[str, Any],
+) -> None:
+    """Writes the stage's files in the place of those of an older selection.
+
+    The stage counts as unfinished meanwhile, and selection.json comes last, so that files of two
+    selections are never taken for one.
+    """
+    folder.mark_undone()
+    for split in folder.decided_splits():
+        if split not in decided:
+            folder.decided(split).unlink()
+    for split, arrays in decided.items():
+        run_dir.write_arrays(folder.decided(split), vars(arrays))
+    run_dir.write_json(folder.results, results)
+    run_dir.write_json(folder.selection, selection.to_json(chosen))

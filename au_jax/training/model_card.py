@@ -16,7 +16,7 @@ from au_jax.training.checkpoint import Checkpoints
 
 @dataclasses.dataclass(frozen=True)
 class ModelCard:
-    """What is needed beside the weights to use a checkpoint: about.json of a train stage.
+    """What is needed beside the weights to use a checkpoint: model_card.json of a train stage.
 
     Attributes:
       method: the method's name. spec: the JSON-able values that `methods.create` takes: AU names
@@ -41,11 +41,11 @@ class ModelCard:
         return methods.create(self.method, **self.spec)
 
     def write(self, folder: StageFolder) -> None:
-        run_dir.write_json(folder.about, dataclasses.asdict(self))
+        run_dir.write_json(folder.model_card, dataclasses.asdict(self))
 
     @classmethod
     def read(cls, folder: StageFolder) -> "ModelCard":
-        return cls(**run_dir.read_json(folder.about))
+        return cls(**run_dir.read_json(folder.model_card))
 
 
 def restore(folder: StageFolder, method: Method, epoch: int, mesh: Mesh) -> Variables:

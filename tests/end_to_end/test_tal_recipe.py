@@ -121,7 +121,7 @@ def test_select_over_two_runs_and_again_in_place(run, tmp_path, data_dir):
     assert {(both / m["run"]).resolve() for m in chosen["members"]} == {run.path.resolve()}
     assert results(RunFolder(both))["final"]["n"] == 24
     # Another choice from the same scores: nothing is trained.
-    config.stages.expression_step_6.thresholds = "default"
+    config.stages.expression_step_6.threshold_rule = "default"
     recipe.select(config, both, data_dir, [run.path])
     chosen = run_dir.read_json(RunFolder(both).stage("expression_step_6").selection)
     assert set(chosen["thresholds"]) == {0.5}

@@ -12,7 +12,7 @@ from au_jax.data.pipeline import Stream
 from au_jax.data.sources import open_source
 from au_jax.ensemble import choose, selection
 from au_jax.ensemble.choose import Candidate
-from au_jax.ensemble.predictor import Predictor, voting
+from au_jax.ensemble.predictor import Predictor, without_unused
 from au_jax.ensemble.selection import Member
 from au_jax.ensemble.tta import through_crops
 from au_jax.errors import UserError
@@ -25,7 +25,7 @@ from au_jax.training.scoring import make_scorer, with_labels
 
 POSE, EXPRESSION = aus.POSE, ("AU01", "AU02", "AU04", "AU05", "AU12", "AU25")
 NETWORK = {"backbone": "tiny"}
-ABOUT = {
+CARDS = {
     "pose": ModelCard(
         "multi_view",
         {
@@ -89,9 +89,9 @@ def keep_views(folder, variables):
     """Keeps either view of a multi-view network as an epoch of a single one."""
     with Checkpoints.of_models(folder.model) as models:
         for epoch, view in enumerate(VIEWS, 1):
-            own = {kind: dict(tree[view]) for kind, tree in variables.items()}
-            own["params"]["head_opt"] = own["params"].pop("head_aus")
-            models.save(epoch, own)
+            single = {kind: dict(tree[view]) for kind, tree in variables.items()}
+            single["params"]["head_opt"] = single["params"].pop("head_aus")
+            models.save(epoch, single)
 
 
 @pytest.fixture(scope="module")
@@ -104,10 +104,10 @@ def runs(source, tmp_path_factory):
     mesh = sharding.make_mesh(1)
     epochs: list = []
     for name, crops in (("pose", ("center", "five_flip")), ("expression", ("center",))):
-        folder, about = RunFolder(home / name).stage(name), ABOUT[name]
-        about.write(folder)
+        folder, card = RunFolder(home / name).stage(name), CARDS[name]
+        card.write(folder)
         run_dir.write_json(RunFolder(home / name).config, {"order": [name, "chosen"]})
-        method, records = about.create(), source("test", about.crop)
+        method, records = card.create(), source("test", card.crop)
         if name == "pose":
             train_pose(folder, method, source)
         else:
@@ -125,7 +125,7 @@ def runs(source, tmp_path_factory):
 def candidate(home, name, run, crops="center"):
     kept = [RunFolder(home / name).stage(name).read_scores("test", e, crops) for e in (1, 2)]
     logits = np.stack([k.logits for k in kept])
-    return Candidate(run, name, crops, (1, 2), ABOUT[name].aus, logits)
+    return Candidate(run, name, crops, (1, 2), CARDS[name].aus, logits)
 
 
 def candidates(home):
@@ -138,11 +138,11 @@ def candidates(home):
 
 
 def chosen_from(home, source, **rules):
-    found = candidates(home)
+    kept = candidates(home)
     names = EXPRESSION + POSE
     labels = source("test", "wide").aligned(names).table.labels
-    chosen = choose.choose(found, labels, names, **rules)
-    return chosen, selection.apply(chosen, choose.member_logits(chosen, found))
+    chosen = choose.choose(kept, labels, names, **rules)
+    return chosen, selection.apply(chosen, choose.member_logits(chosen, kept))
 
 
 def inputs(source):
@@ -152,43 +152,47 @@ def inputs(source):
 
 
 def test_a_selection_applied_is_the_kept_scores_combined(runs, source, monkeypatch):
-    chosen, expected = chosen_from(runs, source, epochs="best", combine="mean", thresholds="best")
+    chosen, expected = chosen_from(
+        runs, source, epoch_rule="best", combine="mean", threshold_rule="best"
+    )
     assert len(chosen.members) > 2
-    voters = Predictor(chosen, runs / "pose")
-    assert voters.crops == {"wide": 40, "closeup": 40}
+    predictor = Predictor(chosen, runs / "pose")
+    assert predictor.crops == {"wide": 40, "closeup": 40}
     images, pose = inputs(source)
-    found = voters.predict(images, pose)
-    assert tuple(found.probabilities) == chosen.aus
-    np.testing.assert_allclose(np.stack(list(found.probabilities.values()), 1), expected, atol=2e-6)
+    prediction = predictor.predict(images, pose)
+    assert tuple(prediction.probabilities) == chosen.aus
+    np.testing.assert_allclose(
+        np.stack(list(prediction.probabilities.values()), 1), expected, atol=2e-6
+    )
     for a, au in enumerate(chosen.aus):
         far = np.abs(expected[:, a] - chosen.thresholds[a]) > 1e-5
         np.testing.assert_array_equal(
-            found.decisions[au][far], (expected[:, a] >= chosen.thresholds[a])[far]
+            prediction.decisions[au][far], (expected[:, a] >= chosen.thresholds[a])[far]
         )
-    # Any number of pictures gives the same: fewer, more than a batch, none.
+    # Any number of images gives the same: fewer, more than a batch, none.
     few = {crop: x[:19] for crop, x in images.items()}
-    np.testing.assert_allclose(voters.probabilities(few, pose[:19]), expected[:19], atol=2e-6)
+    np.testing.assert_allclose(predictor.probabilities(few, pose[:19]), expected[:19], atol=2e-6)
     monkeypatch.setattr("au_jax.ensemble.predictor._LARGEST_BATCH", 32)
     many = {crop: np.tile(x, (2, 1, 1, 1)) for crop, x in images.items()}
-    twice = voters.probabilities(many, np.tile(pose, (2, 1)))
+    twice = predictor.probabilities(many, np.tile(pose, (2, 1)))
     np.testing.assert_allclose(twice, np.tile(expected, (2, 1)), atol=2e-6)
     none = {crop: x[:0] for crop, x in images.items()}
-    assert voters.probabilities(none).shape == (0, len(chosen.aus))
+    assert predictor.probabilities(none).shape == (0, len(chosen.aus))
 
 
-def test_only_members_that_vote_are_restored(runs, source):
-    chosen, expected = chosen_from(runs, source, epochs="last")
-    idle = [Member(".", "pose", 9), Member("../gone", "lost", 1)]
-    # An epoch and a run that are not there, between the members that vote.
+def test_only_used_members_are_restored(runs, source):
+    chosen, expected = chosen_from(runs, source, epoch_rule="last")
+    unused = [Member(".", "pose", 9), Member("../gone", "lost", 1)]
+    # An epoch and a run that are not there, between the members that are used.
     more = dataclasses.replace(
         chosen,
-        members=(idle[0], *chosen.members, idle[1]),
+        members=(unused[0], *chosen.members, unused[1]),
         weights=np.pad(chosen.weights, ((1, 1), (0, 0))),
     )
-    assert set(voting(more).members) == set(chosen.members)
+    assert set(without_unused(more).members) == set(chosen.members)
     images, pose = inputs(source)
-    found = Predictor(more, runs / "pose").probabilities(images, pose)
-    np.testing.assert_allclose(found, expected, atol=2e-6)
+    probabilities = Predictor(more, runs / "pose").probabilities(images, pose)
+    np.testing.assert_allclose(probabilities, expected, atol=2e-6)
 
 
 def write_choice(home, source, **rules):
@@ -207,10 +211,10 @@ def test_runs_that_were_moved_together_load(runs, source, tmp_path):
     loaded = au_jax.load(moved / "pose")
     np.testing.assert_allclose(loaded.probabilities(images, pose), expected, atol=2e-6)
     # One stage of it: its last epoch, from one crop, with the mean pose where none is given.
-    one = au_jax.load(str(moved / "pose"), stage="pose").predict(images["wide"])
+    last_epoch = au_jax.load(str(moved / "pose"), stage="pose").predict(images["wide"])
     logits = RunFolder(runs / "pose").stage("pose").read_scores("test", 2).logits
     np.testing.assert_allclose(
-        one.probabilities["AU53"], 1 / (1 + np.exp(-logits[:, 2])), atol=2e-6
+        last_epoch.probabilities["AU53"], 1 / (1 + np.exp(-logits[:, 2])), atol=2e-6
     )
     shutil.rmtree(moved / "expression")
     with pytest.raises(UserError, match=r"needs ../expression/expression@\d.* put that run where"):
@@ -226,9 +230,9 @@ def damaged(runs, tmp_path, change):
 
 
 def rewritten(folder, **changes):
-    about = json.loads(folder.about.read_text())
-    about["spec"] |= changes
-    folder.about.write_text(json.dumps(about))
+    card = json.loads(folder.model_card.read_text())
+    card["spec"] |= changes
+    folder.model_card.write_text(json.dumps(card))
 
 
 def truncate(folder):
@@ -257,19 +261,19 @@ def test_checkpoints_that_do_not_fit_are_refused(runs, tmp_path, change, sentenc
         damaged(runs, tmp_path, change)
 
 
-def test_pictures_that_do_not_fit_are_refused(runs, source):
+def test_images_that_do_not_fit_are_refused(runs, source):
     chosen, _ = chosen_from(runs, source)
-    voters = Predictor(chosen, runs / "pose")
+    predictor = Predictor(chosen, runs / "pose")
     images, pose = inputs(source)
     for given, sentence in [
         (images["wide"], r"reads the crops '(wide|closeup)', '(wide|closeup)'; give images as a"),
         ({"wide": images["wide"]}, "images lack the crop 'closeup'"),
         (images | {"wide": images["wide"] / 255}, r"'wide' are float64 .*; give uint8"),
         (images | {"wide": images["wide"][:, 4:, 4:]}, r"36 x 36 pixels, .* on 40 x 40"),
-        (images | {"wide": images["wide"][:5]}, "different numbers of pictures"),
+        (images | {"wide": images["wide"][:5]}, "different numbers of images"),
     ]:
         with pytest.raises(UserError, match=sentence):
-            voters.predict(given, pose)
+            predictor.predict(given, pose)
 
 
 def test_folders_that_are_no_finished_run_are_refused(runs, tmp_path):

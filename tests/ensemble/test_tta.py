@@ -3,9 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from au_jax.ensemble.tta import mean_logits, through_crops
+from au_jax.ensemble.tta import through_crops
 from au_jax.errors import UserError
 from au_jax.methods import Method
+from au_jax.methods.co_training import mean_logits
 
 mean = jax.jit(mean_logits)
 
@@ -16,7 +17,7 @@ def test_the_sigmoid_of_the_result_is_the_mean_probability():
     np.testing.assert_allclose(jax.nn.sigmoid(mean(logits)), expected, atol=1e-6)
 
 
-def test_views_that_do_not_vote_are_left_out():
+def test_entries_that_do_not_count_are_left_out():
     logits = jnp.array([[0.5, 9.0], [1.5, 2.0]])
     votes = jnp.array([[True, False], [True, True]])
     expected = [(1 / (1 + np.exp(-0.5)) + 1 / (1 + np.exp(-1.5))) / 2, 1 / (1 + np.exp(-2))]
@@ -65,7 +66,7 @@ def by_hand(crops):
         votes.append(probability(window, POSE))
         if crops == "five_flip":
             flipped = probability(window[:, :, ::-1], POSE * [1, -1, -1])
-            # What is to the left in the flipped picture is to the right in the picture.
+            # What is to the left in the flipped image is to the right in the image.
             flipped[:, [0, 2]] = flipped[:, [2, 0]]
             flipped[:, 3] = np.nan
             votes.append(flipped)
