@@ -10,6 +10,7 @@ stages/STAGE/      one folder per stage, STAGE as in `StageName`
 
 The folder of a stage holds, depending on the stage's kind:
 
+stage.json                         the stage's kind and all its fields, resolved
 model_card.json                    what is needed beside the weights to use a checkpoint
 parameters.txt                     the network's parameters, one per line
 label_counts.json                  how often each AU is present, absent, unknown in each stream
@@ -57,14 +58,23 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file.
+
+    Raises:
+      UserError: see `replacing`.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON.
 
     Raises:
       UserError: see `replacing`.
     """
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n")
+    write_text(path, json.dumps(value, indent=1) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -108,6 +118,17 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path} is damaged ({error}); delete the stage's folder to redo it") from (
             error
         )
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{dotted field: JSON-able value} of nested fields, those that are None left out."""
+    fields = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            fields |= flat(value, f"{prefix}{name}.")
+        elif value is not None:
+            fields[prefix + name] = list(value) if isinstance(value, tuple) else value
+    return fields
 
 
 def fold_numbers(folds: int) -> Sequence[int]:
@@ -241,6 +262,10 @@ class StageFolder:
         return self.path / "model_card.json"
 
     @property
+    def settings(self) -> Path:
+        return self.path / "stage.json"
+
+    @property
     def parameters(self) -> Path:
         return self.path / "parameters.txt"
 
@@ -347,6 +372,15 @@ class RunFolder:
     @property
     def report(self) -> Path:
         return self.path / "report"
+
+    def resolved_config(self) -> dict[str, Any]:
+        """config.json, each stage that has begun with all its fields: {dotted field: value}."""
+        config = read_json(self.config)
+        for name in config["order"]:
+            settings = self.stage(name).settings
+            if settings.exists():
+                config |= flat(read_json(settings), f"stages.{name}.")
+        return config
 
     def stage(self, name: str) -> StageFolder:
         """The folder of the stage `name`, seed and fold included (`StageName`)."""

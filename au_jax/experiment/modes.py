@@ -72,7 +72,7 @@ def select(config: ConfigDict, workdir: Path, data_dir: Path, runs: Sequence[Pat
     started = time.perf_counter()
     for number, name in enumerate(selecting, 1):
         log.say(f"[{number}/{len(selecting)}] {name} ({_kind(config, name)})")
-        _run_stage(recipe, name, replace=True)
+        _run_stage(recipe, name)
     _report(folder, started)
 
 
@@ -109,22 +109,14 @@ def _describe(recipe: Recipe) -> None:
     sharding.barrier("begin")
 
 
-def _run_stage(recipe: Recipe, name: str, replace: bool = False) -> None:
-    """Runs one stage, or goes on with it, and marks it done.
-
-    Args:
-      replace: works in a folder of its own, which takes the old one's place when it is whole.
-    """
-    target, stage = recipe.run.stage(name), recipe.stage(name)
-    folder = target.replacement() if replace else target
-    settings = {"kind": _kind(recipe.config, name), **dataclasses.asdict(stage)}  # type: ignore
+def _run_stage(recipe: Recipe, name: str) -> None:
+    """Runs one stage, or goes on with it, and marks it done."""
+    folder, stage = recipe.run.stage(name), recipe.stage(name)
+    stage.run(recipe.context(name))
     if jax.process_index() == 0:
+        settings = {"kind": _kind(recipe.config, name), **dataclasses.asdict(stage)}
         run_dir.write_json(folder.settings, settings)
-    stage.run(recipe.context(name, folder))
-    if jax.process_index() == 0:
         folder.mark_done()
-        if replace:
-            target.replace_with(folder)
     sharding.barrier(f"{name} is done")
 
 

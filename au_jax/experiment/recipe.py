@@ -61,16 +61,11 @@ class Recipe:
         """The stage `name`, its fields resolved; see `resolve`."""
         return resolve(self.config, StageName.parse(name))
 
-    def context(self, name: str, folder: StageFolder | None = None) -> StageContext:
-        """What the stage `name` is given.
-
-        Args:
-          folder: where it writes, if not to its own folder in the run.
-        """
+    def context(self, name: str) -> StageContext:
+        """What the stage `name` is given."""
         parsed = StageName.parse(name)
-        reader = folder or self.run.stage(name)
         return StageContext(
-            folder=reader,
+            folder=self.run.stage(name),
             seed=self.config.seed + parsed.seed,
             data=self.config.data.name,
             source=functools.partial(self.source, fold=parsed.fold),

@@ -1,6 +1,6 @@
 """The config of a workdir: a folder belongs to one config, and keeps what that config says."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -13,17 +13,9 @@ from au_jax.run_dir import RunFolder
 FREE = ("data.threads",)
 
 
-def flat(config: ConfigDict) -> dict[str, Any]:
-    """{dotted field: plain value} of all that a config sets and a workdir belongs to."""
-
-    def walk(section: Mapping[str, Any], prefix: str):
-        for name, value in section.items():
-            if isinstance(value, Mapping):
-                yield from walk(value, f"{prefix}{name}.")
-            elif value is not None:
-                yield prefix + name, list(value) if isinstance(value, tuple) else value
-
-    return {k: v for k, v in walk(config.to_dict(), "") if k not in FREE}
+def fields_of(config: ConfigDict) -> dict[str, Any]:
+    """{dotted field: value} of all that a config sets and a workdir belongs to."""
+    return {k: v for k, v in run_dir.flat(config.to_dict()).items() if k not in FREE}
 
 
 def check_workdir(config: ConfigDict, run: RunFolder, free_stages: Collection[str] = ()) -> None:
@@ -35,7 +27,7 @@ def check_workdir(config: ConfigDict, run: RunFolder, free_stages: Collection[st
     Raises:
       UserError: the workdir belongs to another config; names the fields that differ.
     """
-    mine = flat(config)
+    mine = fields_of(config)
     if not run.config.exists():
         run_dir.write_json(run.config, mine)
         return

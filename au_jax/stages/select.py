@@ -8,7 +8,7 @@ other split the one selection is applied as it is, which is honest too.
 import dataclasses
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -23,6 +23,7 @@ from au_jax.ensemble.member_scores import OpenSource, Scoring
 from au_jax.ensemble.selection import Member, Selection
 from au_jax.errors import UserError
 from au_jax.run_dir import RunFolder, Scores, StageFolder
+from au_jax.stages.base import StageContext
 
 Summaries = dict[str, dict[str, Any]]  # {"all" or a group of AUs: SUMMARY}
 
@@ -45,6 +46,52 @@ class Rules:
         self, candidates: Sequence[Candidate], labels: np.ndarray, names: Sequence[str]
     ) -> Selection:
         return choose.choose(candidates, labels, names, **dataclasses.asdict(self))
+
+
+@dataclasses.dataclass(frozen=True)
+class Select:
+    """A selection, made after training from kept scores.
+
+    Attributes:
+      inputs: the train stages whose checkpoints may vote.
+      split: the validation split that choices are made on.
+      test: splits that the finished selection is scored on.
+      epoch_rule, combine, threshold_rule, score: see `choose.choose`.
+      crops: that every image is seen through, as in `augment.test_crops`.
+      label: its row in the report's table, under the rows above it by `depth` steps (a student
+        under its teacher).
+      paper: the paper's own figure for that row (see `config.headline`); 0 when it has none.
+      paper_au: the same of each AU, where the paper prints it.
+    """
+
+    inputs: tuple[str, ...]
+    split: str = "opt-val"
+    test: tuple[str, ...] = ("test",)
+    epoch_rule: str = "last"
+    combine: str = "mean"
+    threshold_rule: str = "default"
+    score: str = "final_score"
+    crops: str = "center"
+    label: str = ""
+    depth: int = 0
+    paper: float = 0.0
+    paper_au: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    def renamed(self, rename: Callable[[str], str]) -> "Select":
+        return dataclasses.replace(self, inputs=tuple(rename(name) for name in self.inputs))
+
+    def run(self, context: StageContext) -> None:
+        select(
+            context.folder,
+            inputs=context.voters(self.inputs),
+            split=self.split,
+            test=self.test,
+            rules=Rules(self.epoch_rule, self.combine, self.threshold_rule, self.score),
+            crops=self.crops,
+            source=context.source,
+            mesh=context.mesh,
+            threads=context.threads,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

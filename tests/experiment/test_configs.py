@@ -143,7 +143,7 @@ def test_what_follows_from_other_values_moves_with_them():
 
 
 def test_a_workdir_keeps_what_the_config_sets_and_no_more():
-    kept = workdir.flat(get_config("noisy_student", "default"))
+    kept = workdir.fields_of(get_config("noisy_student", "default"))
     assert None not in kept.values()
     assert kept["stages.student.streams.noisy.labels"] == "labels_teacher"
     assert "stages.student.optimizer.learning_rate" not in kept
