@@ -1,9 +1,9 @@
 """The files of a run: where each lies, and writing them so that none is ever seen half-written.
 
-workdir/config.json
+workdir/{config.json, data.json, environment.json}
 workdir/stages/STAGE/{about.json, model/EPOCH/, state/STEP/, scores/SPLIT[@CROPS]/EPOCH.npz,
                       labels/SOURCE.npz, label_tables/STREAM/EPOCH.npz, selection.json,
-                      decided/SPLIT.npz, metrics.jsonl, DONE}
+                      decided/SPLIT.npz, metrics.jsonl, parameters.txt, DONE}
 workdir/report/
 """
 
@@ -155,6 +155,11 @@ class StageFolder:
     def results(self) -> Path:
         return self.path / "results.json"
 
+    @property
+    def parameters(self) -> Path:
+        """A table of the network's parameters, as text."""
+        return self.path / "parameters.txt"
+
     def decided(self, split: str) -> Path:
         """What a selection says of each record: keys, subject, aus, labels, and, chosen on other
         subjects where it was chosen at all, probabilities [N, A] and thresholds [A] or [N, A].
@@ -168,6 +173,10 @@ class StageFolder:
 
     def labels(self, source: str) -> Path:
         return self.path / "labels" / f"{source}.npz"
+
+    def labelled_splits(self) -> list[str]:
+        """The splits that the stage made labels of."""
+        return sorted(p.stem for p in (self.path / "labels").glob("*.npz"))
 
     def label_table(self, stream: str, epoch: int) -> Path:
         """What training made of a stream's labels by the end of an epoch (`Method.label_table`)."""
@@ -221,6 +230,11 @@ class RunFolder:
     @property
     def config(self) -> Path:
         return self.path / "config.json"
+
+    @property
+    def data(self) -> Path:
+        """What the data are: {"name": str, "drawn": whether a program drew the faces}."""
+        return self.path / "data.json"
 
     @property
     def environment(self) -> Path:
