@@ -41,7 +41,8 @@ def collect(folder: RunFolder) -> dict[str, Any]:
     }
     runs = {name: of_folds for name, of_folds in runs.items() if all(s.done for s in of_folds)}
     tested = {split for name in runs for split in config.get(f"stages.{name}.test", ())}
-    stages, folds = {}, {}
+    stages: dict[str, Any] = {}
+    folds: dict[str, Any] = {}
     for name, of_folds in runs.items():
         kind = outcome(of_folds[0])
         if kind == "network":
