@@ -240,12 +240,12 @@ def test_table_of_every_au_shows_the_figures_of_results_json(run: Run, page: Ele
         chosen = (choices["as_printed"] or choices["honest"])["au"]
         assert [row[0][:4] for row in table] == list(honest)
         for name, _, f1, accuracy, auc, threshold, positives, epochs in table:
-            own = honest[name[:4]]
+            figures = honest[name[:4]]
             shown = {"f1": f1, "accuracy": accuracy, "auc": auc}
             for figure, value in shown.items():
-                assert value == (DASH if own[figure] is None else f"{own[figure]:.4f}")
+                assert value == (DASH if figures[figure] is None else f"{figures[figure]:.4f}")
             assert threshold == f"{chosen[name[:4]]['threshold']:.4f}"
-            assert positives == f"{own['positives']} of {own['known']}"
+            assert positives == f"{figures['positives']} of {figures['known']}"
             assert re.fullmatch(r"teacher_\w+ \d", epochs)
     undefined = {row[0][:4]: row[2] for row in tables[1]}
     assert undefined["AU43"] == DASH != undefined["AU01"]
@@ -253,22 +253,22 @@ def test_table_of_every_au_shows_the_figures_of_results_json(run: Run, page: Ele
 
 def test_best_epochs_are_an_independent_argmax(run: Run):
     stage = run.folder.stage("teacher_expression")
-    found = from_run.epoch_scores(stage, "opt-val")
-    assert found is not None
-    assert found.epochs == (1, 2, 3, 4)
+    judged = from_run.epoch_scores(stage, "opt-val")
+    assert judged is not None
+    assert judged.epochs == (1, 2, 3, 4)
     for a in range(2):
         scores = []
-        for epoch in found.epochs:
-            one = stage.read_scores("opt-val", epoch)
-            labelled = one.labels[:, a] >= 0
-            truth, said = one.labels[labelled, a], one.logits[labelled, a] >= 0
+        for epoch in judged.epochs:
+            kept = stage.read_scores("opt-val", epoch)
+            labelled = kept.labels[:, a] >= 0
+            truth, said = kept.labels[labelled, a], kept.logits[labelled, a] >= 0
             scores.append((accuracy_score(truth, said) + f1_score(truth, said)) / 2)
-        np.testing.assert_allclose(found.scores[:, a], scores, atol=1e-12)
-        assert found.best[a] == int(np.argmax(scores))
-    assert np.isnan(found.scores[:, 2]).all()
+        np.testing.assert_allclose(judged.scores[:, a], scores, atol=1e-12)
+        assert judged.best[a] == int(np.argmax(scores))
+    assert np.isnan(judged.scores[:, 2]).all()
     # The mean figure leaves AU43 out of F1, not out of accuracy.
     means = [line["split"]["opt-val"]["honest"] for line in _train_stages(run)]
-    assert found.mean[-1] == pytest.approx(means[0]["final_score"])
+    assert judged.mean[-1] == pytest.approx(means[0]["final_score"])
 
 
 def _train_stages(run: Run) -> list[dict[str, Any]]:
@@ -363,6 +363,27 @@ def test_says_what_data_and_what_is_undefined(run: Run, page: ElementTree.Elemen
     real = Page(run.folder, {**run.results(), "data": "emotionet", "drawn": False}).text()
     assert "emotionet" in real
     assert "real faces" not in real
+
+
+def test_a_stage_is_what_it_left(run: Run):
+    assert {name: stage["outcome"] for name, stage in run.results()["stages"].items()} == {
+        **dict.fromkeys(("teacher_expression", "teacher_pose"), "network"),
+        **dict.fromkeys(("labels_expression", "labels_pose", "again_pose"), "labels"),
+        **dict.fromkeys(("teachers", "student", "final"), "selection"),
+    }
+
+
+def test_parameters_of_a_network_are_shown_where_its_stage_left_them(tmp_path: Path):
+    run = Run(tmp_path)
+    run.train("first", "pose", POSE, epochs=1)
+    run.train("second", "pose", POSE, epochs=1)
+    table = "| Name | Shape |\n| a<b  | (3, 3) |"
+    run.folder.stage("second").parameters.write_text(table)
+    page = run.write()
+    [shown] = page.iter("pre")
+    assert text(shown) == table
+    around = [text(d.find("summary")) for d in page.iter("details") if shown in list(d.iter())]
+    assert around == ["second", "Parameters"]
 
 
 def test_one_group_without_a_test_split(tmp_path: Path):
