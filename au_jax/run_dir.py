@@ -273,6 +273,11 @@ class StageFolder:
     def results(self) -> Path:
         return self.path / "results.json"
 
+    @property
+    def parameters(self) -> Path:
+        """A table of the network's parameters, as text."""
+        return self.path / "parameters.txt"
+
     def decided(self, split: str) -> Path:
         """What a selection says of each of the N records of a split, as arrays.
 
@@ -293,6 +298,10 @@ class StageFolder:
     def labels(self, split: str) -> Path:
         """The labels that the stage gives to the records of a split."""
         return self.path / "labels" / f"{split}.npz"
+
+    def labelled_splits(self) -> list[str]:
+        """The splits that the stage made labels of."""
+        return sorted(p.stem for p in (self.path / "labels").glob("*.npz"))
 
     def label_table(self, stream: str, epoch: int) -> Path:
         """What training made of a stream's labels by the end of an epoch (`Method.label_table`)."""
@@ -360,6 +369,11 @@ class RunFolder:
     @property
     def config(self) -> Path:
         return self.path / "config.json"
+
+    @property
+    def data(self) -> Path:
+        """What the data are: {"name": str, "drawn": whether a program drew the faces}."""
+        return self.path / "data.json"
 
     @property
     def environment(self) -> Path:

@@ -11,7 +11,7 @@ PACKAGE = ROOT / "au_jax"
 # From the lowest level to the highest; a name is a module or a folder of the package.
 LEVELS = (
     ("errors", "aus", "losses", "metrics"),
-    ("data", "models", "faces", "augment", "sharding", "log", "run_dir"),
+    ("data", "models", "faces", "augment", "sharding", "log", "run_dir", "html"),
     ("methods",),
     ("training",),
     ("ensemble",),

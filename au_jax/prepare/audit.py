@@ -3,13 +3,13 @@
 import csv
 import dataclasses
 import heapq
-import html
 import io
 import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from rich.table import Table
 from tensorflow_datasets.core.example_parser import tf_example_pb2
 
 from au_jax import aus as au_names
+from au_jax import html
 from au_jax.data.folds import PUBLISHED
 from au_jax.prepare.image_io import decode
 from au_jax.prepare.row_index import Index, Task
@@ -271,8 +272,30 @@ def _remarks(audit: Audit) -> Iterator[str]:
 def write_page(job: Job, audit: Audit, folder: Path) -> None:
     """Writes `index.html`, `contact_sheet.jpg` and `audit.json` into `folder`."""
     folder.mkdir(exist_ok=True)
-    (folder / "contact_sheet.jpg").write_bytes(encode(_contact_sheet(job, audit)))
-    values = {
+    sheet = encode(_contact_sheet(job, audit))
+    (folder / "contact_sheet.jpg").write_bytes(sheet)
+    (folder / "audit.json").write_text(json.dumps(_as_json(job, audit), indent=1))
+    caption = f"Crops of records from all over the data set: {', '.join(job.crops)}."
+    page = html.render(
+        "audit.html",
+        title=f"Audit of {job.name}",
+        data_set=job.name,
+        description=job.description,
+        remarks=list(_remarks(audit)),
+        tables=list(_tables(audit)),
+        shares={name: _shares(split) for name, split in audit.splits.items() if split.labels},
+        lists={
+            "Images without a face": audit.faceless,
+            "Equal images": [f"{a} = {b}" for a, b in audit.copies],
+        },
+        listed=_LISTED,
+        faces=html.Figure(sheet, "crops of some faces", caption, "image/jpeg"),
+    )
+    (folder / "index.html").write_text(page, encoding="utf-8")
+
+
+def _as_json(job: Job, audit: Audit) -> dict[str, Any]:
+    return {
         "data_set": job.name,
         "crops": list(job.crops),
         "landmarks": job.landmarks,
@@ -285,66 +308,21 @@ def write_page(job: Job, audit: Audit, folder: Path) -> None:
         "subjects_in_several_splits": audit.shared_subjects,
         "subjects_in_no_fold": audit.unlisted,
     }
-    (folder / "audit.json").write_text(json.dumps(values, indent=1))
-    parts = [f"<h1>{html.escape(job.name)}</h1><p>{html.escape(job.description)}</p>"]
-    parts += [f"<p>{html.escape(remark)}</p>" for remark in _remarks(audit)]
-    parts.append("<p><a href='quarantine.csv'>The rows left out</a></p>")
-    parts += [_html_table(*table) for table in _tables(audit)]
-    parts += [_bars(name, split) for name, split in audit.splits.items() if split.labels]
-    parts.append(_html_list("Pictures without a face", audit.faceless))
-    parts.append(_html_list("Equal pictures", [f"{a} = {b}" for a, b in audit.copies]))
-    parts.append(f"<h2>Some faces: {html.escape(', '.join(job.crops))}</h2>")
-    parts.append("<img src='contact_sheet.jpg' alt='crops of some faces'>")
-    page = _PAGE.replace("TITLE", html.escape(job.name)).replace("BODY", "\n".join(parts))
-    (folder / "index.html").write_text(page, encoding="utf-8")
 
 
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Audit of TITLE</title>
-<style>
-body { font: 15px/1.5 sans-serif; margin: 2em auto; max-width: 70em; padding: 0 1em; color: #222 }
-table { border-collapse: collapse; margin: 1em 0 }
-td, th { padding: .15em .8em; border-bottom: 1px solid #ddd; text-align: right }
-td:first-child, th:first-child { text-align: left }
-.bar { display: flex; width: 30em; height: 1em }
-.bar i { display: block } .p { background: #c0392b } .a { background: #95a5a6 }
-.u { background: #ecf0f1 } img { max-width: 100% }
-</style>
-BODY
-</html>
-"""
-
-
-def _html_table(title: str, header: tuple[str, ...], lines: list[tuple]) -> str:
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in header)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in line) + "</tr>"
-        for line in lines
-    )
-    return f"<h2>{html.escape(title)}</h2><table><tr>{head}</tr>{body}</table>"
-
-
-def _bars(name: str, split: Split) -> str:
-    """Present, absent and unknown of each AU as a bar, as in TAL's Fig. 1."""
-    lines = []
-    for au, counts in split.labels.items():
-        whole = max(sum(counts), 1)
-        parts = "".join(
-            f"<i class='{kind}' style='width:{100 * count / whole:.2f}%'></i>"
-            for kind, count in zip("pau", counts, strict=True)
-        )
-        meaning = html.escape(au_names.MEANING[au])
-        lines.append(
-            f"<tr><td>{au}</td><td>{meaning}</td><td><div class='bar'>{parts}</div></td></tr>"
-        )
-    title = f"Present (red), absent (grey) and unknown (white) in {html.escape(name)}"
-    return f"<h2>{title}</h2><table>{''.join(lines)}</table>"
-
-
-def _html_list(title: str, names: list[str]) -> str:
-    if not names:
-        return ""
-    items = "".join(f"<li>{html.escape(name)}</li>" for name in names)
-    return f"<h2>{title} (at most {_LISTED} shown)</h2><ul>{items}</ul>"
+def _shares(split: Split) -> list[dict[str, Any]]:
+    """Present, absent and unknown of each AU in percent, for bars as in TAL's Fig. 1."""
+    return [
+        {
+            "au": au,
+            "meaning": au_names.MEANING[au],
+            "percent": {
+                kind: 100 * count / max(sum(counts), 1)
+                for kind, count in zip(("present", "absent", "unknown"), counts, strict=True)
+            },
+        }
+        for au, counts in split.labels.items()
+    ]
 
 
 def _contact_sheet(job: Job, audit: Audit) -> np.ndarray:

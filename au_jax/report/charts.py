@@ -1,4 +1,4 @@
-"""The pictures of the report, as PNG bytes, in colours that the colour-blind tell apart."""
+"""Charts of a run as PNG images, in colours that the colour-blind tell apart."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from au_jax.aus import MEANING
+from au_jax.html.numbers import DASH
 from au_jax.report.from_run import EpochScores, LabelCounts, LabelNoise
-from au_jax.report.markup import DASH
 from au_jax.report.summaries import FIGURES, of_au
 
 # Okabe and Ito, Color Universal Design (2008).

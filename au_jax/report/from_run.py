@@ -1,4 +1,4 @@
-"""What the report shows of a run beyond results.json, computed from the files that stages kept."""
+"""Scores of each epoch and label counts, computed from the files that the stages of a run left."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,9 +34,9 @@ def epoch_scores(stage: StageFolder, split: str) -> EpochScores | None:
     epochs = [e for e in stage.epochs() if stage.scores(split, e).exists()]
     if not epochs:
         return None
-    kept = [stage.read_scores(split, e) for e in epochs]
-    labels = kept[-1].labels
-    probabilities = [metrics.probabilities(k.logits) for k in kept]
+    scores = [stage.read_scores(split, e) for e in epochs]
+    labels = scores[-1].labels
+    probabilities = [metrics.probabilities(of_epoch.logits) for of_epoch in scores]
     counts = np.stack(
         [
             metrics.confusion(metrics.decide(p, metrics.DEFAULT_THRESHOLD), labels)
@@ -44,7 +44,7 @@ def epoch_scores(stage: StageFolder, split: str) -> EpochScores | None:
         ]
     )
     return EpochScores(
-        aus=tuple(kept[-1].aus.tolist()),
+        aus=tuple(scores[-1].aus.tolist()),
         epochs=tuple(epochs),
         scores=metrics.final_score_per_au(counts),
         mean=metrics.final_score(counts),
@@ -71,18 +71,21 @@ class LabelNoise:
 def label_noise(stage: StageFolder, stream: str) -> LabelNoise | None:
     """Judges the label tables that `stage` kept of a stream; None without tables or truth."""
     epochs = stage.label_tables(stream)
-    kept = [run_dir.read_arrays(stage.label_table(stream, epoch)) for epoch in epochs]
-    if not kept or "true" not in kept[0]:
+    tables = [run_dir.read_arrays(stage.label_table(stream, epoch)) for epoch in epochs]
+    if not tables or "true" not in tables[0]:
         return None
-    labels, true = kept[0]["labels"], kept[0]["true"]
+    labels, true = tables[0]["labels"], tables[0]["true"]
     judged = (labels >= 0) & (true >= 0)
     count = np.maximum(judged.sum(0), 1)
     return LabelNoise(
-        aus=tuple(kept[0]["aus"].tolist()),
+        aus=tuple(tables[0]["aus"].tolist()),
         epochs=tuple(epochs),
         given=((labels == true) & judged).sum(0) / count,
         refined=np.stack(
-            [(((k["probabilities"] > 0.5) == (true == 1)) & judged).sum(0) / count for k in kept]
+            [
+                (((table["probabilities"] > 0.5) == (true == 1)) & judged).sum(0) / count
+                for table in tables
+            ]
         ),
     )
 
@@ -110,62 +113,71 @@ def label_counts(title: str, labels: np.ndarray, names: Sequence[str]) -> LabelC
 
 
 def label_sets(folder: RunFolder, results: Mapping[str, Any]) -> list[LabelCounts]:
-    """The labels that the run left: of every scored split, then of every pseudo-label stage.
+    """The labels that the run left: of every scored split, then of every stage that made labels.
 
-    Pseudo-labels of one split with no AU in common (expression and pose) are shown as one set.
+    Made labels of one split with no AU in common (expression and pose) are shown as one set.
     """
-    config = results["config"]
 
-    def of_kind(kind: str) -> list[StageFolder]:
-        return [folder.stage(n) for n, part in results["stages"].items() if part["kind"] == kind]
+    def stages(outcome: str) -> list[StageFolder]:
+        parts = results["stages"].items()
+        return [folder.stage(name) for name, part in parts if part["outcome"] == outcome]
 
-    pseudo: list[tuple[str, LabelCounts]] = []
-    for stage in of_kind("pseudo_label"):
-        split = config[f"stages.{stage.in_config}.split"]
-        kept = run_dir.read_arrays(stage.labels(split))
-        title = f"{split}, by a network:\n{stage.in_config}"
-        own = label_counts(title, kept["labels"], kept["aus"].tolist())
-        for place, (other_split, other) in enumerate(pseudo):
-            if other_split == split and not other.of.keys() & own.of.keys():
-                title = f"{other.title}\n+ {stage.in_config}"
-                pseudo[place] = split, LabelCounts(title, own.rows, {**other.of, **own.of})
-                break
-        else:
-            pseudo.append((split, own))
-    trained = of_kind("train")
-    splits = dict.fromkeys(split for stage in trained for split in stage.scored_splits())
-    relabelled = {split for split, _ in pseudo}
+    made = _made_labels(stages("labels"))
+    networks = stages("network")
+    splits = dict.fromkeys(split for stage in networks for split in stage.scored_splits())
+    relabelled = {split for split, _ in made}
     ordered = sorted(splits, key=lambda split: split in relabelled)
-    learnt = _stream_labels(trained, config)
-    scored = [_split_labels(trained, s) for s in ordered if s not in {c.title for c in learnt}]
-    return [*learnt, *scored, *(counts for _, counts in pseudo)]
+    learnt = _stream_labels(networks, results["config"])
+    titles = {counts.title for counts in learnt}
+    scored = [_split_labels(networks, split) for split in ordered if split not in titles]
+    return [*learnt, *scored, *(counts for _, counts in made)]
+
+
+def _made_labels(stages: Iterable[StageFolder]) -> list[tuple[str, LabelCounts]]:
+    """(split, counts) of the labels that stages made."""
+    made: list[tuple[str, LabelCounts]] = []
+    for stage in stages:
+        for split in stage.labelled_splits():
+            arrays = run_dir.read_arrays(stage.labels(split))
+            title = f"{split}, labelled by:\n{stage.in_config}"
+            counts = label_counts(title, arrays["labels"], arrays["aus"].tolist())
+            for place, (other_split, other) in enumerate(made):
+                if other_split == split and not other.of.keys() & counts.of.keys():
+                    title = f"{other.title}\n+ {stage.in_config}"
+                    both = LabelCounts(title, counts.rows, {**other.of, **counts.of})
+                    made[place] = split, both
+                    break
+            else:
+                made.append((split, counts))
+    return made
 
 
 def _stream_labels(stages: Iterable[StageFolder], config: Mapping[str, Any]) -> list[LabelCounts]:
     """The data set's own labels that networks were trained on, by split, over all AUs."""
-    found: dict[str, LabelCounts] = {}
+    by_split: dict[str, LabelCounts] = {}
     for stage in stages:
-        for stream, kept in run_dir.read_json(stage.label_counts).items():
+        for stream, learnt in run_dir.read_json(stage.label_counts).items():
             prefix = f"stages.{stage.in_config}.streams.{stream}"
             if not config[f"{prefix}.labels"]:
                 split = config[f"{prefix}.split"]
-                other = found[split].of if split in found else {}
-                of = {au: (row[0], row[1], row[2]) for au, row in kept["of"].items()}
-                found[split] = LabelCounts(split, kept["rows"], {**other, **of})
-    return list(found.values())
+                other = by_split[split].of if split in by_split else {}
+                of = {au: (row[0], row[1], row[2]) for au, row in learnt["of"].items()}
+                by_split[split] = LabelCounts(split, learnt["rows"], {**other, **of})
+    return list(by_split.values())
 
 
 def _split_labels(stages: Iterable[StageFolder], split: str) -> LabelCounts:
     """The labels of a split, put together by key from all stages that scored it."""
-    kept = []
+    scores = []
     for stage in stages:
-        files = [e for e in stage.epochs() if stage.scores(split, e).exists()]
-        if files:
-            kept.append(stage.read_scores(split, files[-1]))
-    names = [au for au in aus.MEANING if any(au in k.aus for k in kept)]
-    keys, rows = np.unique(np.concatenate([k.keys for k in kept]), return_inverse=True)
+        epochs = [e for e in stage.epochs() if stage.scores(split, e).exists()]
+        if epochs:
+            scores.append(stage.read_scores(split, epochs[-1]))
+    names = [au for au in aus.MEANING if any(au in of_stage.aus for of_stage in scores)]
+    keys, rows = np.unique(np.concatenate([s.keys for s in scores]), return_inverse=True)
     labels = np.full((len(keys), len(names)), aus.UNKNOWN, np.int8)
-    for part, at in zip(kept, np.split(rows, np.cumsum([len(k.keys) for k in kept])), strict=False):
-        own = aus.align(part.labels, part.aus.tolist(), names)
-        labels[at] = np.where(labels[at] == aus.UNKNOWN, own, labels[at])
+    ends = np.cumsum([len(of_stage.keys) for of_stage in scores])
+    for of_stage, places in zip(scores, np.split(rows, ends), strict=False):
+        aligned = aus.align(of_stage.labels, of_stage.aus.tolist(), names)
+        labels[places] = np.where(labels[places] == aus.UNKNOWN, aligned, labels[places])
     return label_counts(split, labels, names)

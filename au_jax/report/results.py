@@ -33,33 +33,35 @@ def collect(folder: RunFolder) -> dict[str, Any]:
     Where there are folds, a stage's figures are their mean over folds; "folds" has those of each
     fold, and those of all folds' records together.
     """
-    config = run_dir.read_json(folder.config)
+    config, data = run_dir.read_json(folder.config), run_dir.read_json(folder.data)
     made_with = run_dir.read_json(folder.environment)
     runs = {
         name: [folder.stage(on_fold) for on_fold in StageName(name).on_folds(config["folds"])]
         for name in config["order"]
     }
     runs = {name: of_folds for name, of_folds in runs.items() if all(s.done for s in of_folds)}
-    asked = {split for name in runs for split in config.get(f"stages.{name}.test", ())}
-    stages, folds = {}, {}
+    tested = {split for name in runs for split in config.get(f"stages.{name}.test", ())}
+    stages: dict[str, Any] = {}
+    folds: dict[str, Any] = {}
     for name, of_folds in runs.items():
-        kind = config[f"stages.{name}.kind"]
-        if kind == "train":
-            scored = asked | set(config[f"stages.{name}.validate"])
-            each = [_train_results(stage, scored) for stage in of_folds]
-        elif kind == "select":
+        kind = outcome(of_folds[0])
+        if kind == "network":
+            scored = tested | set(config[f"stages.{name}.validate"])
+            each = [_last_epoch(stage, scored) for stage in of_folds]
+        elif kind == "selection":
             each = [run_dir.read_json(stage.results) for stage in of_folds]
         else:
             each = [{}]
         if len(each) > 1:
             each, folds[name] = [_mean_over_folds(each)], _by_fold(of_folds, each)
-        stages[name] = {"kind": kind, "split": each[0]}
-    chosen = [name for name in runs if stages[name]["kind"] == "select"]
+        stages[name] = {"outcome": kind, "split": each[0]}
+    chosen = [name for name in runs if stages[name]["outcome"] == "selection"]
     last = stages[chosen[-1]]["split"] if chosen else {}
     best = last.get("test") or next(iter(last.values()), None)
     return {
         "config": config,
-        "data": config["data.name"],
+        "data": data["name"],
+        "drawn": data["drawn"],
         **made_with,
         "stages": stages,
         "groups": {g: s["honest"] for g, s in best["groups"].items()} if best else {},
@@ -67,6 +69,15 @@ def collect(folder: RunFolder) -> dict[str, Any]:
         "seeds": _over_seeds(folder, config, chosen),
         "final": best["honest"] if best else None,
     }
+
+
+def outcome(stage: StageFolder) -> str:
+    """What a finished stage left: a "selection", a "network", "labels" or nothing but "scores"."""
+    if stage.results.exists():
+        return "selection"
+    if stage.about.exists():
+        return "network"
+    return "labels" if stage.labelled_splits() else "scores"
 
 
 def _mean_over_folds(each: list[dict[str, Any]]) -> dict[str, Any]:
@@ -85,44 +96,43 @@ def _mean_over_folds(each: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _by_fold(of_folds: list[StageFolder], each: list[dict[str, Any]]) -> dict[str, Any]:
     """{split: {"each": [SUMMARY], "pooled": SUMMARY}} of a selection; nothing of other stages."""
-    found = {}
+    by_split = {}
     for split in each[0]:
         if not all(stage.decided(split).exists() for stage in of_folds):
             continue
-        kept = [run_dir.read_arrays(stage.decided(split)) for stage in of_folds]
-        shape = [k["labels"].shape for k in kept]
+        decided = [run_dir.read_arrays(stage.decided(split)) for stage in of_folds]
         pooled = summary(
-            kept[0]["aus"].tolist(),
-            np.concatenate([k["probabilities"] for k in kept]),
-            np.concatenate([k["labels"] for k in kept]),
+            decided[0]["aus"].tolist(),
+            np.concatenate([fold["probabilities"] for fold in decided]),
+            np.concatenate([fold["labels"] for fold in decided]),
             np.concatenate(
-                [np.broadcast_to(k["thresholds"], s) for k, s in zip(kept, shape, strict=True)]
+                [np.broadcast_to(fold["thresholds"], fold["labels"].shape) for fold in decided]
             ),
-            np.concatenate([k["subject"] for k in kept]),
+            np.concatenate([fold["subject"] for fold in decided]),
         )
-        found[split] = {"each": [r[split]["honest"] for r in each], "pooled": pooled}
-    return found
+        by_split[split] = {"each": [r[split]["honest"] for r in each], "pooled": pooled}
+    return by_split
 
 
 def _over_seeds(
     folder: RunFolder, config: dict[str, Any], stages: list[str]
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """{stage: {split: {figure: {"values", "mean", "std"}}}} of the honest figures of the seeds."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    over: dict[str, dict[str, dict[str, Any]]] = {}
     for name in stages if config["seeds"] > 1 else ():
         results = []
         for seed in range(config["seeds"]):
             runs = [folder.stage(n) for n in StageName(name, seed).on_folds(config["folds"])]
             if all(run.done for run in runs):
                 results.append(_mean_over_folds([run_dir.read_json(run.results) for run in runs]))
-        found[name] = {
+        over[name] = {
             split: {
                 figure: _spread([r[split]["honest"][figure] for r in results])
                 for figure in ("final_score", "f1")
             }
             for split in results[0]
         }
-    return found
+    return over
 
 
 def _spread(values: list[float | None]) -> dict[str, Any]:
@@ -134,8 +144,8 @@ def _spread(values: list[float | None]) -> dict[str, Any]:
     }
 
 
-def _train_results(stage: StageFolder, splits: set[str]) -> dict[str, Any]:
-    """The last epoch at threshold 0.5: nothing was chosen, so both figures are one."""
+def _last_epoch(stage: StageFolder, splits: set[str]) -> dict[str, Any]:
+    """{split: choices} of the last epoch at threshold 0.5, where nothing was chosen."""
     about, last = ModelCard.read(stage), stage.epochs()[-1]
     results = {}
     for split in sorted(splits):
@@ -179,8 +189,8 @@ def _rows(results: dict[str, Any]):
                     continue
                 for figure in _FIGURES:
                     yield stage, split, choice, "mean", figure, figures[figure]
-                for au, own in figures["au"].items():
-                    for figure, value in own.items():
+                for au, of_au in figures["au"].items():
+                    for figure, value in of_au.items():
                         if figure != "members":
                             yield stage, split, choice, au, figure, value
 
@@ -190,7 +200,7 @@ def _print_table(results: dict[str, Any]) -> None:
     figures = ("split", "AUs", "as printed", "final score", "95 % interval", "F1", "accuracy")
     trained, chosen = Table("trained network", *figures), Table("", "in the paper", *figures)
     for stage, parts in results["stages"].items():
-        selects = parts["kind"] == "select"
+        selects = parts["outcome"] == "selection"
         for number, (split, choices) in enumerate(parts["split"].items()):
             honest, printed = choices["honest"], choices["as_printed"]
             cells = (
@@ -225,8 +235,8 @@ def _print_table(results: dict[str, Any]) -> None:
             f"in the paper: the authors' {FIGURES[config['headline']]}, on their data and at "
             "their training lengths."
         )
-    if results["data"] == "synthetic_faces":
-        log.say("synthetic faces: these figures say nothing about real faces.")
+    if results["drawn"]:
+        log.say("faces drawn by a program: these figures say nothing about real faces.")
 
 
 def _seed_tables(results: dict[str, Any]):

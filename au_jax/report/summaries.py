@@ -1,11 +1,11 @@
-"""What a SUMMARY of results.json says, in words and tables."""
+"""The words and table rows for the figures of one stage on one split (`metrics.summary`)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from au_jax.aus import MEANING
 from au_jax.ensemble.selection import Member
-from au_jax.report import markup
+from au_jax.html import numbers
 
 # The figures that a config's `headline` may name.
 FIGURES = {"final_score": "final score", "f1": "mean F1"}
@@ -24,13 +24,13 @@ def of_au(figures: Mapping[str, Any], headline: str) -> float | None:
 
 def undefined(figures: Mapping[str, Any]) -> str:
     """A sentence, after a blank, that counts the AUs without F1; nothing where there are none."""
-    number = figures["undefined"]
-    if not number:
+    count = figures["undefined"]
+    if not count:
         return ""
-    names = ", ".join(au for au, own in figures["au"].items() if own["f1"] is None)
-    have, are = ("has", "is") if number == 1 else ("have", "are")
+    names = ", ".join(au for au, of_au in figures["au"].items() if of_au["f1"] is None)
+    have, are = ("has", "is") if count == 1 else ("have", "are")
     return (
-        f" {number} of them ({names}) {have} no positive example there and {are} left out of mean "
+        f" {count} of them ({names}) {have} no positive example there and {are} left out of mean "
         "F1."
     )
 
@@ -41,10 +41,10 @@ def split_cells(choices: Mapping[str, Any] | None, prints: bool, headline: str) 
     The interval is the final score's; F1 has none. Dashes for no score.
     """
     printed, honest = (choices[c] if choices else None for c in ("as_printed", "honest"))
-    cells = {"as printed": markup.number(printed[headline] if printed else None)} if prints else {}
-    cells["honest"] = markup.number(honest[headline] if honest else None)
+    cells = {"as printed": numbers.number(printed[headline] if printed else None)} if prints else {}
+    cells["honest"] = numbers.number(honest[headline] if honest else None)
     if headline == "final_score":
-        cells["95 % interval"] = markup.interval(honest["ci"] if honest else None)
+        cells["95 % interval"] = numbers.interval(honest["ci"] if honest else None)
     return cells
 
 
@@ -52,39 +52,37 @@ def about_split(choices: Mapping[str, Any]) -> str:
     """The figures of one split over all AUs, in words."""
     printed, honest = choices["as_printed"], choices["honest"]
     text = (
-        f"Final score {markup.number(honest['final_score'])}, mean F1 "
-        f"{markup.number(honest['f1'])}, mean accuracy {markup.number(honest['accuracy'])}, "
+        f"Final score {numbers.number(honest['final_score'])}, mean F1 "
+        f"{numbers.number(honest['f1'])}, mean accuracy {numbers.number(honest['accuracy'])}, "
         f"{honest['n']} faces.{undefined(honest)}"
     )
     if printed and printed["final_score"] != honest["final_score"]:
         text += (
-            f" As printed {markup.number(printed['final_score'])}. The figures below are the "
+            f" As printed {numbers.number(printed['final_score'])}. The figures below are the "
             "honest ones; the thresholds are those chosen on the whole split."
         )
     return text
 
 
-def au_table(choices: Mapping[str, Any]) -> str:
-    """The figures of one split, one row for each AU."""
+def au_rows(choices: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The figures of one split, a row of cells for each AU."""
     honest = choices["honest"]
     # Honest figures of the split that was chosen on have another threshold in every fold; the
     # selection's own stands with the printed figures.
     chosen = (choices["as_printed"] or honest)["au"]
-    rows = [
+    return [
         (
             f"{au} {MEANING[au]}",
-            markup.number(au_score(own)),
-            markup.number(own["f1"]),
-            markup.number(own["accuracy"]),
-            markup.number(own["auc"]),
-            markup.number(chosen[au]["threshold"]),
-            f"{own['positives']} of {own['known']}",
-            _votes(own["members"]),
+            numbers.number(au_score(figures)),
+            numbers.number(figures["f1"]),
+            numbers.number(figures["accuracy"]),
+            numbers.number(figures["auc"]),
+            numbers.number(chosen[au]["threshold"]),
+            f"{figures['positives']} of {figures['known']}",
+            _votes(figures["members"]),
         )
-        for au, own in honest["au"].items()
+        for au, figures in honest["au"].items()
     ]
-    head = ("AU", "final score", "F1", "accuracy", "AUC", "threshold", "positives", "epochs")
-    return markup.table(head, rows, text=("epochs",))
 
 
 def _votes(members: Sequence[str] | None) -> str:

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from sklearn.metrics import accuracy_score, f1_score
 
 from au_jax import run_dir
+from au_jax.html.numbers import DASH
 from au_jax.report import charts, from_run
 from au_jax.report import page as html_page
-from au_jax.report.markup import DASH
 from au_jax.report.page import Page
 from au_jax.report.results import collect
 from au_jax.run_dir import RunFolder, Scores
@@ -45,6 +45,7 @@ class Run:
     def __init__(self, path: Path):
         self.folder = RunFolder(path)
         self.config: dict[str, Any] = {**TOP, "order": []}
+        self.data: dict[str, Any] = {"name": "synthetic_faces", "drawn": True}
         self.random = np.random.default_rng(0)
         self.labels: dict[str, np.ndarray] = {}
 
@@ -133,6 +134,7 @@ class Run:
     def results(self) -> dict[str, Any]:
         """results.json as a reader of the file gets it."""
         run_dir.write_json(self.folder.config, self.config)
+        run_dir.write_json(self.folder.data, self.data)
         versions = {"device": "1 fake device", "versions": {"python": "3.11"}}
         run_dir.write_json(self.folder.environment, versions)
         return json.loads(json.dumps(collect(self.folder)))
@@ -238,12 +240,12 @@ def test_table_of_every_au_shows_the_figures_of_results_json(run: Run, page: Ele
         chosen = (choices["as_printed"] or choices["honest"])["au"]
         assert [row[0][:4] for row in table] == list(honest)
         for name, _, f1, accuracy, auc, threshold, positives, epochs in table:
-            own = honest[name[:4]]
+            figures = honest[name[:4]]
             shown = {"f1": f1, "accuracy": accuracy, "auc": auc}
             for figure, value in shown.items():
-                assert value == (DASH if own[figure] is None else f"{own[figure]:.4f}")
+                assert value == (DASH if figures[figure] is None else f"{figures[figure]:.4f}")
             assert threshold == f"{chosen[name[:4]]['threshold']:.4f}"
-            assert positives == f"{own['positives']} of {own['known']}"
+            assert positives == f"{figures['positives']} of {figures['known']}"
             assert re.fullmatch(r"teacher_\w+ \d", epochs)
     undefined = {row[0][:4]: row[2] for row in tables[1]}
     assert undefined["AU43"] == DASH != undefined["AU01"]
@@ -251,26 +253,26 @@ def test_table_of_every_au_shows_the_figures_of_results_json(run: Run, page: Ele
 
 def test_best_epochs_are_an_independent_argmax(run: Run):
     stage = run.folder.stage("teacher_expression")
-    found = from_run.epoch_scores(stage, "opt-val")
-    assert found is not None
-    assert found.epochs == (1, 2, 3, 4)
+    judged = from_run.epoch_scores(stage, "opt-val")
+    assert judged is not None
+    assert judged.epochs == (1, 2, 3, 4)
     for a in range(2):
         scores = []
-        for epoch in found.epochs:
-            one = stage.read_scores("opt-val", epoch)
-            labelled = one.labels[:, a] >= 0
-            truth, said = one.labels[labelled, a], one.logits[labelled, a] >= 0
+        for epoch in judged.epochs:
+            kept = stage.read_scores("opt-val", epoch)
+            labelled = kept.labels[:, a] >= 0
+            truth, said = kept.labels[labelled, a], kept.logits[labelled, a] >= 0
             scores.append((accuracy_score(truth, said) + f1_score(truth, said)) / 2)
-        np.testing.assert_allclose(found.scores[:, a], scores, atol=1e-12)
-        assert found.best[a] == int(np.argmax(scores))
-    assert np.isnan(found.scores[:, 2]).all()
+        np.testing.assert_allclose(judged.scores[:, a], scores, atol=1e-12)
+        assert judged.best[a] == int(np.argmax(scores))
+    assert np.isnan(judged.scores[:, 2]).all()
     # The mean figure leaves AU43 out of F1, not out of accuracy.
     means = [line["split"]["opt-val"]["honest"] for line in _train_stages(run)]
-    assert found.mean[-1] == pytest.approx(means[0]["final_score"])
+    assert judged.mean[-1] == pytest.approx(means[0]["final_score"])
 
 
 def _train_stages(run: Run) -> list[dict[str, Any]]:
-    return [s for s in run.results()["stages"].values() if s["kind"] == "train"]
+    return [s for s in run.results()["stages"].values() if s["outcome"] == "network"]
 
 
 def test_the_star_stands_at_the_best_epoch():
@@ -287,8 +289,8 @@ def test_label_counts(run: Run):
     assert list(sets) == [
         "opt-val",
         "test",
-        "noisy, by a network:\nlabels_expression\n+ labels_pose",
-        "noisy, by a network:\nagain_pose",
+        "noisy, labelled by:\nlabels_expression\n+ labels_pose",
+        "noisy, labelled by:\nagain_pose",
     ]
     merged, again = list(sets.values())[2:]
     assert merged.rows == 3
@@ -321,7 +323,7 @@ def test_labels_of_one_split_are_joined_by_key(tmp_path: Path):
         assert counts.of[au][0] == (first[:, a] == 1).sum() + 2
 
 
-def test_every_picture_is_a_file_and_embedded(run: Run, page: ElementTree.Element):
+def test_every_image_is_a_file_and_embedded(run: Run, page: ElementTree.Element):
     images = list(page.iter("img"))
     embedded = [base64.b64decode(i.get("src", "").partition("base64,")[2]) for i in images]
     files = {path.name: path.read_bytes() for path in run.folder.report.glob("*.png")}
@@ -358,10 +360,30 @@ def test_says_what_data_and_what_is_undefined(run: Run, page: ElementTree.Elemen
     assert "They say nothing about real faces" in said
     assert "1 of them (AU43) has no positive example" in said
     assert "1 fake device" in said
-    run.config["data.name"] = "emotionet"
-    real = Page(run.folder, run.results())
-    assert "real faces" not in real._opening()
-    run.config["data.name"] = "synthetic_faces"
+    real = Page(run.folder, {**run.results(), "data": "emotionet", "drawn": False}).text()
+    assert "emotionet" in real
+    assert "real faces" not in real
+
+
+def test_a_stage_is_what_it_left(run: Run):
+    assert {name: stage["outcome"] for name, stage in run.results()["stages"].items()} == {
+        **dict.fromkeys(("teacher_expression", "teacher_pose"), "network"),
+        **dict.fromkeys(("labels_expression", "labels_pose", "again_pose"), "labels"),
+        **dict.fromkeys(("teachers", "student", "final"), "selection"),
+    }
+
+
+def test_parameters_of_a_network_are_shown_where_its_stage_left_them(tmp_path: Path):
+    run = Run(tmp_path)
+    run.train("first", "pose", POSE, epochs=1)
+    run.train("second", "pose", POSE, epochs=1)
+    table = "| Name | Shape |\n| a<b  | (3, 3) |"
+    run.folder.stage("second").parameters.write_text(table)
+    page = run.write()
+    [shown] = page.iter("pre")
+    assert text(shown) == table
+    around = [text(d.find("summary")) for d in page.iter("details") if shown in list(d.iter())]
+    assert around == ["second", "Parameters"]
 
 
 def test_one_group_without_a_test_split(tmp_path: Path):
@@ -387,7 +409,7 @@ def test_no_figure_is_defined(run: Run):
     results = run.results()
     blank = {name: undefined(results[name]) for name in ("stages", "final", "groups")}
     page = Page(run.folder, {**results, **blank})
-    parsed = parse(page.html())
+    parsed = parse(page.text())
     [table] = parsed.findall(".//table[@class='tree']")
     assert [row[2:] for row in rows(table)] == [[DASH] * 5] * 3
     [headline] = parsed.findall(".//p[@class='headline']")
@@ -409,7 +431,7 @@ def test_of_many_stages_the_first_the_last_and_the_best_of_each_depth_are_compar
     config = {"headline": "final_score"}
     config |= {f"stages.{name}.depth": depth for name, (depth, _) in scores.items()}
     stages = {
-        name: {"kind": "select", "split": {"test": {"honest": {"final_score": score}}}}
+        name: {"outcome": "selection", "split": {"test": {"honest": {"final_score": score}}}}
         for name, (_, score) in scores.items()
     }
     page = Page(run.folder, {"config": config, "stages": stages})
