@@ -1,20 +1,21 @@
 """The one exception that a user's mistake raises."""
 
+from collections.abc import Iterable
+
 
 class UserError(Exception):
-    """One sentence that names the file, field or flag at fault and the mend.
+    """A user's mistake: one sentence that names the file, field or flag at fault, and the mend.
 
-    `launch.py` prints it without a stack trace and exits with code 1.
+    `launch.py` prints the sentence without a stack trace and exits with code 1.
     """
 
 
-def unknown(kind: str, name: object, names: object) -> UserError:
+def unknown(kind: str, name: object, names: Iterable[object]) -> UserError:
     """Returns the error for an unknown `name`, listing the known `names`.
 
     Args:
       kind: what the name stands for, as a noun ("AU", "split").
       name: the unknown name.
-      names: iterable of the known names, listed in its own order.
+      names: the known names, in the order to list them.
     """
-    listed = ", ".join(str(n) for n in names)  # type: ignore[attr-defined]
-    return UserError(f"unknown {kind} '{name}'; known: {listed}")
+    return UserError(f"unknown {kind} '{name}'; known: {', '.join(map(str, names))}")

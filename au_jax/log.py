@@ -1,4 +1,4 @@
-"""What a run says while it works: lines, a progress bar, metrics.jsonl and TensorBoard events."""
+"""The log of a run: lines on the terminal, a progress bar, metrics.jsonl, TensorBoard events."""
 
 import json
 import sys
@@ -8,7 +8,8 @@ from pathlib import Path
 import jax
 from tqdm import tqdm
 
-_LINE_SECONDS = 20.0  # between two progress lines where there is no terminal to redraw
+# Seconds between two lines of progress where there is no terminal to redraw one on.
+_LINE_SECONDS = 20.0
 
 
 def say(message: str) -> None:
@@ -19,7 +20,14 @@ def say(message: str) -> None:
 
 
 def progress(what: str, total: int, unit: str, done: int = 0) -> tqdm:
-    """A progress bar with rate and time left; on a log file it is renewed every 20 seconds."""
+    """A progress bar with rate and time left; in a log file it is a new line every 20 seconds.
+
+    Args:
+      what: the words in front of the bar.
+      total: how many units there are.
+      unit: what is counted, such as "step".
+      done: how many units are done already.
+    """
     return tqdm(
         total=total,
         initial=done,
@@ -36,7 +44,13 @@ class EpochLog:
     """Appends the figures of every epoch to `metrics.jsonl` and to TensorBoard events."""
 
     def __init__(self, folder: Path, path: Path, epochs_done: int):
-        """Goes on after epoch `epochs_done`; later lines, of a run that was killed, are dropped."""
+        """Goes on after epoch `epochs_done`; later epochs, of a run that was killed, are dropped.
+
+        Args:
+          folder: where the TensorBoard events lie.
+          path: the metrics.jsonl file.
+          epochs_done: the number of epochs whose figures are kept.
+        """
         self._writes = jax.process_index() == 0
         if not self._writes:
             return
@@ -46,11 +60,13 @@ class EpochLog:
         for line in lines:
             self._file.write(json.dumps(line) + "\n")
         self._file.flush()
-        from tensorboardX import SummaryWriter  # it imports PyTorch where that is installed
+        # The import is slow where PyTorch is installed, which it imports too.
+        from tensorboardX import SummaryWriter
 
         self._events = SummaryWriter(str(folder), purge_step=epochs_done + 1)
 
     def write(self, epoch: int, figures: Mapping[str, float]) -> None:
+        """Appends the figures of one epoch."""
         if not self._writes:
             return
         self._file.write(json.dumps({"epoch": epoch, **figures}) + "\n")
@@ -75,6 +91,6 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     for line in path.read_text().splitlines():
         try:
             lines.append(json.loads(line))
-        except ValueError:  # the line that a kill cut off is written again
+        except ValueError:  # A kill cut this line off; its epoch is run again.
             break
     return lines

@@ -1,6 +1,7 @@
-"""Data parallelism: one mesh axis, parameters replicated, batches sharded."""
+"""Data parallelism over devices: parameters are replicated, batches are sharded."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -8,32 +9,39 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from au_jax.errors import UserError
 
+PyTree = Any
+
 
 def make_mesh(devices: int | None = None) -> Mesh:
-    """A mesh with the single axis `data` over the first `devices` devices (all by default)."""
+    """A mesh with the single axis "data" over the first `devices` devices (all by default)."""
     used = jax.devices()[:devices]
     return jax.make_mesh((len(used),), ("data",), axis_types=(AxisType.Auto,), devices=used)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
+    """The whole of an array on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def sharded(mesh: Mesh) -> NamedSharding:
-    """The leading axis split over the devices."""
+    """An array whose leading axis is split over the devices."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
-def put_batch(batch, mesh: Mesh):
-    """Puts this process's part of a batch (a pytree of numpy arrays) on its devices."""
+def put_batch(batch: PyTree, mesh: Mesh) -> PyTree:
+    """Puts this process's part of a batch, a pytree of numpy arrays, on its devices.
+
+    Returns:
+      The same pytree of global arrays, their leading axis sharded over the devices of `mesh`.
+    """
     sharding = sharded(mesh)
     if jax.process_count() == 1:
         return jax.device_put(batch, sharding)
-    with jax.transfer_guard_host_to_device("allow"):  # a transfer that is meant
+    with jax.transfer_guard_host_to_device("allow"):  # This transfer is meant.
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), batch)
 
 
-def replicate(tree, mesh: Mesh):
+def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
     """Copies a pytree of host arrays to every device."""
     return jax.device_put(tree, replicated(mesh))
 
@@ -48,7 +56,11 @@ def gather(array: jax.Array) -> np.ndarray:
 
 
 def barrier(name: str) -> None:
-    """Waits until every process has come here, so that one may read what another has written."""
+    """Waits for every process, so that one may then read what another has written.
+
+    Args:
+      name: of this barrier, the same in every process.
+    """
     if jax.process_count() > 1:
         from jax.experimental import multihost_utils
 
@@ -58,8 +70,11 @@ def barrier(name: str) -> None:
 def check_shares(shares: Mapping[str, int], devices: int) -> None:
     """Checks that every stream's share of the batch divides by the number of devices.
 
+    Args:
+      shares: {stream: examples of each global batch}.
+
     Raises:
-      UserError: one does not; names the nearest share that does.
+      UserError: a share does not divide; the error names the nearest one that does.
     """
     for name, share in shares.items():
         if share % devices:

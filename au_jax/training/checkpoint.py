@@ -1,4 +1,4 @@
-"""Checkpoints by Orbax: every epoch's model, and the last two whole training states.
+"""Checkpoints on disk, by Orbax: every epoch's model, the last two whole training states.
 
 Saves are asynchronous and atomic: a checkpoint is written under a temporary name and renamed when
 it is whole, so that a killed run never leaves half of one under its final name.
@@ -38,9 +38,11 @@ def _disk_errors(folder: Path) -> Iterator[None]:
 
 
 def first_difference(first: PyTree, second: PyTree) -> tuple[str, Any, Any] | None:
-    """The first leaf, by name, of different shape in two pytrees: its name and both shapes.
+    """The first leaf, by name, that has different shapes in two pytrees.
 
-    "absent" stands for the shape where a tree lacks the leaf; None is returned for equal trees.
+    Returns:
+      The leaf's name and its shape in either tree, "absent" where a tree lacks it; None where all
+      leaves agree.
     """
     shapes = [
         {
@@ -49,17 +51,26 @@ def first_difference(first: PyTree, second: PyTree) -> tuple[str, Any, Any] | No
         }
         for tree in (first, second)
     ]
-    for name in sorted(shapes[0].keys() | shapes[1].keys()):
-        one, other = (own.get(name, "absent") for own in shapes)
-        if one != other:
-            return name, one, other
+    for leaf in sorted(shapes[0].keys() | shapes[1].keys()):
+        in_first, in_second = (of_tree.get(leaf, "absent") for of_tree in shapes)
+        if in_first != in_second:
+            return leaf, in_first, in_second
     return None
 
 
 class Checkpoints:
-    """A folder of numbered checkpoints of pytrees, of which the newest `keep` are kept (0: all)."""
+    """A folder of numbered checkpoints of pytrees."""
 
     def __init__(self, folder: Path, keep: int = 0):
+        """Opens or makes the folder.
+
+        Args:
+          folder: where the checkpoints lie.
+          keep: how many of the newest checkpoints are kept; 0 keeps all.
+
+        Raises:
+          UserError: the folder cannot be written.
+        """
         self.folder = folder.absolute()
         policy = checkpoint_managers.LatestN(keep or None)
         with _disk_errors(self.folder):
@@ -76,13 +87,16 @@ class Checkpoints:
 
     @classmethod
     def of_models(cls, folder: Path) -> "Checkpoints":
+        """Networks numbered by epoch, all of them kept until they are deleted."""
         return cls(folder)
 
     @classmethod
     def of_states(cls, folder: Path) -> "Checkpoints":
+        """Whole training states numbered by step, the newest two kept."""
         return cls(folder, _KEPT_STATES)
 
     def numbers(self) -> list[int]:
+        """The numbers of the whole checkpoints, ascending."""
         return sorted(self._manager.all_steps())
 
     def save(self, number: int, tree: PyTree, data: grain.DatasetIterator | None = None) -> None:
@@ -97,11 +111,15 @@ class Checkpoints:
         with _disk_errors(self.folder):
             self._manager.save(number, args=ocp.args.Composite(**items))
 
-    def restore(self, number: int, like: PyTree, data: grain.DatasetIterator | None = None):
-        """Returns checkpoint `number`; sets `data` to where it stood then.
+    def restore(
+        self, number: int, like: PyTree, data: grain.DatasetIterator | None = None
+    ) -> PyTree:
+        """The tree of checkpoint `number`; sets `data` to where it stood when that was saved.
 
         Args:
+          number: of the checkpoint.
           like: pytree of arrays or shapes with shardings, of the same structure.
+          data: the iterator to set, if any.
 
         Raises:
           UserError: the checkpoint is missing, damaged, or of another model.
@@ -121,7 +139,8 @@ class Checkpoints:
             ) from error
         except UserError:
             raise
-        except Exception as error:  # Orbax and TensorStore raise many types for damaged files
+        # Orbax and TensorStore raise errors of many types for damaged files.
+        except Exception as error:
             raise UserError(
                 f"checkpoint {where} cannot be read ({str(error).splitlines()[0]}); delete it, and "
                 "the same command goes on from the one before"
@@ -135,20 +154,21 @@ class Checkpoints:
             getattr(stored, "tree", stored), ocp.utils.serialize_tree(like, True)
         )
         if differing is not None:
-            name, found, wanted = differing
+            leaf, stored_shape, wanted_shape = differing
             raise UserError(
-                f"checkpoint {self.folder / str(number)} is of another model: '{name}' is "
-                f"{found} there and {wanted} in this config; use the config that made it"
+                f"checkpoint {self.folder / str(number)} is of another model: '{leaf}' is "
+                f"{stored_shape} there and {wanted_shape} in this config; use the config that made "
+                "it"
             )
 
     def delete_after(self, number: int) -> None:
         """Deletes the checkpoints above `number`, which a resumed run makes again."""
-        for later in self.numbers():
-            if later > number:
-                self._manager.delete(later)
+        for kept in self.numbers():
+            if kept > number:
+                self._manager.delete(kept)
 
     def delete(self, number: int) -> None:
-        """Deletes one checkpoint, where it is there."""
+        """Deletes checkpoint `number`, if there is one."""
         if number in self.numbers():
             self._manager.delete(number)
 

@@ -1,4 +1,4 @@
-"""Scores: the logits of a network over every record of a source, once each, in order."""
+"""Scores: the logits of a network for every record of a source, once each, in order."""
 
 from collections.abc import Callable
 
@@ -21,15 +21,21 @@ Scorer = Callable[[Variables, Source], np.ndarray]
 def make_scorer(method: Method, mesh: Mesh, batch: int, threads: int) -> Scorer:
     """Returns `score(variables, source) -> logits float32 [N, A]`, compiled on its first call.
 
+    Records without a face get `NO_FACE_LOGIT` for every AU.
+
     Args:
-      batch: examples in each global batch; rounded up to a multiple of the devices. The last batch
+      method: its `predict` gives the logits.
+      mesh: the devices, over which each batch is split.
+      batch: examples in each global batch, rounded up to a multiple of the devices. The last batch
         is padded and its padding dropped, so that scores do not depend on it.
-      threads: that read and decode.
+      threads: the number of threads that read and decode images.
     """
     devices = mesh.devices.size
     batch = -(-batch // devices) * devices
-    whole, split = sharding.replicated(mesh), sharding.sharded(mesh)
-    predict = jax.jit(method.predict, in_shardings=(whole, split, split), out_shardings=split)
+    replicated, sharded = sharding.replicated(mesh), sharding.sharded(mesh)
+    predict = jax.jit(
+        method.predict, in_shardings=(replicated, sharded, sharded), out_shardings=sharded
+    )
 
     def score(variables: Variables, source: Source) -> np.ndarray:
         pending = []
@@ -46,7 +52,13 @@ def make_scorer(method: Method, mesh: Mesh, batch: int, threads: int) -> Scorer:
 
 
 def with_labels(logits: np.ndarray, source: Source, aus: tuple[str, ...]) -> Scores:
-    """Joins logits [N, A] over `aus` with the labels and names of the records of `source`."""
+    """Joins logits with the labels and names of the records that they are of.
+
+    Args:
+      logits: float [N, A].
+      source: the N records.
+      aus: the A AUs of the logits.
+    """
     table = source.aligned(aus).table
     return Scores(
         logits=logits.astype(np.float32),
