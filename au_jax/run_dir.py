@@ -266,10 +266,6 @@ class StageFolder:
         return self.path / "stage.json"
 
     @property
-    def parameters(self) -> Path:
-        return self.path / "parameters.txt"
-
-    @property
     def results(self) -> Path:
         return self.path / "results.json"
 
@@ -380,10 +376,6 @@ class RunFolder:
         return self.path / "environment.json"
 
     @property
-    def data(self) -> Path:
-        return self.path / "data.json"
-
-    @property
     def report(self) -> Path:
         return self.path / "report"
 
@@ -391,7 +383,7 @@ class RunFolder:
         """config.json, each stage that has begun with all its fields: {dotted field: value}."""
         config = read_json(self.config)
         for name in config["order"]:
-            settings = self.stage(name).settings
+            settings = self.stage(StageName(name).on_folds(config["folds"])[0]).settings
             if settings.exists():
                 config |= flat(read_json(settings), f"stages.{name}.")
         return config

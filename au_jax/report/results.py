@@ -33,7 +33,10 @@ def collect(folder: RunFolder) -> dict[str, Any]:
     Where there are folds, a stage's figures are their mean over folds; "folds" has those of each
     fold, and those of all folds' records together.
     """
-    config, data = run_dir.read_json(folder.config), run_dir.read_json(folder.data)
+    config, data = folder.resolved_config(), run_dir.read_json(folder.data)
+    for name in config["order"]:
+        if config.get(f"stages.{name}.label") == "":  # a row without a title is called as its stage
+            config[f"stages.{name}.label"] = name
     made_with = run_dir.read_json(folder.environment)
     runs = {
         name: [folder.stage(on_fold) for on_fold in StageName(name).on_folds(config["folds"])]
