@@ -341,7 +341,6 @@ class Page:
         self, name: str, lines: list[dict[str, float]], splits: list[str]
     ) -> tuple[str, ...]:
         scored, last = self.stages[name]["split"], lines[-1] if lines else None
-        # A stage that leaves its network unset takes the one at the top of the config.
         backbone = self.config[f"stages.{name}.model.backbone"]
         scores = (scored[s]["honest"]["final_score"] if s in scored else None for s in splits)
         return (

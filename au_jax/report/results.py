@@ -57,7 +57,11 @@ def collect(folder: RunFolder) -> dict[str, Any]:
             each = [{}]
         if len(each) > 1:
             each, folds[name] = [_mean_over_folds(each)], _by_fold(of_folds, each)
-        stages[name] = {"outcome": kind, "split": each[0]}
+        stages[name] = {
+            "kind": config[f"stages.{name}.kind"],
+            "outcome": kind,
+            "split": each[0],
+        }
     chosen = [name for name in runs if stages[name]["outcome"] == "selection"]
     last = stages[chosen[-1]]["split"] if chosen else {}
     best = last.get("test") or next(iter(last.values()), None)
