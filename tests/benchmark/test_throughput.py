@@ -2,9 +2,10 @@
 
 import pytest
 
-from au_jax import experiment, sharding
+from au_jax import sharding
 from au_jax.benchmark import throughput
 from au_jax.errors import UserError
+from au_jax.experiment.recipe import Recipe
 from au_jax.run_dir import RunFolder
 from configs import recot
 
@@ -14,9 +15,8 @@ def test_every_kind_of_training_is_measured_once(data_dir, tiny_faces, tmp_path)
     config.data.synthetic.update(size=40, opt=48, noisy=40, test=24, seed=3)
     config.model.update(backbone="tiny", image_size=32)
     config.train.update(epochs=3)
-    config.stages.recot.options.refine_from = 1
     config.devices = 1
-    parts = experiment.Build(config, RunFolder(tmp_path), data_dir)
+    parts = Recipe(config, RunFolder(tmp_path), data_dir)
     trainings = parts.trainings()
     assert list(trainings) == ["baseline", "both", "recot"]
     assert {sum(s.share for s in t.streams.values()) for t in trainings.values()} == {32}
@@ -27,4 +27,4 @@ def test_every_kind_of_training_is_measured_once(data_dir, tiny_faces, tmp_path)
     assert [name for name, own in figures.items() if "end_of_epoch" in own] == ["recot"]
     config.order = ("baseline_row",)
     with pytest.raises(UserError, match="config recot has no training stage to measure"):
-        experiment.Build(config, RunFolder(tmp_path), data_dir).trainings()
+        Recipe(config, RunFolder(tmp_path), data_dir).trainings()

@@ -7,7 +7,7 @@ import pytest
 
 from au_jax import metrics, run_dir
 from au_jax.errors import UserError
-from au_jax.experiment import recipe
+from au_jax.experiment import modes
 from au_jax.run_dir import RunFolder
 from configs import base, noisy_labels, recot
 
@@ -19,9 +19,6 @@ def shrunk(config, **changed):
     config.train.update(epochs=2, steps_per_epoch=2)
     config.devices = 1
     config.update(changed)
-    for stage in config.stages.values():
-        if stage.get("options", {}).get("refine_from"):
-            stage.options.refine_from = 1
     return config
 
 
@@ -40,7 +37,7 @@ def folds(tmp_path_factory, tiny_faces, data_dir):
         batch=16,
     )
     folder = RunFolder(tmp_path_factory.mktemp("recot") / "run")
-    recipe.run(shrunk(config, folds=2), folder.path, data_dir)
+    modes.run(shrunk(config, folds=2), folder.path, data_dir)
     return folder
 
 
@@ -80,7 +77,7 @@ def test_label_noise_is_judged_by_the_truth(folds):
 def test_distillation_learns_the_baselines_soft_labels(tmp_path, data_dir):
     config = shrunk(noisy_labels.get_config("kd"))
     folder = RunFolder(tmp_path / "kd")
-    recipe.run(config, folder.path, data_dir)
+    modes.run(config, folder.path, data_dir)
     labels = run_dir.read_arrays(folder.stage("labelled").labels("noisy"))
     counts = run_dir.read_json(folder.stage("kd").label_counts)["noisy"]
     present = [counts["of"][au][0] for au in labels["aus"].tolist()]
@@ -92,8 +89,8 @@ def test_distillation_learns_the_baselines_soft_labels(tmp_path, data_dir):
     ("change", "sentence"),
     [
         ({"gamma": 0.0}, r"gamma is 0\.0, but it is the share of small-loss entries"),
-        ({"refine_from": 2}, r"refine_from \(K\) is 2, but of 2 epochs the last that can learn"),
-        ({"delta": 1}, r"unknown option of stage recot 'delta'; known: selective_ratios, views"),
+        ({"refine_after": 1.0}, r"refine_after is 1\.0"),
+        ({"delta": 1}, r"unknown option of stage recot 'delta'; known: selective_ratios, "),
     ],
 )
 def test_bad_options_are_refused(tmp_path, data_dir, change, sentence):
@@ -101,7 +98,7 @@ def test_bad_options_are_refused(tmp_path, data_dir, change, sentence):
     with config.unlocked():
         config.stages.recot.options.update(change)
     with pytest.raises(UserError, match=sentence):
-        recipe.run(config, tmp_path / "bad", data_dir)
+        modes.run(config, tmp_path / "bad", data_dir)
 
 
 def test_a_noisy_stream_without_labels_is_refused(tmp_path, data_dir):
@@ -110,4 +107,4 @@ def test_a_noisy_stream_without_labels_is_refused(tmp_path, data_dir):
     config.stages.recot.options.selective_ratios = (0.3, 0.3)
     config.augmentation.flip = 0.0
     with pytest.raises(UserError, match=r"stream '(clean|noisy)' .* has no record with a label of"):
-        recipe.run(config, tmp_path / "bad", data_dir)
+        modes.run(config, tmp_path / "bad", data_dir)

@@ -1,18 +1,20 @@
 """The shipped TAL config, shrunk: the ladders, selections over runs, thinned checkpoints."""
 
+import functools
 import json
 
 import jax
 import numpy as np
 import pytest
 
-from au_jax import run_dir
+from au_jax import run_dir, sharding
 from au_jax.ensemble import predictor
 from au_jax.errors import UserError
-from au_jax.experiment import recipe
+from au_jax.experiment import modes
 from au_jax.run_dir import RunFolder
 from au_jax.training.checkpoint import Checkpoints
 from au_jax.training.model_card import ModelCard, restore
+from au_jax.training.start import continue_from
 from configs import tal
 
 ORDER = (
@@ -37,7 +39,7 @@ def shrunk(**changed):
     for name, stage in config.stages.items():
         if stage.kind == "train":
             stage.model.backbone = "tiny_wide" if name.endswith("_2") else "tiny"
-            stage.train.update(epochs=2, steps_per_epoch=2)
+            stage.train = {"epochs": 2, "times": 1.0, "steps_per_epoch": 2}
     config.stages.confirmed.threshold = 0.5
     config.stages.expression_step_6.inputs = ("finetuned_1", "base_2")
     config.order = ORDER
@@ -48,7 +50,7 @@ def shrunk(**changed):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, tiny_faces, data_dir):
     folder = tmp_path_factory.mktemp("tal") / "run"
-    recipe.run(shrunk(), folder, data_dir)
+    modes.run(shrunk(), folder, data_dir)
     return RunFolder(folder)
 
 
@@ -78,16 +80,12 @@ def test_confirmed_labels_are_some_of_the_given_ones(run, data_dir):
 
 
 def test_finetuning_starts_where_pretraining_ended(run):
-    from au_jax.experiment import Build
-
-    parts = Build(shrunk(), run, run.path / "nowhere")
-    stage, folder = parts._resolved("finetuned_1"), run.stage("finetuned_1")
-    start = parts._start(stage, folder)
-    source = run.stage("pretrained_1")
+    mesh, source = sharding.make_mesh(1), run.stage("pretrained_1")
+    start = functools.partial(continue_from, source, mesh)
     method = ModelCard.read(source).create()
     fresh = jax.eval_shape(method.init, jax.random.PRNGKey(0))
     params, stats = start(*fresh[:2])
-    kept = restore(source, method, 2, parts.mesh)
+    kept = restore(source, method, 2, mesh)
     jax.tree.map(
         np.testing.assert_array_equal,
         {"params": params, "batch_stats": stats},
@@ -115,23 +113,23 @@ def test_select_over_two_runs_and_again_in_place(run, tmp_path, data_dir):
     config.stages.expression_step_6.inputs = ("base_1",)
     config.stages.expression_step_6.crops = "center"
     both = tmp_path / "both"
-    recipe.select(config, both, data_dir, [run.path, run.path])
+    modes.select(config, both, data_dir, [run.path, run.path])
     chosen = run_dir.read_json(RunFolder(both).stage("expression_step_6").selection)
     assert {m["stage"] for m in chosen["members"]} == {"base_1"}
     assert {(both / m["run"]).resolve() for m in chosen["members"]} == {run.path.resolve()}
     assert results(RunFolder(both))["final"]["n"] == 24
     # Another choice from the same scores: nothing is trained.
     config.stages.expression_step_6.threshold_rule = "default"
-    recipe.select(config, both, data_dir, [run.path])
+    modes.select(config, both, data_dir, [run.path])
     chosen = run_dir.read_json(RunFolder(both).stage("expression_step_6").selection)
     assert set(chosen["thresholds"]) == {0.5}
     config.optimizer.learning_rate = 3.0
     with pytest.raises(UserError, match=r"differs in optimizer\.learning_rate \(0\.002 there, 3"):
-        recipe.select(config, both, data_dir, [run.path])
+        modes.select(config, both, data_dir, [run.path])
     with pytest.raises(UserError, match=r"--from names the workdir"):
-        recipe.select(config, both, data_dir, [both])
+        modes.select(config, both, data_dir, [both])
     with pytest.raises(UserError, match=r"config\.json is missing; is this the folder of a run\?"):
-        recipe.select(config, both, data_dir, [tmp_path / "nothing"])
+        modes.select(config, both, data_dir, [tmp_path / "nothing"])
 
 
 def test_thinned_checkpoints_are_all_that_can_be_chosen(run, tmp_path, data_dir):
@@ -141,7 +139,7 @@ def test_thinned_checkpoints_are_all_that_can_be_chosen(run, tmp_path, data_dir)
     config.stages.expression_step_6.inputs = ("base_1",)
     config.stages.expression_step_6.crops = "center"
     folder = RunFolder(tmp_path / "thin")
-    recipe.run(config, folder.path, data_dir)
+    modes.run(config, folder.path, data_dir)
     stage = folder.stage("base_1")
     assert stage.scored_epochs("opt-val") == [1, 2, 3]
     with Checkpoints.of_models(stage.model) as models:

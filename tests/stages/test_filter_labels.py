@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -5,7 +7,8 @@ from au_jax import run_dir
 from au_jax.ensemble.selection import Member, Selection, to_json
 from au_jax.errors import UserError
 from au_jax.run_dir import Scores, StageFolder
-from au_jax.stages.filter_labels import filter_labels, filtered
+from au_jax.stages.base import StageContext
+from au_jax.stages.filter_labels import FilterLabels, filtered
 
 AUS = ("AU01", "AU12")
 #                                 AU01  AU12
@@ -57,15 +60,9 @@ def teacher(tmp_path):
 
 def run(tmp_path, threshold):
     folder = StageFolder(tmp_path / "stages" / "filter")
-    filter_labels(
-        folder,
-        teacher=teacher(tmp_path),
-        split="noisy",
-        threshold=threshold,
-        source=None,
-        mesh=None,
-        threads=1,
-    )
+    unused = dict.fromkeys(field.name for field in dataclasses.fields(StageContext))
+    given = {"folder": folder, "input": lambda name: teacher(tmp_path)}
+    FilterLabels("both", "noisy", threshold).run(StageContext(**{**unused, **given}))
     return run_dir.read_arrays(folder.labels("noisy"))
 
 
