@@ -14,7 +14,7 @@ DISFA = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
 GFT = (1, 2, 4, 6, 10, 12, 14, 15, 23, 24)
 
 
-def picture(path: Path, seed: int, size: int = 24) -> None:
+def write_image(path: Path, seed: int, size: int = 24) -> None:
     """A JPEG of smooth noise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)
@@ -32,7 +32,7 @@ def emotionet(raw: Path, rows: int = 12, sheet: str = "csv") -> tuple[np.ndarray
     for i in range(rows):
         folder = f"N_{i // 4 + 1:010d}"
         name = f"{folder}_{i:05d}.jpg"
-        picture(raw / "images" / folder / name, i)
+        write_image(raw / "images" / folder / name, i)
         url = f"http://host/EmotioNet/{folder}/{name}"
         lines.append([f"'{url}'" if i % 2 else url, "http://original", *manual[i].tolist()])
     path = raw / f"EmotioNet_FACS_aws_2020_24600.{sheet}"
@@ -55,14 +55,14 @@ def emotionet(raw: Path, rows: int = 12, sheet: str = "csv") -> tuple[np.ndarray
     with open(folder / "dataFile_0001.txt", "w") as file:
         for i in range(rows):
             name = f"N_0000001001/N_0000001001_{i:05d}.jpg"
-            picture(raw / "images" / name, 100 + i)
+            write_image(raw / "images" / name, 100 + i)
             codes = "\t".join(map(str, automatic[i]))
             file.write(f"http://host/{name}\thttp://original\t{codes}\n")
     return manual[:, np.array(EMOTIONET) - 1], automatic
 
 
 def affwild2(raw: Path, frames: int = 7) -> dict[str, np.ndarray]:
-    """Labels of each video as written, int [frames, 12]; the third frame has no picture."""
+    """Labels of each video as written, int [frames, 12]; the third frame has no image."""
     rng = np.random.default_rng(1)
     header = ",".join(f"AU{n}" for n in AFFWILD2)
     written = {}
@@ -75,7 +75,9 @@ def affwild2(raw: Path, frames: int = 7) -> dict[str, np.ndarray]:
             (folder / f"{video}.txt").write_text("\r\n".join([header, *lines]) + "\r\n")
             for frame in range(1, frames + 1):
                 if frame != 3:
-                    picture(raw / "cropped_aligned" / video / f"{frame:05d}.jpg", rng.integers(999))
+                    write_image(
+                        raw / "cropped_aligned" / video / f"{frame:05d}.jpg", rng.integers(999)
+                    )
             written[video] = labels
     return written
 
@@ -93,7 +95,7 @@ def affectnet(raw: Path, rows: int = 11, points: np.ndarray | None = None) -> li
         lines = [header]
         for i, code in enumerate(chosen):
             image = f"{folder}/bild_ü{i}.jpg"
-            picture(raw / "Manually_Annotated_Images" / image, i + 50 * int(folder))
+            write_image(raw / "Manually_Annotated_Images" / image, i + 50 * int(folder))
             lines.append(f"{image},1,2,20,21,{landmarks},{code},0.1,-2")
         (raw / f"{name}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return codes
@@ -113,7 +115,7 @@ def bp4d(raw: Path, frames: int = 5) -> dict[str, np.ndarray]:
         (raw / "AUCoding" / "AU_OCC" / f"{name}.csv").write_text("\n".join(lines) + "\n")
         for frame in table[:, 0]:
             image = raw / "Sequences_2D+3D" / subject / task / f"{frame:0{digits}d}.jpg"
-            picture(image, int(rng.integers(999)))
+            write_image(image, int(rng.integers(999)))
         written[name] = table
     return written
 
@@ -151,7 +153,7 @@ def gft(path: Path, rows: int = 8) -> np.ndarray:
         out = csv.writer(file)
         out.writerow(["frame_file", "person", "split", *(f"au_{n}" for n in GFT)])
         for i in range(rows):
-            picture(path.parent / f"pic/{i}.jpg", i)
+            write_image(path.parent / f"pic/{i}.jpg", i)
             split = "train" if i < rows // 2 else "test"
             out.writerow([f"pic/{i}.jpg", f"S{i // 2}", split, *labels[i].tolist()])
     return labels

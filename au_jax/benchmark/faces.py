@@ -15,15 +15,15 @@ _WIDTH, _HEIGHT = 640, 480
 _CROPS = ("closeup", "wide")
 
 
-def show(picture: Path) -> None:
-    """Measures on a picture with a face, scaled to fit into 640 x 480, and prints the figures.
+def show(photograph: Path) -> None:
+    """Measures on an image with a face, scaled to fit into 640 x 480, and prints the figures.
 
     Raises:
-      UserError: the file is no picture, or shows no face.
+      UserError: the file is no image, or shows no face.
     """
-    image = cv2.imread(str(picture), cv2.IMREAD_COLOR_RGB)
+    image = cv2.imread(str(photograph), cv2.IMREAD_COLOR_RGB)
     if image is None:
-        raise UserError(f"--raw={picture} is not a picture; give a photograph with a face")
+        raise UserError(f"--raw={photograph} is not an image; give a photograph with a face")
     scale = min(_WIDTH / image.shape[1], _HEIGHT / image.shape[0])
     image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     below, right = _HEIGHT - image.shape[0], _WIDTH - image.shape[1]
@@ -31,7 +31,9 @@ def show(picture: Path) -> None:
     try:
         figures = measure(image, _CROPS)
     except ValueError as error:
-        raise UserError(f"no face is found in {picture}; give a photograph with a face") from error
+        raise UserError(
+            f"no face is found in {photograph}; give a photograph with a face"
+        ) from error
     log.say(
         f"on one core, {_WIDTH} x {_HEIGHT}: {figures['images_per_second']:.0f} images/s with "
         f"detection, landmarks, pose and the crops {' and '.join(_CROPS)}; the bare models "
@@ -61,7 +63,7 @@ def measure(image: np.ndarray, crops: tuple[str, ...], seconds: float = 3.0) -> 
     try:
         finder = MediaPipe()
         if finder.find(image)[0] is None:
-            raise ValueError("the picture to measure with shows no face")
+            raise ValueError("the image to measure with shows no face")
         whole: list[float] = []
         bare: list[float] = []
         end = time.perf_counter() + seconds

@@ -1,7 +1,7 @@
 """The expanded validation set: each record as it is, down-sampled, occluded, and both.
 
 TAL (EmotioNet 2020, section 2.1) expands its validation set B four times, to resemble the official
-test set, and gives no more detail. Which four, the factor and the square are ours. Every picture is
+test set, and gives no more detail. Which four, the factor and the square are ours. Every image is
 changed in the same way whenever it is read.
 """
 
@@ -14,15 +14,15 @@ import numpy as np
 
 from au_jax.data.sources import Source, Table
 
-FACTOR = 0.5  # of the side, by which a picture is shrunk before it is enlarged again
-SIDE = 0.3  # of the black square, as a part of the picture's
-# Behind a split's name, that it is expanded; behind a record's key, what is done to its picture.
+FACTOR = 0.5  # of the side, by which an image is shrunk before it is enlarged again
+SIDE = 0.3  # of the black square, as a part of the image's
+# Behind a split's name, that it is expanded; behind a record's key, what is done to its image.
 EXPANDED, CHANGED = "-expanded", "#"
 CHANGES = ("", *(CHANGED + change for change in ("downsampled", "occluded", "both")))
 
 
 class Expanded(Source):
-    """A source whose records' keys end with one of `CHANGES`, done to their pictures."""
+    """A source whose records' keys end with one of `CHANGES`, done to their images."""
 
     def images(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         images = super().images(indices)

@@ -1,8 +1,8 @@
 """Sources: random access to the records of one split of a prepared data set.
 
 A prepared data set is a TFDS folder of ArrayRecord files (`records.py` lists the features). All
-that training needs beside the pictures (labels, pose, keys) is small and lives in memory as a
-`Table`; pictures are read and decoded only when a batch asks for them.
+that training needs beside the images (labels, pose, keys) is small and lives in memory as a
+`Table`; images are read and decoded only when a batch asks for them.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from au_jax.errors import UserError, unknown
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """The columns of N records, all but the pictures.
+    """The columns of N records, all but the images.
 
     Attributes:
       labels, intensity: int8 [N, A].
@@ -58,7 +58,7 @@ class Source:
       crop: which stored crop `images` returns.
       files: the ArrayRecord files of the whole split.
       rows: int64 [N], where each record stands in those files.
-      size: pixels that pictures are resized to when they are read; 0 leaves them as stored.
+      size: pixels that images are resized to when they are read; 0 leaves them as stored.
     """
 
     name: str
@@ -87,10 +87,10 @@ class Source:
         return [parse(r).features.feature[field].bytes_list.value[0] for r in raw]
 
     def images(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """The decoded pictures, uint8 [len(indices), H, W, 3], RGB.
+        """The decoded images, uint8 [len(indices), H, W, 3], RGB.
 
         Raises:
-          UserError: a picture cannot be decoded, or is not of the size of the first one.
+          UserError: an image cannot be decoded, or is not of the size of the first one.
         """
         jpegs = self.jpegs(indices)
         first = self._decode(jpegs[0], indices[0])
@@ -166,7 +166,7 @@ def open_source(
         subject, `val_fraction` of them for validation.
       crop: which stored crop to read.
       seed: parts the subjects.
-      size: pixels that pictures are resized to when read; 0 leaves them as stored.
+      size: pixels that images are resized to when read; 0 leaves them as stored.
 
     Raises:
       UserError: the folder is missing or half-written, or lacks the split or crop; a label is

@@ -48,7 +48,7 @@ class Splits:
       folder: data set ("" for the config's own) -> its folder.
       val_fraction: of the records, whole subjects, for validation (the test part of random folds).
       seed: of that division and of `#RECORDS`.
-      size: pixels that pictures are resized to when read; 0 leaves them as stored.
+      size: pixels that images are resized to when read; 0 leaves them as stored.
       present_from: the least intensity at which an AU is present; 0 takes the stored labels.
       folds: "random", "published", or a .csv file of subjects and folds.
       count: how many folds there are; 0 for none.

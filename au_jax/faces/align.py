@@ -1,7 +1,7 @@
-"""Crops: one way to cut a face out of a picture, shared by data preparation and prediction.
+"""Crops: one way to cut a face out of an image, shared by data preparation and prediction.
 
 `cut` gives every crop that the package knows; what each means is written at `CROPS`. Crops reach
-beyond the picture where they must; what lies there is black.
+beyond the image where they must; what lies there is black.
 """
 
 import cv2
@@ -74,7 +74,7 @@ def five_points(points: np.ndarray) -> np.ndarray:
 
 
 def crop_matrix(face: Face, crop: str) -> np.ndarray:
-    """Where a picture's pixels come to lie in a crop: float64 [2, 3].
+    """Where an image's pixels come to lie in a crop: float64 [2, 3].
 
     - `arcface`, 112 px: the five points onto the ArcFace template.
     - `closeup` and `wide`, 240 px: OpenFace's registration, the 24 rigid points onto the frontal
@@ -100,7 +100,7 @@ def crop_matrix(face: Face, crop: str) -> np.ndarray:
 
 
 def cut(image: np.ndarray, face: Face | None, crop: str) -> np.ndarray:
-    """Cuts one crop out of a picture.
+    """Cuts one crop out of an image.
 
     Args:
       image: uint8 [H, W, 3].

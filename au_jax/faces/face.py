@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Face:
-    """One face in a picture; pixel (x, y) means x to the right, y down, centres at whole numbers.
+    """One face in an image; pixel (x, y) means x to the right, y down, centres at whole numbers.
 
     Attributes:
       box: float32 [4], left, top, width, height, pixels, as the detector gives it.
@@ -27,7 +27,7 @@ class Face:
 
 
 class Finder(Protocol):
-    """Finds the faces of one picture. A detector of your own needs only this one method."""
+    """Finds the faces of one image. A detector of your own needs only this one method."""
 
     def find(self, image: np.ndarray, near: np.ndarray | None = None) -> tuple[Face | None, int]:
         """Finds the face that a label speaks of.

@@ -67,9 +67,9 @@ class _Model:
         self._outputs = [d["index"] for d in self._interpreter.get_output_details()]
         self.size = int(entry["shape"][1])
 
-    def __call__(self, picture: np.ndarray) -> list[np.ndarray]:
+    def __call__(self, image: np.ndarray) -> list[np.ndarray]:
         """Runs the model on float32 [size, size, 3]; returns its outputs."""
-        self._interpreter.set_tensor(self._input, picture[None])
+        self._interpreter.set_tensor(self._input, image[None])
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(i) for i in self._outputs]
 
@@ -232,6 +232,6 @@ class MediaPipe:
         return (points @ back[:, :2].T + back[:, 2]).astype(np.float32)
 
     def run_models(self) -> None:
-        """Runs each model once on an empty input: the least that a picture with one face costs."""
+        """Runs each model once on an empty input: the least that an image with one face costs."""
         for model in (*(detector.model for detector in self.detectors), self.mesh):
             model(np.zeros((model.size, model.size, 3), np.float32))

@@ -30,7 +30,7 @@ def face_from_points(
 class OpenFace:
     """The CSV files that OpenFace's FeatureExtraction or FaceLandmarkImg wrote, one per input.
 
-    The file of the picture `a/b.jpg` is `a/b.csv` or `b.csv` in the folder; that of the video
+    The file of the image `a/b.jpg` is `a/b.csv` or `b.csv` in the folder; that of the video
     `v.avi` is `v.csv`, with a row per frame.
     """
 
@@ -41,7 +41,7 @@ class OpenFace:
         self._video: tuple[str, dict[int, list[dict[str, str]]]] = ("", {})
 
     def find(self, image: str, position: int = -1) -> tuple[Face | None, int]:
-        """The face of a picture, or of the frame at `position` (from 0) of a video.
+        """The face of an image, or of the frame at `position` (from 0) of a video.
 
         Args:
           image: the path relative to the raw folder.

@@ -9,7 +9,7 @@ from au_jax.faces.mean_face import MEAN_SHAPE
 STABLE = np.array([0, 1, 15, 16, 27, 28, 29, 30, 31, 33, 35, 36, 39, 42, 45, 48, 54])
 
 # Ours: the camera is taken to stand this many face widths away and to look at the face, as neither
-# its lens nor the crop's place in the original picture is known.
+# its lens nor the crop's place in the original image is known.
 _DISTANCE = 5.0
 
 

@@ -60,12 +60,12 @@ class Audit:
       splits: by name.
       left_out: rows without a record, by kind (see `rows.KINDS`).
       looked_for_faces: whether anything looked for faces; the crop `as_is` needs none.
-      copies: pairs of names of picture files with equal contents, some of them.
-      copy_count: how many kept pictures equal an earlier one.
+      copies: pairs of names of image files with equal contents, some of them.
+      copy_count: how many kept images equal an earlier one.
       crossing: how many contents stand in more than one split.
       shared_subjects: subjects that stand in more than one split.
       unlisted: subjects that the published folds do not name, where there are published folds.
-      faceless: names of some pictures without a face.
+      faceless: names of some images without a face.
       tasks: every task and its number of records, in order.
     """
 
@@ -151,7 +151,7 @@ def _add(split: Split, note: Note, aus: tuple[str, ...]) -> None:
 
 
 def _copies(job: Job, tasks: list[Task]) -> tuple[list[tuple[str, str]], int, int]:
-    """Kept pictures of equal contents: some pairs of names, how many, how many across splits."""
+    """Kept images of equal contents: some pairs of names, how many, how many across splits."""
     path = job.work / "contents.sqlite"
     path.unlink(missing_ok=True)
     db = sqlite3.connect(path)
@@ -186,7 +186,7 @@ def _copies(job: Job, tasks: list[Task]) -> tuple[list[tuple[str, str]], int, in
 
 
 def write_quarantine(job: Job, path: Path) -> None:
-    """Writes a line for every row without a record: where it stands, which picture, and why."""
+    """Writes a line for every row without a record: where it stands, which image, and why."""
     path.parent.mkdir(exist_ok=True)
     rows = Index(job.index)
     try:
@@ -255,10 +255,10 @@ def _remarks(audit: Audit) -> Iterator[str]:
     )
     faces = sum(split.faces for split in audit.splits.values())
     if not audit.looked_for_faces:
-        yield "Faces were not looked for: the pictures were taken as they are."
+        yield "Faces were not looked for: the images were taken as they are."
     elif audit.kept:
-        yield f"Faces in {faces} of {audit.kept} kept pictures ({100 * faces / audit.kept:.2f} %)."
-    yield f"{audit.copy_count} kept pictures have the contents of an earlier one."
+        yield f"Faces in {faces} of {audit.kept} kept images ({100 * faces / audit.kept:.2f} %)."
+    yield f"{audit.copy_count} kept images have the contents of an earlier one."
     if audit.crossing:
         yield f"LEAK: {audit.crossing} contents stand in more than one split."
     if audit.shared_subjects:

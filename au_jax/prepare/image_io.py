@@ -1,4 +1,4 @@
-"""Pictures and video frames from a user's disk, where anything can be wrong with them."""
+"""Images and video frames from a user's disk, where anything can be wrong with them."""
 
 import contextlib
 import io
@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-# Larger pictures are refused before they are decoded: 100 megapixels take 300 MB.
+# Larger images are refused before they are decoded: 100 megapixels take 300 MB.
 MOST_PIXELS = 100_000_000
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
-class BadPictureError(Exception):
-    """A picture that cannot be used.
+class BadImageError(Exception):
+    """An image that cannot be used.
 
     Attributes:
       kind: "missing", "unreadable" or "too large".
@@ -27,28 +27,28 @@ class BadPictureError(Exception):
         self.kind = kind
 
 
-def read_picture(path: Path) -> tuple[np.ndarray, bytes]:
-    """Decodes a picture whole, turned upright by its EXIF tag.
+def read_image(path: Path) -> tuple[np.ndarray, bytes]:
+    """Decodes an image whole, turned upright by its EXIF tag.
 
     Returns:
       uint8 [H, W, 3] RGB, and the file's bytes.
 
     Raises:
-      BadPictureError: it is missing, unreadable, no picture, cut off, or too large.
+      BadImageError: it is missing, unreadable, no image, cut off, or too large.
     """
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise BadPictureError("missing", "there is no such file") from None
+        raise BadImageError("missing", "there is no such file") from None
     except OSError as error:
-        raise BadPictureError("unreadable", f"cannot be opened ({error.strerror})") from error
+        raise BadImageError("unreadable", f"cannot be opened ({error.strerror})") from error
     except ValueError as error:  # a path with a null character
-        raise BadPictureError("missing", f"is no file name ({error})") from error
+        raise BadImageError("missing", f"is no file name ({error})") from error
     return decode(data), data
 
 
 def decode(data: bytes) -> np.ndarray:
-    """Decodes the bytes of a picture file; see `read_picture`."""
+    """Decodes the bytes of an image file; see `read_image`."""
     _check_header(data)
     # A JPEG that ends as it should is decoded quickly. OpenCV fills what is missing of one that was
     # cut off with grey and says nothing, so all others go through Pillow, which raises.
@@ -57,22 +57,22 @@ def decode(data: bytes) -> np.ndarray:
         if image is not None:
             return image
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+        with Image.open(io.BytesIO(data)) as opened:
+            return np.array(ImageOps.exif_transpose(opened).convert("RGB"))
     except Exception as error:  # every format of Pillow raises its own
-        raise BadPictureError("unreadable", f"cannot be decoded ({_short(error)})") from error
+        raise BadImageError("unreadable", f"cannot be decoded ({_short(error)})") from error
 
 
 def _check_header(data: bytes) -> None:
     try:
-        # Pillow warns of large pictures and refuses larger ones itself; here one limit decides.
-        with _no_pixel_limit(), Image.open(io.BytesIO(data)) as picture:
-            width, height = picture.size
+        # Pillow warns of large images and refuses larger ones itself; here one limit decides.
+        with _no_pixel_limit(), Image.open(io.BytesIO(data)) as opened:
+            width, height = opened.size
     except Exception as error:
-        raise BadPictureError("unreadable", f"is no picture ({_short(error)})") from error
+        raise BadImageError("unreadable", f"is no image ({_short(error)})") from error
     if width * height > MOST_PIXELS:
         reason = f"{width} x {height} pixels are more than {MOST_PIXELS // 10**6} megapixels"
-        raise BadPictureError("too large", reason)
+        raise BadImageError("too large", reason)
 
 
 @contextlib.contextmanager
@@ -95,13 +95,13 @@ class Video:
         """Opens the video.
 
         Raises:
-          BadPictureError: it is not there, or cannot be read as a video.
+          BadImageError: it is not there, or cannot be read as a video.
         """
         if not path.exists():
-            raise BadPictureError("missing", "there is no such file")
+            raise BadImageError("missing", "there is no such file")
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
-            raise BadPictureError("unreadable", "cannot be read as a video")
+            raise BadImageError("unreadable", "cannot be read as a video")
         self._next = 0
 
     def frame(self, position: int) -> np.ndarray:
@@ -111,15 +111,15 @@ class Video:
           uint8 [H, W, 3], RGB.
 
         Raises:
-          BadPictureError: the video ends before it or cannot be decoded there.
+          BadImageError: the video ends before it or cannot be decoded there.
         """
         while self._next < position:
             if not self._capture.grab():
-                raise BadPictureError("unreadable", f"the video ends at frame {self._next}")
+                raise BadImageError("unreadable", f"the video ends at frame {self._next}")
             self._next += 1
         found, image = self._capture.read()
         if not found:
-            raise BadPictureError("unreadable", f"the video ends at frame {self._next}")
+            raise BadImageError("unreadable", f"the video ends at frame {self._next}")
         self._next += 1
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 

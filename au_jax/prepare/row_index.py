@@ -20,20 +20,20 @@ from au_jax.prepare.readers.rows import Problem, RawSet, Row
 _SCHEMA = """
 CREATE TABLE rows (number INTEGER PRIMARY KEY, split TEXT, file TEXT, line INTEGER, image TEXT,
                    subject TEXT, kind TEXT, reason TEXT, data TEXT);
-CREATE TABLE pictures (picture TEXT PRIMARY KEY, number INTEGER, labels TEXT) WITHOUT ROWID;
+CREATE TABLE images (key TEXT PRIMARY KEY, number INTEGER, labels TEXT) WITHOUT ROWID;
 CREATE TABLE tasks (number INTEGER PRIMARY KEY, split TEXT, first INTEGER, last INTEGER,
                     size INTEGER);
 CREATE TABLE counts (split TEXT, au TEXT, present INTEGER, absent INTEGER, unknown INTEGER);
 """
 
-# Rows of one task of pictures: enough tasks to share out and to resume by, and shard files that
+# Rows of one task of images: enough tasks to share out and to resume by, and shard files that
 # are neither tiny nor too many to keep open.
 _FEWEST, _MOST, _TASKS = 64, 4096, 200
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Consecutive rows of one split: pictures, or one whole video. It becomes one shard file."""
+    """Consecutive rows of one split: images, or one whole video. It becomes one shard file."""
 
     number: int
     split: str
@@ -71,7 +71,7 @@ class Index:
             yield number, Problem(kind, reason)
 
     def places(self, numbers: Iterable[int]) -> Iterator[tuple[str, int, str, str]]:
-        """File, line, picture and split of each row."""
+        """File, line, image and split of each row."""
         query = "SELECT file, line, image, split FROM rows WHERE number = ?"
         for number in numbers:
             yield self._db.execute(query, (number,)).fetchone()
@@ -91,8 +91,8 @@ class Index:
             found.setdefault(split, set()).add(subject)
         return found
 
-    def first_pictures(self) -> Iterator[Row]:
-        """Usable rows in order, for a look at the first picture that can be read."""
+    def first_images(self) -> Iterator[Row]:
+        """Usable rows in order, for a look at the first image that can be read."""
         for (data,) in self._db.execute("SELECT data FROM rows WHERE kind IS NULL ORDER BY number"):
             yield Row(**json.loads(data))
 
@@ -100,7 +100,7 @@ class Index:
 def build(raw: RawSet, path: Path) -> None:
     """Reads all raw rows into the index file `path`, unless it is there.
 
-    A second row for one picture is left out as a duplicate.
+    A second row for one image is left out as a duplicate.
 
     Raises:
       UserError: the label files hold no row.
@@ -142,17 +142,17 @@ def build(raw: RawSet, path: Path) -> None:
 def _insert(db: sqlite3.Connection, number: int, row: Row) -> None:
     if row.problem is None:
         labels = json.dumps([row.labels, row.emotion])
-        picture = text(row.picture())
+        key = text(row.image_key())
         try:
-            db.execute("INSERT INTO pictures VALUES (?, ?, ?)", (picture, number, labels))
+            db.execute("INSERT INTO images VALUES (?, ?, ?)", (key, number, labels))
         except sqlite3.IntegrityError:
             query = (
-                "SELECT file, line, pictures.labels FROM pictures JOIN rows USING (number) "
-                "WHERE picture = ?"
+                "SELECT file, line, images.labels FROM images JOIN rows USING (number) "
+                "WHERE key = ?"
             )
-            file, line, kept = db.execute(query, (picture,)).fetchone()
+            file, line, kept = db.execute(query, (key,)).fetchone()
             same = "the same" if kept == labels else "other"
-            reason = f"{file}, line {line} is kept for this picture; it has {same} labels"
+            reason = f"{file}, line {line} is kept for this image; it has {same} labels"
             row = dataclasses.replace(row, problem=Problem("duplicate", reason))
     data = None if row.problem else json.dumps(dataclasses.asdict(row))
     place = (row.split, text(row.file), row.line, text(row.image), text(row.subject))
@@ -167,7 +167,7 @@ def text(raw: str) -> str:
 
 
 def _divide(db: sqlite3.Connection, total: int) -> Iterator[tuple[int, str, int, int, int]]:
-    """Tasks over all usable rows: runs of one split and of pictures, or of one video."""
+    """Tasks over all usable rows: runs of one split and of images, or of one video."""
     most = min(max(total // _TASKS, _FEWEST), _MOST)
     run: tuple[str, str | None] | None = None
     number = first = last = size = 0

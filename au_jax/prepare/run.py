@@ -23,7 +23,7 @@ from tqdm import tqdm
 from au_jax.data.records import CROPS
 from au_jax.errors import UserError, unknown
 from au_jax.prepare import audit, row_index, worker
-from au_jax.prepare.image_io import BadPictureError, Video, read_picture
+from au_jax.prepare.image_io import BadImageError, Video, read_image
 from au_jax.prepare.readers import open_raw
 from au_jax.prepare.readers.rows import RawSet
 from au_jax.prepare.row_index import Index, Task
@@ -206,14 +206,14 @@ def _check_request(
 
 
 def _first_size(work: Path, raw: Path) -> tuple[int, int]:
-    """Height and width of the first picture that can be read: those of the crop `as_is`."""
+    """Height and width of the first image that can be read: those of the crop `as_is`."""
     place = raw if raw.is_dir() else raw.parent
     rows = Index(work / "index.sqlite")
     try:
-        for row in rows.first_pictures():
-            with contextlib.suppress(BadPictureError):
+        for row in rows.first_images():
+            with contextlib.suppress(BadImageError):
                 path = place / row.image
-                image = read_picture(path)[0] if row.position < 0 else Video(path).frame(0)
+                image = read_image(path)[0] if row.position < 0 else Video(path).frame(0)
                 return image.shape[0], image.shape[1]
     finally:
         rows.close()

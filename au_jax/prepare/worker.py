@@ -22,7 +22,7 @@ from au_jax.data.records import Record
 from au_jax.faces.align import cut
 from au_jax.faces.face import Face
 from au_jax.faces.openface import OpenFace, face_from_points
-from au_jax.prepare.image_io import BadPictureError, Video, read_picture
+from au_jax.prepare.image_io import BadImageError, Video, read_image
 from au_jax.prepare.readers.rows import Row
 from au_jax.prepare.row_index import Index, Task, text
 from au_jax.prepare.tfds_builder import Serializer, builder, shard_writer
@@ -39,7 +39,7 @@ class Job:
       raw: the raw folder.
       work: the folder of unfinished work, with the index and the parts.
       landmarks: "models", "dataset" or a folder of OpenFace's CSV files.
-      as_is: height and width that pictures of the crop `as_is` are brought to.
+      as_is: height and width that images of the crop `as_is` are brought to.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Note:
       emotions: kept rows by emotion.
       left_out: row number, kind and reason of each row that has no record.
       faceless: row numbers of records without a face.
-      contents: row number and a short hash of each kept picture file.
+      contents: row number and a short hash of each kept image file.
     """
 
     kept: int
@@ -114,17 +114,17 @@ class Worker:
         job = self._job
         note = Note(0, 0, 0, [[0, 0, 0] for _ in job.aus], {}, [], [], [])
         emotions: Counter[str] = Counter()
-        video: tuple[str, Video | BadPictureError] | None = None
+        video: tuple[str, Video | BadImageError] | None = None
         with shard_writer(job.part(task)) as writer:
             for number, row in self._index.rows(task):
                 try:
                     if row.position < 0:
-                        image, data = read_picture(job.raw / row.image)
+                        image, data = read_image(job.raw / row.image)
                     else:
                         if video is None or video[0] != row.image:
                             video = (row.image, _open(job.raw / row.image))
                         image, data = _frame(video[1], row.position), b""
-                except BadPictureError as bad:
+                except BadImageError as bad:
                     note.left_out.append((number, bad.kind, str(bad)))
                     self._seen(False)
                     continue
@@ -185,7 +185,7 @@ def _record(
     elif face is not None:
         pose = face.pose.tolist()
     return Record(
-        key=f"{job.name}/{text(row.picture())}#0",
+        key=f"{job.name}/{text(row.image_key())}#0",
         crops=crops,
         labels=np.array(row.labels, np.int8),
         intensity=None if row.intensity is None else np.array(row.intensity, np.int8),
@@ -204,15 +204,15 @@ def encode(image: np.ndarray) -> bytes:
     return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
 
 
-def _open(path: Path) -> Video | BadPictureError:
+def _open(path: Path) -> Video | BadImageError:
     try:
         return Video(path)
-    except BadPictureError as bad:
+    except BadImageError as bad:
         return bad
 
 
-def _frame(video: Video | BadPictureError, position: int) -> np.ndarray:
-    if isinstance(video, BadPictureError):
+def _frame(video: Video | BadImageError, position: int) -> np.ndarray:
+    if isinstance(video, BadImageError):
         raise video
     return video.frame(position)
 

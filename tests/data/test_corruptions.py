@@ -20,7 +20,7 @@ def four(source):
     return corruptions.expanded(source, "opt-val-expanded")
 
 
-def test_pictures_are_resized_as_the_source_says(source):
+def test_images_are_resized_as_the_source_says(source):
     small = dataclasses.replace(source, size=20)
     assert corruptions.expanded(small, "small").images([0, -1]).shape == (2, 20, 20, 3)
 
@@ -46,7 +46,7 @@ def test_every_record_stands_there_four_times(source, four):
             )
 
 
-def test_pictures_are_changed_as_their_keys_say(source, four):
+def test_images_are_changed_as_their_keys_say(source, four):
     originals = source.images(np.arange(len(source)))
     np.testing.assert_array_equal(of_change(four, ""), originals)
     low = of_change(four, "#downsampled")
@@ -58,7 +58,7 @@ def test_pictures_are_changed_as_their_keys_say(source, four):
             rows, columns = np.nonzero((image != before).any(-1))
             assert max(np.ptp(rows), np.ptp(columns)) < side
             assert black(image).sum() >= side * side
-    # One square per record, in the same place of both pictures, and not of all records.
+    # One square per record, in the same place of both images, and not of all records.
     squares = black(of_change(four, "#occluded"))
     places = {tuple(np.argwhere(square)[0]) for square in squares}
     assert len(places) > len(source) / 2
@@ -73,7 +73,7 @@ def test_downsampling_loses_detail_but_no_brightness():
     np.testing.assert_array_equal(downsampled(flat), flat)
 
 
-def test_pictures_do_not_depend_on_how_they_are_read(four):
+def test_images_do_not_depend_on_how_they_are_read(four):
     order = np.random.default_rng(0).permutation(len(four))
     images = four.images(np.arange(len(four)))
     np.testing.assert_array_equal(four.images(order), images[order])

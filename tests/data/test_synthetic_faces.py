@@ -14,7 +14,7 @@ from au_jax import aus
 from au_jax.data.synthetic_faces import anatomy, builder
 from au_jax.data.synthetic_faces.annotators import error_chance, written_labels
 from au_jax.data.synthetic_faces.drawing import render
-from au_jax.data.synthetic_faces.population import AUS, COLUMN, SPLITS, sample_picture
+from au_jax.data.synthetic_faces.population import AUS, COLUMN, SPLITS, sample_spec
 from au_jax.data.synthetic_faces.worker import rendered
 from au_jax.errors import UserError
 
@@ -39,10 +39,10 @@ def made(tmp_path_factory):
 
 
 def plain(number=3, **changes):
-    """A neutral, frontal, clear picture of a person without a fringe or a beard."""
-    picture = sample_picture(0, "opt", number)
+    """A neutral, frontal, clear image of a person without a fringe or a beard."""
+    spec = sample_spec(0, "opt", number)
     person = dataclasses.replace(
-        picture.person, hair_style="short", beard="none", glasses=False, expressiveness=1.0
+        spec.person, hair_style="short", beard="none", glasses=False, expressiveness=1.0
     )
     still = {
         "person": person,
@@ -54,7 +54,7 @@ def plain(number=3, **changes):
         "noise": 0.0,
         "jpeg_quality": 95,
     }
-    return dataclasses.replace(picture, **(still | changes))
+    return dataclasses.replace(spec, **(still | changes))
 
 
 def acting(number, intensity):
@@ -65,14 +65,14 @@ def acting(number, intensity):
     return activation
 
 
-def drawn(picture, view="closeup", size=104):
-    jpeg = np.frombuffer(render(picture, size)[view], np.uint8)
+def drawn(spec, view="closeup", size=104):
+    jpeg = np.frombuffer(render(spec, size)[view], np.uint8)
     return cv2.imdecode(jpeg, cv2.IMREAD_COLOR).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def population_of_1200():
-    return {split: [sample_picture(0, split, n) for n in range(1200)] for split in ("opt", "noisy")}
+    return {split: [sample_spec(0, split, n) for n in range(1200)] for split in ("opt", "noisy")}
 
 
 # -- the stored data ---------------------------------------------------------------------------
@@ -232,11 +232,11 @@ def test_every_au_is_frequent_enough_and_most_are_rare(population_of_1200):
 
 
 def test_labels_follow_intensities(population_of_1200):
-    for picture in population_of_1200["opt"]:
-        intensity = picture.intensity()
+    for spec in population_of_1200["opt"]:
+        intensity = spec.intensity()
         assert intensity.min() >= 0
         assert intensity.max() <= 5
-        np.testing.assert_array_equal(picture.labels() == 1, intensity >= 2)
+        np.testing.assert_array_equal(spec.labels() == 1, intensity >= 2)
     slight = np.mean([(p.intensity() == 1).any() for p in population_of_1200["opt"]])
     assert slight > 0.5  # absent AUs move too
 
@@ -256,18 +256,18 @@ def test_what_faces_cannot_do(population_of_1200):
 
 
 def test_emotions_bring_their_aus(population_of_1200):
-    pictures = population_of_1200["opt"]
-    emotion = np.array([aus.EMOTIONS[p.emotion] for p in pictures])
-    labels = np.stack([p.labels() for p in pictures])
+    specs = population_of_1200["opt"]
+    emotion = np.array([aus.EMOTIONS[p.emotion] for p in specs])
+    labels = np.stack([p.labels() for p in specs])
     for name, number in (("happy", 12), ("surprise", 2), ("anger", 4), ("disgust", 9), ("sad", 15)):
         shown = labels[:, COLUMN[number]]
         assert shown[emotion == name].mean() > 3 * shown[emotion != name].mean()
 
 
 def test_head_aus_follow_the_angles(population_of_1200):
-    for picture in population_of_1200["opt"]:
-        pitch, yaw, roll = picture.angles
-        labels = dict(zip(AUS, picture.labels(), strict=True))
+    for spec in population_of_1200["opt"]:
+        pitch, yaw, roll = spec.angles
+        labels = dict(zip(AUS, spec.labels(), strict=True))
         expected = (yaw >= 15, yaw <= -15, pitch >= 12, pitch <= -12, roll >= 12, roll <= -12)
         assert tuple(labels[au] == 1 for au in aus.POSE) == expected
 
@@ -280,14 +280,14 @@ def test_careful_labels_are_right_where_known(population_of_1200):
     unknown = written == -1
     assert 0.02 < unknown.mean() < 0.04
     np.testing.assert_array_equal(written[~unknown], true[~unknown])
-    picture = sample_picture(0, "test", 0)
-    np.testing.assert_array_equal(written_labels(picture, 0, "test", 0), picture.labels())
+    spec = sample_spec(0, "test", 0)
+    np.testing.assert_array_equal(written_labels(spec, 0, "test", 0), spec.labels())
 
 
 def test_detected_labels_err_where_faces_are_hard(population_of_1200):
-    pictures = population_of_1200["noisy"]
-    true = np.stack([p.labels() for p in pictures])
-    written = np.stack([written_labels(p, 0, "noisy", n) for n, p in enumerate(pictures)])
+    specs = population_of_1200["noisy"]
+    true = np.stack([p.labels() for p in specs])
+    written = np.stack([written_labels(p, 0, "noisy", n) for n, p in enumerate(specs)])
     detected = np.isin(AUS, aus.EMOTIONET_2018)
     assert (written[:, ~detected] == -1).all()
     assert (written[:, detected] >= 0).all()
@@ -296,8 +296,8 @@ def test_detected_labels_err_where_faces_are_hard(population_of_1200):
     per_au = wrong.mean(0)
     assert per_au.min() > 0.12
     assert per_au.max() < 0.3
-    turned = np.array([np.abs(p.angles).max() > 25 for p in pictures])
-    hidden = np.array([p.occluder != "none" for p in pictures])
+    turned = np.array([np.abs(p.angles).max() > 25 for p in specs])
+    hidden = np.array([p.occluder != "none" for p in specs])
     assert wrong[turned].mean() > 1.25 * wrong[~turned].mean()
     assert wrong[hidden].mean() > 1.25 * wrong[~hidden].mean()
 
@@ -313,7 +313,7 @@ def test_faint_aus_are_missed_and_imagined_more():
 # -- the drawing -------------------------------------------------------------------------------
 
 
-def test_pose_signs_in_the_picture():
+def test_pose_signs_in_the_image():
     nose, crown, chin = np.array([[0, 45, 110], [0, -115, 0], [0, 110, 70.0]])
 
     def moved(point, **angles):
@@ -332,16 +332,16 @@ def test_pose_signs_in_the_picture():
 
 
 @pytest.mark.parametrize("view", ["closeup", "wide"])
-def test_a_mirrored_face_is_the_mirrored_picture(view):
-    picture = plain(angles=np.array([5.0, 28, 14]), activation=acting(12, 4), gaze=np.zeros(2))
-    picture.asymmetry[0] = 0.3
+def test_a_mirrored_face_is_the_mirrored_image(view):
+    spec = plain(angles=np.array([5.0, 28, 14]), activation=acting(12, 4), gaze=np.zeros(2))
+    spec.asymmetry[0] = 0.3
     mirrored = dataclasses.replace(
-        picture,
-        angles=picture.angles * (1, -1, -1),
-        asymmetry=picture.asymmetry[::-1],
-        light=picture.light * (-1, 1, 1),
+        spec,
+        angles=spec.angles * (1, -1, -1),
+        asymmetry=spec.asymmetry[::-1],
+        light=spec.light * (-1, 1, 1),
     )
-    image, other = drawn(picture, view), drawn(mirrored, view)
+    image, other = drawn(spec, view), drawn(mirrored, view)
     face = np.s_[20:84, 24:80] if view == "closeup" else np.s_[20:56, 36:68]
 
     def alike(a, b):  # wherever the face has come to lie
@@ -405,7 +405,7 @@ def test_hidden_faces_are_hidden():
 
 
 def test_blur_and_noise():
-    def rough(picture):
-        return np.abs(np.diff(drawn(picture), axis=0)).mean()
+    def rough(spec):
+        return np.abs(np.diff(drawn(spec), axis=0)).mean()
 
     assert rough(plain(blur=1.2)) < rough(plain()) < rough(plain(noise=9.0))

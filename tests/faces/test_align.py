@@ -85,7 +85,7 @@ def test_cut_shows_the_same_face_at_any_size_and_turn():
         assert np.abs(small - other)[middle, middle].mean() < 3
 
 
-def test_what_lies_outside_the_picture_and_what_has_no_face_is_black():
+def test_what_lies_outside_the_image_and_what_has_no_face_is_black():
     white = np.full((50, 50, 3), 255, np.uint8)
     face = frontal(scale=1.0, shift=(0, 0))
     crop = align.cut(white, face, "wide")

@@ -8,7 +8,7 @@ import pytest
 
 from au_jax.benchmark.faces import measure
 from au_jax.data.synthetic_faces.drawing import render
-from au_jax.data.synthetic_faces.population import sample_picture
+from au_jax.data.synthetic_faces.population import sample_spec
 from au_jax.errors import UserError
 from au_jax.faces import mediapipe
 
@@ -20,7 +20,7 @@ needs_models = pytest.mark.skipif(
 
 
 def drawn(number: int) -> np.ndarray:
-    jpeg = render(sample_picture(0, "opt", number), 200)["wide"]
+    jpeg = render(sample_spec(0, "opt", number), 200)["wide"]
     return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
@@ -37,7 +37,7 @@ def test_finds_drawn_faces_and_their_pose(finder):
         if face is None:
             missed += 1
         else:
-            errors.append(np.abs(face.pose - sample_picture(0, "opt", number).angles))
+            errors.append(np.abs(face.pose - sample_spec(0, "opt", number).angles))
     assert missed <= 2
     assert (np.mean(errors, 0) < 8).all(), np.mean(errors, 0)
 
@@ -58,7 +58,7 @@ def test_landmarks_lie_in_a_face_in_order(finder):
 
 
 @needs_models
-def test_points_follow_the_picture(finder):
+def test_points_follow_the_image(finder):
     image = drawn(1)
     face, _ = finder.find(image)
     shifted = cv2.copyMakeBorder(image, 60, 0, 90, 30, cv2.BORDER_REPLICATE)
@@ -82,7 +82,7 @@ def test_small_faces_several_faces_and_the_one_that_is_meant(finder):
 
 
 @needs_models
-def test_no_face_in_noise_or_in_a_picture_of_one_pixel(finder):
+def test_no_face_in_noise_or_in_an_image_of_one_pixel(finder):
     noise = np.random.default_rng(0).integers(0, 256, (300, 200, 3), np.uint8)
     assert finder.find(noise) == (None, 0)
     assert finder.find(np.zeros((1, 1, 3), np.uint8)) == (None, 0)

@@ -38,7 +38,7 @@ def test_openface_frames_count_from_one(tmp_path):
     assert found.find("Videos/other.avi", 0) == (None, 0)
 
 
-def test_openface_picture_with_two_faces_takes_the_surer(tmp_path):
+def test_openface_image_with_two_faces_takes_the_surer(tmp_path):
     openface_csv(tmp_path / "p.csv", [(0, 0.5, 1, points(0)), (0, 0.8, 1, points(-25))], False)
     face, count = OpenFace(tmp_path).find("a/p.jpg")
     assert count == 2

@@ -8,12 +8,12 @@ import pytest
 import raw_sets
 from PIL import Image
 
-from au_jax.prepare.image_io import BadPictureError, Video, read_picture
+from au_jax.prepare.image_io import BadImageError, Video, read_image
 
 
 def kind(path) -> str:
-    with pytest.raises(BadPictureError) as caught:
-        read_picture(path)
+    with pytest.raises(BadImageError) as caught:
+        read_image(path)
     return caught.value.kind
 
 
@@ -35,29 +35,29 @@ def empty_png(side: int) -> bytes:
 
 def test_formats_give_rgb(tmp_path):
     for name in ("a.png", "b.bmp", "ö ü.tif"):
-        image, data = read_picture(saved(tmp_path / name))
+        image, data = read_image(saved(tmp_path / name))
         np.testing.assert_array_equal(image, noise())
         assert data == (tmp_path / name).read_bytes()
     red = np.zeros((8, 8, 3), np.uint8)
     red[..., 0] = 255
     Image.fromarray(red).save(tmp_path / "red.jpg")
-    assert read_picture(tmp_path / "red.jpg")[0][4, 4].argmax() == 0
+    assert read_image(tmp_path / "red.jpg")[0][4, 4].argmax() == 0
 
 
-def test_grey_and_transparent_pictures_get_three_channels(tmp_path):
+def test_grey_and_transparent_images_get_three_channels(tmp_path):
     for mode in ("L", "RGBA", "P"):
         Image.fromarray(noise()).convert(mode).save(tmp_path / f"{mode}.png")
-        assert read_picture(tmp_path / f"{mode}.png")[0].shape == (90, 120, 3)
+        assert read_image(tmp_path / f"{mode}.png")[0].shape == (90, 120, 3)
     Image.fromarray(noise()).convert("CMYK").save(tmp_path / "c.jpg")
-    assert read_picture(tmp_path / "c.jpg")[0].shape == (90, 120, 3)
+    assert read_image(tmp_path / "c.jpg")[0].shape == (90, 120, 3)
 
 
-def test_pictures_are_turned_upright(tmp_path):
+def test_images_are_turned_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turned a quarter
     for name in ("a.jpg", "a.png"):
         Image.fromarray(noise()).save(tmp_path / name, exif=exif)
-        assert read_picture(tmp_path / name)[0].shape == (120, 90, 3)
+        assert read_image(tmp_path / name)[0].shape == (120, 90, 3)
 
 
 def test_what_is_wrong(tmp_path):
@@ -65,7 +65,7 @@ def test_what_is_wrong(tmp_path):
     assert kind(tmp_path / "nul\0.jpg") == "missing"
     (tmp_path / "folder.jpg").mkdir()
     assert kind(tmp_path / "folder.jpg") == "unreadable"
-    (tmp_path / "text.jpg").write_text("this is no picture")
+    (tmp_path / "text.jpg").write_text("this is no image")
     assert kind(tmp_path / "text.jpg") == "unreadable"
     (tmp_path / "empty.jpg").touch()
     assert kind(tmp_path / "empty.jpg") == "unreadable"
@@ -74,7 +74,7 @@ def test_what_is_wrong(tmp_path):
 
 @pytest.mark.parametrize("name", ["cut.jpg", "cut.png"])
 @pytest.mark.parametrize("part", [0.3, 0.7, 0.99])
-def test_cut_off_pictures(tmp_path, name, part):
+def test_cut_off_images(tmp_path, name, part):
     path = saved(tmp_path / name)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * part)])
@@ -84,10 +84,10 @@ def test_cut_off_pictures(tmp_path, name, part):
 def test_jpeg_with_something_behind_its_end(tmp_path):
     path = saved(tmp_path / "a.jpg")
     path.write_bytes(path.read_bytes() + b"camera maker's notes")
-    assert read_picture(path)[0].shape == (90, 120, 3)
+    assert read_image(path)[0].shape == (90, 120, 3)
 
 
-def test_huge_pictures_are_refused_before_they_are_decoded(tmp_path):
+def test_huge_images_are_refused_before_they_are_decoded(tmp_path):
     (tmp_path / "huge.png").write_bytes(empty_png(30_000))
     assert kind(tmp_path / "huge.png") == "too large"
     buffer = io.BytesIO()
@@ -104,16 +104,16 @@ def test_video_frames_are_the_right_ones(tmp_path):
     frames = Video(tmp_path / "v.avi")
     for position in (0, 1, 4, 7):
         assert np.abs(frames.frame(position).astype(int) - 10 * (position + 1)).max() <= 3
-    with pytest.raises(BadPictureError, match="ends at frame 8"):
+    with pytest.raises(BadImageError, match="ends at frame 8"):
         frames.frame(8)
     frames.close()
 
 
 def test_video_that_is_none(tmp_path):
-    with pytest.raises(BadPictureError, match="no such file"):
+    with pytest.raises(BadImageError, match="no such file"):
         Video(tmp_path / "v.avi")
     (tmp_path / "v.avi").write_bytes(b"no video")
-    with pytest.raises(BadPictureError, match="cannot be read as a video"):
+    with pytest.raises(BadImageError, match="cannot be read as a video"):
         Video(tmp_path / "v.avi")
 
 

@@ -52,7 +52,7 @@ def test_emotionet_automatic_row_one_is_a_row(tmp_path):
     assert lines == [1, 2, 3]
 
 
-def test_emotionet_flat_pictures(tmp_path):
+def test_emotionet_flat_images(tmp_path):
     raw_sets.emotionet(tmp_path, rows=4)
     for path in list((tmp_path / "images").rglob("*.jpg")):
         path.rename(tmp_path / "images" / path.name)
@@ -68,7 +68,7 @@ def test_emotionet_bad_rows(tmp_path):
     file = next(tmp_path.rglob("dataFile_0001.txt"))
     lines = file.read_text().splitlines()
     lines[0] += "\t1"  # 63 columns
-    lines[1] = lines[1].replace("N_", "X", 2)  # no picture's name
+    lines[1] = lines[1].replace("N_", "X", 2)  # no image's name
     lines[2] = "\t".join([*lines[2].split("\t")[:2], "7", *lines[2].split("\t")[3:]])
     file.write_bytes("\r\n".join([*lines, "", lines[3]]).encode())  # blank, and a second row
     rows = [row for row in read("emotionet", tmp_path) if row.split == "noisy"]
@@ -154,7 +154,7 @@ def test_affwild2_swapped_header(tmp_path):
 @pytest.mark.parametrize(("number", "reason"), [(0, "from 0"), (8, "a frame 8")])
 def test_affwild2_off_by_one(tmp_path, number, reason):
     raw_sets.affwild2(tmp_path, frames=7)
-    raw_sets.picture(tmp_path / "cropped_aligned" / "v2" / f"{number:05d}.jpg", 0)
+    raw_sets.write_image(tmp_path / "cropped_aligned" / "v2" / f"{number:05d}.jpg", 0)
     rows = read("affwild2", tmp_path)
     assert kinds(rows) == {"misnumbered": 7}
     bad = [row for row in rows if row.problem]
@@ -199,7 +199,7 @@ def test_affectnet_missing_column(tmp_path):
 def test_affectnet_reduced(tmp_path):
     for split, codes in (("train_set", [0, 6, 7]), ("val_set", [3])):
         for i, code in enumerate(codes):
-            raw_sets.picture(tmp_path / split / "images" / f"{i}.jpg", i)
+            raw_sets.write_image(tmp_path / split / "images" / f"{i}.jpg", i)
             (tmp_path / split / "annotations").mkdir(exist_ok=True)
             np.save(tmp_path / split / "annotations" / f"{i}_exp.npy", np.array(str(code)))
             points = np.arange(136.0)
@@ -396,12 +396,12 @@ def test_table_with_everything(tmp_path):
 @pytest.mark.parametrize(
     ("header", "options", "sentence"),
     [
-        ("picture,AU1", {}, "no column 'image'"),
+        ("image,AU1", {}, "no column 'image'"),
         ("image,smile", {}, "no AU column"),
         ("image,AU1,AU01", {}, "two columns for AU01"),
         ("image,AU1,image", {}, "two columns for image"),
         ("image,AU1,yaw", {}, "not all of pitch, yaw and roll"),
-        ("image,AU1", {"columns": {"picture": "image"}}, "unknown name in --columns 'picture'"),
+        ("image,AU1", {"columns": {"photo": "image"}}, "unknown name in --columns 'photo'"),
         ("image,AU1", {"columns": {"subject": "who"}}, "lacks the column 'who'"),
         ("image,AU1", {"name": "disfa"}, "--name=disfa cannot"),
         ("image,AU1", {"name": "My Set"}, "cannot be a data set's name"),

@@ -1,4 +1,4 @@
-"""Preparing whole data sets, mostly without the face models: pictures as they are, or the data
+"""Preparing whole data sets, mostly without the face models: images as they are, or the data
 set's own landmarks."""
 
 import csv
@@ -78,7 +78,7 @@ def test_affwild2_counts(tmp_path):
     written = raw_sets.affwild2(tmp_path / "raw")
     folder = run("affwild2", tmp_path / "raw", tmp_path / "data", crops=())
     found = audit(folder)
-    kept = np.delete(np.arange(7), 2)  # the third frame has no picture
+    kept = np.delete(np.arange(7), 2)  # the third frame has no image
     train = np.concatenate([written["v1"], written["v1_left"]])
     kept_train = np.concatenate([written["v1"][kept], written["v1_left"][kept]])
     assert list(found["splits"]["train"]["labels"].values()) == counts(kept_train, -1)
@@ -137,20 +137,20 @@ def test_affectnet_with_its_own_landmarks(tmp_path):
 
 
 def spoil(raw: Path) -> dict[str, str]:
-    """Spoils pictures of the optimisation set; returns the kind of each by its place."""
-    pictures = sorted((raw / "images").rglob("N_000000000*.jpg"))
-    pictures[0].unlink()
-    pictures[1].write_bytes(pictures[1].read_bytes()[:-200])
-    pictures[2].write_text("a text file")
-    data = bytearray(pictures[3].read_bytes())
+    """Spoils images of the optimisation set; returns the kind of each by its place."""
+    images = sorted((raw / "images").rglob("N_000000000*.jpg"))
+    images[0].unlink()
+    images[1].write_bytes(images[1].read_bytes()[:-200])
+    images[2].write_text("a text file")
+    data = bytearray(images[3].read_bytes())
     start = data.index(b"\xff\xc0")
     data[start + 5 : start + 9] = (30_000).to_bytes(2) * 2
-    pictures[3].write_bytes(bytes(data))
+    images[3].write_bytes(bytes(data))
     kinds = ("missing", "unreadable", "unreadable", "too large")
-    return {p.name: kind for p, kind in zip(pictures, kinds, strict=False)}
+    return {p.name: kind for p, kind in zip(images, kinds, strict=False)}
 
 
-def test_bad_pictures_and_rows_are_left_out_by_name(tmp_path):
+def test_bad_images_and_rows_are_left_out_by_name(tmp_path):
     raw = tmp_path / "räw data"
     raw_sets.emotionet(raw, rows=12)
     expected = spoil(raw)
@@ -163,15 +163,15 @@ def test_bad_pictures_and_rows_are_left_out_by_name(tmp_path):
     assert spoilt == expected
     rest = [(row["line"], row["kind"]) for row in rows if row["split"] == "noisy"]
     assert rest == [("13", "duplicate"), ("14", "bad row")]
-    assert "line 5 is kept for this picture; it has the same labels" in rows[-2]["reason"]
+    assert "line 5 is kept for this image; it has the same labels" in rows[-2]["reason"]
     found = audit(folder)
     assert found["rows"] == 26 == found["kept"] + len(rows)
     assert sum(len(of_split) for of_split in records(folder).values()) == found["kept"] == 20
 
 
-def test_audit_finds_equal_pictures_and_leaks(tmp_path):
+def test_audit_finds_equal_images_and_leaks(tmp_path):
     for i, seed in enumerate((1, 2, 1, 1)):
-        raw_sets.picture(tmp_path / f"{i}.jpg", seed)
+        raw_sets.write_image(tmp_path / f"{i}.jpg", seed)
     (tmp_path / "t.csv").write_text(
         "image,AU1,subject,split\n0.jpg,1,a,train\n1.jpg,0,b,train\n2.jpg,1,a,test\n3.jpg,1,c,test\n"
     )
@@ -190,7 +190,7 @@ def test_audit_finds_equal_pictures_and_leaks(tmp_path):
 
 def test_names_that_are_no_utf8(tmp_path):
     name = os.fsdecode(b"na\xefve.jpg")
-    raw_sets.picture(tmp_path / "plain.jpg", 0)
+    raw_sets.write_image(tmp_path / "plain.jpg", 0)
     os.rename(tmp_path / "plain.jpg", tmp_path / name)
     (tmp_path / "t.csv").write_bytes(
         b"image,AU1,subject\nna\xefve.jpg,1,Zo\xeb\ngone\xef.jpg,0,x\n"
@@ -213,9 +213,9 @@ def test_label_file_mended_after_a_refusal(tmp_path):
     assert audit(run("disfa", tmp_path / "raw", tmp_path / "data"))["kept"] == 12
 
 
-def test_pictures_of_other_sizes_are_brought_to_the_first_one(tmp_path):
+def test_images_of_other_sizes_are_brought_to_the_first_one(tmp_path):
     for i, size in enumerate((24, 40)):
-        raw_sets.picture(tmp_path / f"{i}.jpg", i, size)
+        raw_sets.write_image(tmp_path / f"{i}.jpg", i, size)
     (tmp_path / "t.csv").write_text("image,AU1\n0.jpg,1\n1.jpg,0\n")
     rows = records(run("csv", tmp_path, tmp_path / "data"))["full"]
     shapes = {cv2.imdecode(np.frombuffer(row["crops"]["as_is"], np.uint8), 1).shape for row in rows}
@@ -385,7 +385,7 @@ def test_nothing_could_be_kept(tmp_path):
         run("bp4d", tmp_path / "raw", tmp_path / "data")
     listed = Path(re.search(r"(/\S+quarantine\.csv)", str(caught.value))[1])
     assert len(listed.read_text().splitlines()) == 11
-    raw_sets.picture(tmp_path / "raw/Sequences_2D+3D/F001/T1/0007.jpg", 0)
+    raw_sets.write_image(tmp_path / "raw/Sequences_2D+3D/F001/T1/0007.jpg", 0)
     folder = run(
         "bp4d", tmp_path / "raw", tmp_path / "data"
     )  # what was found missing is sought anew

@@ -1,6 +1,6 @@
 """Drawn faces with known action units: the embedded data set.
 
-`population` samples people and pictures, `anatomy` turns them into 3-D geometry, `drawing` into
+`population` samples people and images, `anatomy` turns them into 3-D geometry, `drawing` into
 images, `annotators` labels them with errors, `builder` stores them as a TFDS data set. Only
 `builder` needs TFDS, so a rendering child process (`worker`) starts in a tenth of a second.
 """

@@ -9,7 +9,7 @@ Action Coding System (Ekman, Friesen and Hager, 2002); the amounts are ours.
 
 import numpy as np
 
-from au_jax.data.synthetic_faces.population import COLUMN, Picture
+from au_jax.data.synthetic_faces.population import COLUMN, ImageSpec
 
 SIDE = np.array([-1.0, 1.0])[:, None]
 # Points that no expression moves: eye corners (image left to right), nose wings, nose base.
@@ -68,9 +68,9 @@ class Motion:
     `motion[12]` is AU12 on both sides, [2, 1]; `motion.mean(12)` the face's, for what is midline.
     """
 
-    def __init__(self, picture: Picture):
-        amount = (picture.activation * picture.asymmetry / 5).clip(0, 1) ** 0.8
-        moved = amount * picture.person.expressiveness
+    def __init__(self, spec: ImageSpec):
+        amount = (spec.activation * spec.asymmetry / 5).clip(0, 1) ** 0.8
+        moved = amount * spec.person.expressiveness
         self._sides = moved[..., None]
         self._mean = moved.mean(0).tolist()
 
@@ -81,11 +81,11 @@ class Motion:
         return self._mean[COLUMN[number]]
 
 
-def face_curves(picture: Picture, m: Motion) -> dict[str, np.ndarray]:
+def face_curves(spec: ImageSpec, m: Motion) -> dict[str, np.ndarray]:
     """Every curve of the face in head coordinates: name -> [..., 3] mm."""
-    flat = _eyes(picture, m) | _brow_and_forehead(picture, m) | _nose_and_cheeks(picture, m)
-    mouth = _mouth(picture, m)
-    flat |= mouth | _around_mouth(picture, m, mouth)
+    flat = _eyes(spec, m) | _brow_and_forehead(spec, m) | _nose_and_cheeks(spec, m)
+    mouth = _mouth(spec, m)
+    flat |= mouth | _around_mouth(spec, m, mouth)
     names = list(flat)
     uv = np.concatenate([flat[n].reshape(-1, 2) for n in names])
     solid = np.concatenate([uv, depth(uv[:, 0], uv[:, 1])[:, None]], -1)
@@ -97,11 +97,11 @@ def face_curves(picture: Picture, m: Motion) -> dict[str, np.ndarray]:
     protrusion = 9 * m.mean(18)
     for name in ("upper_out", "upper_in", "lower_in", "lower_out"):
         curves[name][..., 2] += protrusion * _bump(_LIP, 0.5)
-    return curves | _head(picture, m)
+    return curves | _head(spec, m)
 
 
-def _eyes(picture: Picture, m: Motion) -> dict[str, np.ndarray]:
-    p = picture.person
+def _eyes(spec: ImageSpec, m: Motion) -> dict[str, np.ndarray]:
+    p = spec.person
     centre = 32 * p.eye_distance * SIDE
     closed = (m[43] * 1.35).clip(0, 1)
     up = (6.2 * p.eye_size + 5.5 * m[5] - 0.8 * m[6] - 0.5 * m[4]) * (1 - closed) - 3.2 * closed
@@ -127,7 +127,7 @@ def _eyes(picture: Picture, m: Motion) -> dict[str, np.ndarray]:
             [centre + SIDE * (18 * _CIRCLE[:, 0] - 2), np.tile(-7 + 9 * _CIRCLE[:, 1], (2, 1))], -1
         ),
     }
-    gaze = np.stack([centre[:, 0], np.zeros(2)], -1)[:, None] + picture.gaze
+    gaze = np.stack([centre[:, 0], np.zeros(2)], -1)[:, None] + spec.gaze
     for name, radius in (("iris", 6.3), ("pupil", 2.8), ("glint", 1.1)):
         shift = np.array([1.8, -2.2]) if name == "glint" else 0.0
         out[name] = gaze + shift + radius * _CIRCLE
@@ -142,8 +142,8 @@ def _eyes(picture: Picture, m: Motion) -> dict[str, np.ndarray]:
     return out
 
 
-def _brow_and_forehead(picture: Picture, m: Motion) -> dict[str, np.ndarray]:
-    p = picture.person
+def _brow_and_forehead(spec: ImageSpec, m: Motion) -> dict[str, np.ndarray]:
+    p = spec.person
     t = _BROW
     inner = 13 * p.eye_distance - 4.5 * m[4] - 1.5 * m[9]
     outer = 53 * p.eye_distance
@@ -182,8 +182,8 @@ def _brow_and_forehead(picture: Picture, m: Motion) -> dict[str, np.ndarray]:
     }
 
 
-def _nose_and_cheeks(picture: Picture, m: Motion) -> dict[str, np.ndarray]:
-    p = picture.person
+def _nose_and_cheeks(spec: ImageSpec, m: Motion) -> dict[str, np.ndarray]:
+    p = spec.person
     w, base = p.nose_width, 50 * p.nose_length
     lift = 3.5 * m[9] + 1.2 * m[10]
     wing = 15.5 * w + 2.5 * m[9] + 0.8 * m[12]
@@ -270,8 +270,8 @@ def _jaw_shift(v: np.ndarray, m: Motion) -> np.ndarray:
     return (21 * m.mean(26) + 3 * m.mean(28)) * below * below * (3 - 2 * below)
 
 
-def _mouth(picture: Picture, m: Motion) -> dict[str, np.ndarray]:
-    p = picture.person
+def _mouth(spec: ImageSpec, m: Motion) -> dict[str, np.ndarray]:
+    p = spec.person
     parted = m.mean(25)
     drop = 21 * m.mean(26)
     gap = 7.5 * parted + 0.8 * drop * min(1.0, 2.2 * parted)
@@ -324,9 +324,9 @@ def _mouth(picture: Picture, m: Motion) -> dict[str, np.ndarray]:
 
 
 def _around_mouth(
-    picture: Picture, m: Motion, mouth: dict[str, np.ndarray]
+    spec: ImageSpec, m: Motion, mouth: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    p = picture.person
+    p = spec.person
     half = 0.5 * float(np.ptp(mouth["lip_line"][:, 0]))
     top = float(mouth["upper_out"][:, 1].min())
     cupid = float(mouth["upper_out"][10, 1])
@@ -369,8 +369,8 @@ _JAW_HALF = np.array([73.0, 70, 64, 55, 43, 29, 14])
 _JAW_BACK = np.array([-5.0, -5, 2, 12, 24, 36, 46])
 
 
-def _head(picture: Picture, m: Motion) -> dict[str, np.ndarray]:
-    p = picture.person
+def _head(spec: ImageSpec, m: Motion) -> dict[str, np.ndarray]:
+    p = spec.person
     skull = _SPHERE * (75 * p.face_width, 92, 97) + (0, -26, -10)
     half = _JAW_HALF * np.interp(_JAW_V, (18, 62, 112), (1, p.jaw_width, p.jaw_width))
     v = _JAW_V * np.interp(_JAW_V, (60, 112), (1, p.chin_length)) + _jaw_shift(_JAW_V, m)

@@ -7,47 +7,47 @@ misses AUs about as often as it invents them, which makes rare AUs wrong in both
 import numpy as np
 
 from au_jax import aus
-from au_jax.data.synthetic_faces.population import AUS, SPLITS, Picture
+from au_jax.data.synthetic_faces.population import AUS, SPLITS, ImageSpec
 
 # Share of labels that the careful annotators of `opt` left open.
 UNKNOWN_SHARE = 0.03
 # The detector's log-odds of an error: on absent and on present AUs, how much more where the AU is
-# just at the threshold, and how much more on a hard picture (see `_difficulty`).
+# just at the threshold, and how much more on a hard image (see `_difficulty`).
 _FALSE_ALARM, _MISS, _FAINT, _HARD = -3.1, -1.9, 1.7, 1.3
 
 _DETECTED = aus.positions(AUS, aus.EMOTIONET_2018)
 
 
-def written_labels(picture: Picture, seed: int, split: str, number: int) -> np.ndarray:
+def written_labels(spec: ImageSpec, seed: int, split: str, number: int) -> np.ndarray:
     """The labels stored with a record: int8 [23], -1 unknown.
 
     `test` is right and complete; `opt` right with open places; `noisy` knows only the AUs of
     `aus.EMOTIONET_2018` and is wrong about a fifth of the time.
     """
     rng = np.random.default_rng([seed, SPLITS.index(split), number, 2])
-    true = picture.labels()
+    true = spec.labels()
     if split == "test":
         return true
     if split == "opt":
         return np.where(rng.random(len(AUS)) < UNKNOWN_SHARE, np.int8(-1), true)
-    wrong = rng.random(len(AUS)) < error_chance(picture)
+    wrong = rng.random(len(AUS)) < error_chance(spec)
     labels = np.full_like(true, -1)
     labels[_DETECTED] = np.where(wrong, 1 - true, true)[_DETECTED]
     return labels
 
 
-def error_chance(picture: Picture) -> np.ndarray:
-    """The detector's chance to be wrong about each AU of this picture: float [23]."""
-    present = picture.labels() == 1
+def error_chance(spec: ImageSpec) -> np.ndarray:
+    """The detector's chance to be wrong about each AU of this image: float [23]."""
+    present = spec.labels() == 1
     # 1 at the threshold, 0 from two and a half steps of intensity on.
-    faint = (1 - np.abs(picture.activation - 1.5) / 2.5).clip(0, 1)
-    faint = np.where(picture.activation == 0, 0.15, faint)
-    logit = np.where(present, _MISS, _FALSE_ALARM) + _FAINT * faint + _HARD * _difficulty(picture)
+    faint = (1 - np.abs(spec.activation - 1.5) / 2.5).clip(0, 1)
+    faint = np.where(spec.activation == 0, 0.15, faint)
+    logit = np.where(present, _MISS, _FALSE_ALARM) + _FAINT * faint + _HARD * _difficulty(spec)
     return 1 / (1 + np.exp(-logit))
 
 
-def _difficulty(picture: Picture) -> float:
+def _difficulty(spec: ImageSpec) -> float:
     """0 for a frontal, sharp, open face, 1 for one that is hard to read."""
-    turned = float(np.abs(picture.angles).max()) / 45
-    hidden = 0.0 if picture.occluder == "none" else 0.6
-    return min(1.0, turned + hidden + 0.4 * picture.blur)
+    turned = float(np.abs(spec.angles).max()) / 45
+    hidden = 0.0 if spec.occluder == "none" else 0.6
+    return min(1.0, turned + hidden + 0.4 * spec.blur)

@@ -18,12 +18,12 @@ from tqdm import tqdm
 from au_jax.data import records
 from au_jax.data.records import quiet_tfds
 from au_jax.data.synthetic_faces.annotators import written_labels
-from au_jax.data.synthetic_faces.population import AUS, SPLITS, sample_picture
+from au_jax.data.synthetic_faces.population import AUS, SPLITS, sample_spec
 from au_jax.data.synthetic_faces.worker import VIEWS, rendered
 from au_jax.errors import UserError
 
 _TRUTH = "truth-noisy.npz"
-# With fewer pictures than this, another process takes longer to start than it saves.
+# With fewer images than this, another process takes longer to start than it saves.
 _WORTH_A_PROCESS = 100
 
 
@@ -33,7 +33,7 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
 
     Attributes:
       size: side of the stored crops, pixels.
-      opt, noisy, test: number of records of each split; a person has 8 pictures.
+      opt, noisy, test: number of records of each split; a person has 8 images.
       seed: other seeds give other people.
       workers: drawing processes, 0 for one per core; no bearing on the data.
     """
@@ -107,7 +107,7 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
     def _write_truth(self) -> None:
         config = self.builder_config
         numbers = range(config.noisy)
-        labels = [sample_picture(config.seed, "noisy", n).labels() for n in numbers]
+        labels = [sample_spec(config.seed, "noisy", n).labels() for n in numbers]
         keys = np.array([_key("noisy", n) for n in numbers])
         path = Path(self.data_path) / _TRUTH
         np.savez_compressed(path, keys=keys, aus=np.array(AUS), labels=np.stack(labels))
@@ -137,20 +137,20 @@ def _key(split: str, number: int) -> str:
 
 
 def _record(seed: int, split: str, number: int, crops: dict[str, bytes]) -> records.Record:
-    picture = sample_picture(seed, split, number)
+    spec = sample_spec(seed, split, number)
     rng = np.random.default_rng([seed, SPLITS.index(split), number, 3])
     # As a pose estimator would give it: a little off, and now and then nothing.
-    pose = picture.angles + rng.normal(0, 2.0, 3)
+    pose = spec.angles + rng.normal(0, 2.0, 3)
     if rng.random() < 0.02:
         pose = np.full(3, np.nan)
     # A detector gives no intensities, and true ones would give its errors away.
-    intensity = None if split == "noisy" else picture.intensity()
+    intensity = None if split == "noisy" else spec.intensity()
     return records.Record(
         key=_key(split, number),
         crops=crops,
-        labels=written_labels(picture, seed, split, number),
+        labels=written_labels(spec, seed, split, number),
         intensity=intensity,
         pose=pose.tolist(),
-        emotion=picture.emotion,
-        subject=picture.person.subject,
+        emotion=spec.emotion,
+        subject=spec.person.subject,
     )

@@ -1,6 +1,6 @@
-"""Draws a picture of a face with OpenCV.
+"""Draws an image of a face with OpenCV.
 
-One scene is drawn per picture; both crops are cut from it. Colours are BGR throughout.
+One scene is drawn per image; both crops are cut from it. Colours are BGR throughout.
 """
 
 import cv2
@@ -8,7 +8,7 @@ import numpy as np
 
 from au_jax.data.synthetic_faces.anatomy import RIGID, Motion, depth, face_curves, project
 from au_jax.data.synthetic_faces.painter import SHIFT, Painter
-from au_jax.data.synthetic_faces.population import Picture
+from au_jax.data.synthetic_faces.population import ImageSpec
 
 _SCENE_MM = 380.0  # side of the scene
 _HEAD_AT = np.array([0.5, 0.44])  # in the scene, of the point between the eyes
@@ -17,18 +17,18 @@ _CLOSEUP_SCALE = 0.0052
 _CLOSEUP_CENTRE = np.array([0.0, 31.0])
 
 
-def render(picture: Picture, size: int) -> dict[str, bytes]:
-    """Draws both crops of a picture: name -> JPEG bytes, size x size pixels."""
-    rng = np.random.default_rng(picture.scene)
-    scene, to_scene = draw_scene(picture, round(2.1 * size), rng)
+def render(spec: ImageSpec, size: int) -> dict[str, bytes]:
+    """Draws both crops of an image: name -> JPEG bytes, size x size pixels."""
+    rng = np.random.default_rng(spec.scene)
+    scene, to_scene = draw_scene(spec, round(2.1 * size), rng)
     crops = {
-        "closeup": _closeup(scene, to_scene, picture, size, rng),
+        "closeup": _closeup(scene, to_scene, spec, size, rng),
         "wide": _wide(scene, size, rng),
     }
-    return {name: _photograph(crop, picture, rng) for name, crop in crops.items()}
+    return {name: _photograph(crop, spec, rng) for name, crop in crops.items()}
 
 
-def draw_scene(picture: Picture, side: int, rng: np.random.Generator):
+def draw_scene(spec: ImageSpec, side: int, rng: np.random.Generator):
     """Draws head, shoulders and background.
 
     Returns:
@@ -38,10 +38,10 @@ def draw_scene(picture: Picture, side: int, rng: np.random.Generator):
     centre = side * _HEAD_AT + rng.normal(0, 0.015 * side, 2)
 
     def to_scene(points: np.ndarray) -> np.ndarray:
-        return project(points, picture.angles, picture.distance) * scale + centre
+        return project(points, spec.angles, spec.distance) * scale + centre
 
-    motion = Motion(picture)
-    curves = face_curves(picture, motion)
+    motion = Motion(spec)
+    curves = face_curves(spec, motion)
     names = list(curves)
     pixels = to_scene(np.concatenate([curves[n].reshape(-1, 3) for n in names]))
     fixed = np.rint(pixels * 2**SHIFT).astype(np.int32)
@@ -51,7 +51,7 @@ def draw_scene(picture: Picture, side: int, rng: np.random.Generator):
         for n, part in zip(names, np.split(fixed, ends), strict=True)
     }
     image = _background(side, rng)
-    Painter(image, at, picture, motion, scale, centre, rng).paint()
+    Painter(image, at, spec, motion, scale, centre, rng).paint()
     return image, to_scene
 
 
@@ -81,9 +81,9 @@ def _similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
-def _closeup(scene, to_scene, picture: Picture, size: int, rng) -> np.ndarray:
+def _closeup(scene, to_scene, spec: ImageSpec, size: int, rng) -> np.ndarray:
     """Registered to the mean face by points that no expression moves, found with a small error."""
-    person = picture.person
+    person = spec.person
     eye, nose = (person.eye_distance, 1), (person.nose_width, person.nose_length)
     points = RIGID * np.array([eye] * 4 + [nose] * 3)
     found = to_scene(np.concatenate([points, depth(points[:, 0], points[:, 1])[:, None]], -1))
@@ -103,15 +103,15 @@ def _wide(scene, size: int, rng) -> np.ndarray:
     return cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA)
 
 
-def _photograph(crop: np.ndarray, picture: Picture, rng) -> bytes:
+def _photograph(crop: np.ndarray, spec: ImageSpec, rng) -> bytes:
     """Blur, sensor noise and JPEG."""
-    if picture.blur:
-        crop = cv2.GaussianBlur(crop, (0, 0), picture.blur * crop.shape[0] / 104)
-    if picture.noise:
+    if spec.blur:
+        crop = cv2.GaussianBlur(crop, (0, 0), spec.blur * crop.shape[0] / 104)
+    if spec.noise:
         # Two bytes make a triangular distribution of standard deviation 0.41 x 255.
         grain = rng.integers(0, 256, (2, *crop.shape), np.uint8)
-        spread = picture.noise / 104
+        spread = spec.noise / 104
         mixed = cv2.addWeighted(grain[0], spread, grain[1], spread, 0, dtype=cv2.CV_16S)
         crop = cv2.add(crop, mixed, dtype=cv2.CV_16S) - np.int16(255 * spread)
         crop = crop.clip(0, 255).astype(np.uint8)
-    return cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, picture.jpeg_quality])[1].tobytes()
+    return cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, spec.jpeg_quality])[1].tobytes()

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from au_jax.data.synthetic_faces.anatomy import Motion, depth, project, rotation
-from au_jax.data.synthetic_faces.population import Picture
+from au_jax.data.synthetic_faces.population import ImageSpec
 
 SHIFT = 4  # OpenCV's fixed-point coordinates: 1/16 pixel
 _FLAT = 128  # of shading and relief: leaves the colour as it is
@@ -17,24 +17,24 @@ class Painter:
         self,
         image: np.ndarray,
         at: dict[str, np.ndarray],
-        picture: Picture,
+        spec: ImageSpec,
         motion: Motion,
         scale: float,
         centre: np.ndarray,
         rng: np.random.Generator,
     ):
-        """Prepares to paint `picture` on `image` (uint8 [S, S, 3], changed in place).
+        """Prepares to paint `spec` on `image` (uint8 [S, S, 3], changed in place).
 
         Args:
           at: the face's curves in pixels, fixed-point, by name.
           scale: pixels per millimetre; `centre`: pixel of the point between the eyes at rest.
         """
-        self.image, self.at, self.picture, self.m = image, at, picture, motion
+        self.image, self.at, self.spec, self.m = image, at, spec, motion
         self.scale, self.centre, self.rng = scale, centre, rng
         side = image.shape[0]
         self.fine = np.full((side, side), _FLAT, np.uint8)
         self.broad = np.full((side // 2 + 1, side // 2 + 1), _FLAT, np.uint8)
-        self.turn = rotation(picture.angles)
+        self.turn = rotation(spec.angles)
         # How much each side of the face is turned to the camera, 0 to 1.
         normals = np.array([[-0.75, 0, 0.66], [0.75, 0, 0.66]]) @ self.turn.T
         self.seen = (normals[:, 2] / 0.3).clip(0, 1)
@@ -65,10 +65,10 @@ class Painter:
         """Intensity of an AU as a share of its maximum, faded where that side is turned away."""
         return float(self.m[number][side, 0] * self.seen[side])
 
-    # -- the picture -------------------------------------------------------------------------
+    # -- the image -------------------------------------------------------------------------
 
     def paint(self) -> None:
-        at, p = self.at, self.picture.person
+        at, p = self.at, self.spec.person
         self.body()
         head = cv2.convexHull(np.concatenate([at["skull"], at["jaw"]]))
         self.skull()
@@ -89,14 +89,14 @@ class Painter:
                 cv2.fillConvexPoly(self.image, strand, _colour(p.hair), cv2.LINE_8, SHIFT)
                 cv2.fillConvexPoly(self.fine, strand, _FLAT, cv2.LINE_8, SHIFT)
         self.shade(head)
-        if self.picture.occluder == "sunglasses":
+        if self.spec.occluder == "sunglasses":
             self.glasses((25, 25, 28))
         elif p.glasses:
             self.glasses(None)
         self.occluder()
 
     def body(self) -> None:
-        p, rng = self.picture.person, self.rng
+        p, rng = self.spec.person, self.rng
         if p.hair_style == "long":
             low = self.centre + np.array([[-88, 120], [88, 120]]) * self.scale
             points = np.concatenate([self.at["skull"], np.rint(low * 16).astype(np.int32)])
@@ -122,7 +122,7 @@ class Painter:
             self.line(points[3:10], cloth * 0.6, 5)
 
     def skull(self) -> None:
-        p = self.picture.person
+        p = self.spec.person
         for s in range(2):
             self.fill(self.at["ear"][s], p.skin * 0.88)
         self.fill(cv2.convexHull(self.at["skull"]), p.skin if p.hair_style == "bald" else p.hair)
@@ -130,11 +130,11 @@ class Painter:
     def near_ears(self) -> None:
         for s, sign in enumerate((-1.0, 1.0)):
             if (self.turn @ (sign, 0, 0))[2] > 0.2:
-                self.fill(self.at["ear"][s], self.picture.person.skin * 0.92)
-                self.line(self.at["ear"][s], self.picture.person.skin * 0.65, 1.5, closed=True)
+                self.fill(self.at["ear"][s], self.spec.person.skin * 0.92)
+                self.line(self.at["ear"][s], self.spec.person.skin * 0.65, 1.5, closed=True)
 
     def beard(self) -> None:
-        p, at = self.picture.person, self.at
+        p, at = self.spec.person, self.at
         if p.beard == "none":
             return
         colour = p.skin + (0.3 if p.beard == "stubble" else 0.85) * (p.hair - p.skin)
@@ -143,7 +143,7 @@ class Painter:
         self.fill(at["moustache"], colour)
 
     def eyes(self) -> None:
-        p, at = self.picture.person, self.at
+        p, at = self.spec.person, self.at
         lid = p.skin * 0.95 + p.make_up * (np.array([95.0, 60, 85]) - p.skin) * 0.3
         white = np.array([225.0, 228, 232])
         for s in range(2):
@@ -160,7 +160,7 @@ class Painter:
             self.bulge(at["socket"][s], -16)
 
     def brows(self) -> None:
-        p = self.picture.person
+        p = self.spec.person
         colour = p.skin + 0.8 * (p.hair * 0.8 - p.skin)
         if p.hair.mean() > 130:  # fair hair still shows brows
             colour = p.skin * 0.62
@@ -168,10 +168,10 @@ class Painter:
             self.fill(self.at["brow"][s], colour)
 
     def nose(self) -> None:
-        p, at = self.picture.person, self.at
-        if abs(self.picture.angles[1]) > 18:  # the nose covers what lies behind it
+        p, at = self.spec.person, self.at
+        if abs(self.spec.angles[1]) > 18:  # the nose covers what lies behind it
             self.fill(cv2.convexHull(at["nose_outline"]), p.skin)
-        light = self.turn.T @ self.picture.light
+        light = self.turn.T @ self.spec.light
         for s, sign in enumerate((-1.0, 1.0)):
             toward = float(light @ (0.85 * sign, 0, 0.5)) - 0.45
             self.bulge(at["nose_flank"][s], 34 * toward - 6)
@@ -182,7 +182,7 @@ class Painter:
         self.bulge(at["nose_tip"], 14)
 
     def mouth(self) -> None:
-        p, at, m = self.picture.person, self.at, self.m
+        p, at, m = self.spec.person, self.at, self.m
         if m.mean(25) > 0.05:
             self.fill(np.concatenate([at["upper_in"], at["lower_in"][::-1]]), (28, 22, 50))
             self.fill(np.concatenate([at["upper_in"], at["teeth"][::-1]]), (205, 218, 225))
@@ -199,7 +199,7 @@ class Painter:
     # -- wrinkles, bulges and furrows --------------------------------------------------------
 
     def upper_face_relief(self) -> None:
-        at, m, age = self.at, self.m, self.picture.person.age
+        at, m, age = self.at, self.m, self.spec.person.age
         rest = 40 * max(age - 0.25, 0)
         for row in range(3):
             weight = (1.0, 0.85, 0.65)[row]
@@ -213,7 +213,7 @@ class Painter:
         self.crease(at["nose_root"], 35 * frown + 45 * m.mean(9))
 
     def middle_face_relief(self) -> None:
-        at, m, age = self.at, self.m, self.picture.person.age
+        at, m, age = self.at, self.m, self.spec.person.age
         for s in range(2):
             cheek, smile = self.strength(6, s), self.strength(12, s)
             for ray in range(3):
@@ -230,7 +230,7 @@ class Painter:
             self.crease(at["corner_pull"][s], 45 * smile, 2)
 
     def lower_face_relief(self) -> None:
-        at, m, age = self.at, self.m, self.picture.person.age
+        at, m, age = self.at, self.m, self.spec.person.age
         for row in at["philtrum"]:
             self.crease(row, 14 * (1 - m.mean(20)))
         self.bulge(at["chin_boss"], 10 + 40 * m.mean(17) - 8 * m.mean(20))
@@ -253,7 +253,7 @@ class Painter:
         side = self.image.shape[0]
         small = side // 4
         grid = (np.arange(small, dtype=np.float32) + 0.5) * 4
-        middle = project(np.array([0.0, 0, 0]), self.picture.angles, self.picture.distance)
+        middle = project(np.array([0.0, 0, 0]), self.spec.angles, self.spec.distance)
         x = (grid - self.centre[0]) / self.scale - float(middle[0])
         y = ((grid - self.centre[1]) / self.scale - float(middle[1]))[:, None]
         # The egg's quadric x^T q x = 1, solved for the z nearer to the camera.
@@ -264,9 +264,9 @@ class Painter:
         z = (np.sqrt(np.maximum(b * b - q[2, 2] * c, 0)) - b) / q[2, 2]
         normal = [q[i, 0] * x + q[i, 1] * y + q[i, 2] * z for i in range(3)]
         length = np.sqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2)
-        light = self.picture.light
+        light = self.spec.light
         facing = (normal[0] * light[0] + normal[1] * light[1] + normal[2] * light[2]) / length
-        ambient = self.picture.ambient
+        ambient = self.spec.ambient
         egg = _FLAT * (ambient + (1.12 - ambient) * np.maximum(facing, 0))
         egg += self.rng.normal(0, 1.5, egg.shape)
         shade = cv2.resize(egg.clip(0, 255).astype(np.uint8), (side, side))
@@ -282,7 +282,7 @@ class Painter:
 
     def glasses(self, lens) -> None:
         angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
-        eye = 32 * self.picture.person.eye_distance
+        eye = 32 * self.spec.person.eye_distance
         frames = []
         for sign in (-1, 1):
             u = sign * eye + 22 * np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** 0.8
@@ -290,7 +290,7 @@ class Painter:
             frames.append(np.stack([u, v, depth(u * 0 + sign * eye, v * 0) + 9], -1))
         bridge = np.array([[-eye + 21, -3, 92.0], [0, -5, 96], [eye - 21, -3, 92]])
         points = np.concatenate([*frames, bridge])
-        flat = project(points, self.picture.angles, self.picture.distance)
+        flat = project(points, self.spec.angles, self.spec.distance)
         fixed = np.rint((flat * self.scale + self.centre) * 2**SHIFT).astype(np.int32)
         for s in range(2):
             ring = fixed[16 * s : 16 * s + 16]
@@ -300,10 +300,10 @@ class Painter:
         self.line(fixed[32:], (30, 28, 32), 2.0)
 
     def occluder(self) -> None:
-        rng, kind, mm = self.rng, self.picture.occluder, self.scale
+        rng, kind, mm = self.rng, self.spec.occluder, self.scale
 
         def at(u: float, v: float) -> np.ndarray:
-            flat = project(np.array([u, v, 80.0]), self.picture.angles, self.picture.distance)
+            flat = project(np.array([u, v, 80.0]), self.spec.angles, self.spec.distance)
             return flat * mm + self.centre
 
         def fixed(points) -> np.ndarray:
@@ -313,7 +313,7 @@ class Painter:
             tip = at(rng.uniform(-45, 45), rng.uniform(45, 95))
             away = np.array([rng.uniform(-0.8, 0.8), 1.0])
             across = np.array([1.0, -away[0]]) * 13 * mm
-            skin = self.picture.person.skin
+            skin = self.spec.person.skin
             for finger in range(4):
                 start = tip + across * (finger - 1.5) - away * rng.uniform(0, 14) * mm
                 path = fixed([start, tip + across * (finger - 1.5) + away * 60 * mm])

@@ -1,4 +1,4 @@
-"""Who is in a picture, what the face does, and how it was taken: everything that is drawn.
+"""Who is in an image, what the face does, and how it was taken: everything that is drawn.
 
 All of it is a pure function of (seed, split, record number). No figure here is fitted to real
 faces: the rates are ours, chosen in the spirit of EmotioNet's (few AUs are frequent, most are rare)
@@ -13,7 +13,7 @@ from au_jax import aus
 
 AUS = aus.EMOTIONET
 SPLITS = ("opt", "noisy", "test")
-PICTURES_PER_PERSON = 8
+IMAGES_PER_PERSON = 8
 
 # An AU counts as present from this intensity on (of 0 to 5), as DISFA's users do.
 PRESENT_FROM = 2
@@ -100,8 +100,8 @@ class Person:
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
-    """One picture of a person.
+class ImageSpec:
+    """What one image shows: a person, what the face does, and how it was taken.
 
     Attributes:
       activation: float [A], 0 to 5, of each AU; the head's AUs follow from `angles`.
@@ -228,9 +228,9 @@ def _with_head(activation: np.ndarray, angles: np.ndarray) -> np.ndarray:
     return a
 
 
-def sample_picture(seed: int, split: str, number: int) -> Picture:
-    """The picture `number` of a split; each person has `PICTURES_PER_PERSON` in a row."""
-    person = sample_person(seed, split, number // PICTURES_PER_PERSON)
+def sample_spec(seed: int, split: str, number: int) -> ImageSpec:
+    """The image `number` of a split; each person has `IMAGES_PER_PERSON` in a row."""
+    person = sample_person(seed, split, number // IMAGES_PER_PERSON)
     rng = _generator(seed, split, number, 1)
     emotion = int(rng.choice(len(aus.EMOTIONS), p=_EMOTION_RATE))
     angles = np.array(
@@ -245,7 +245,7 @@ def sample_picture(seed: int, split: str, number: int) -> Picture:
     if aus.EMOTIONS[emotion] == "contempt":  # one-sided
         asymmetry[rng.integers(2), COLUMN[12]] = 0.15
     light = np.array([rng.normal(0, 0.7), rng.normal(-0.35, 0.4), 1.0])
-    return Picture(
+    return ImageSpec(
         person=person,
         activation=activation,
         asymmetry=asymmetry,

@@ -1,4 +1,4 @@
-"""A child process that draws every n-th picture of a split and writes the JPEGs to its pipe.
+"""A child process that draws every n-th image of a split and writes the JPEGs to its pipe.
 
 `python -m au_jax.data.synthetic_faces.worker SEED SPLIT START STOP STEP SIZE`. A program of its own
 and no `multiprocessing` child: it imports neither jax nor the caller's main module, and needs no
@@ -16,7 +16,7 @@ from typing import IO
 import cv2
 
 from au_jax.data.synthetic_faces.drawing import render
-from au_jax.data.synthetic_faces.population import sample_picture
+from au_jax.data.synthetic_faces.population import sample_spec
 
 VIEWS = ("closeup", "wide")
 _LENGTH = struct.Struct("<I")
@@ -25,16 +25,16 @@ _LENGTH = struct.Struct("<I")
 def rendered(
     seed: int, split: str, count: int, size: int, workers: int
 ) -> Iterator[dict[str, bytes]]:
-    """Yields the crops of a split's pictures in order, drawn by `workers` processes.
+    """Yields the crops of a split's images in order, drawn by `workers` processes.
 
-    With one worker the pictures are drawn right here.
+    With one worker the images are drawn right here.
 
     Raises:
       RuntimeError: a child process ended early.
     """
     if workers == 1:
         for number in range(count):
-            yield render(sample_picture(seed, split, number), size)
+            yield render(sample_spec(seed, split, number), size)
         return
     command = [sys.executable, "-m", __name__, str(seed), split]
     with contextlib.ExitStack() as stack:
@@ -62,11 +62,11 @@ def _read(pipe: IO[bytes]) -> bytes:
 
 
 def main(seed: str, split: str, start: str, stop: str, step: str, size: str) -> None:
-    """Draws the pictures range(start, stop, step); each JPEG goes out after its length."""
+    """Draws the images range(start, stop, step); each JPEG goes out after its length."""
     cv2.setNumThreads(1)
     try:
         for number in range(int(start), int(stop), int(step)):
-            crops = render(sample_picture(int(seed), split, number), int(size))
+            crops = render(sample_spec(int(seed), split, number), int(size))
             for view in VIEWS:
                 sys.stdout.buffer.write(_LENGTH.pack(len(crops[view])) + crops[view])
         sys.stdout.buffer.flush()

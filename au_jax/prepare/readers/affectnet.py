@@ -1,7 +1,7 @@
 """AffectNet (Mollahosseini et al., 2017): emotions, no AUs; the full release or the reduced one.
 
 Splits: `train`, `validation` and, where its list is there, `automatic`. The full release brings a
-face box and 68 points for each picture, which say which of several faces is meant.
+face box and 68 points for each image, which say which of several faces is meant.
 """
 
 import math
@@ -57,8 +57,8 @@ def read(raw: Path) -> RawSet:
         )
     files = []
     for split, found in lists.items():
-        if not _pictures(raw, split).is_dir():
-            raise UserError(f"--raw={raw} lacks {_LISTS[split][1]}, the pictures of {found[0]}")
+        if not _image_folder(raw, split).is_dir():
+            raise UserError(f"--raw={raw} lacks {_LISTS[split][1]}, the images of {found[0]}")
         _columns(found[0])
         files.append(found[0])
 
@@ -74,11 +74,11 @@ def read(raw: Path) -> RawSet:
         crops=("closeup",),
         files=tuple(files),
         rows=read_rows,
-        description="AffectNet: pictures with one of eight emotions, official split.",
+        description="AffectNet: images with one of eight emotions, official split.",
     )
 
 
-def _pictures(raw: Path, split: str) -> Path:
+def _image_folder(raw: Path, split: str) -> Path:
     return raw / _LISTS[split][1]
 
 
@@ -100,7 +100,7 @@ def _columns(file: Path) -> tuple[list[int], bool]:
 
 def _listed(raw: Path, split: str, file: Path) -> Iterator[Row]:
     at, has_header = _columns(file)
-    pictures = _pictures(raw, split)
+    images = _image_folder(raw, split)
     where = rows.relative(file, raw)
     lines = read_table(file)
     if has_header:
@@ -117,7 +117,7 @@ def _listed(raw: Path, split: str, file: Path) -> Iterator[Row]:
             split,
             where,
             line,
-            image=rows.relative(pictures / path.replace("\\", "/"), raw),
+            image=rows.relative(images / path.replace("\\", "/"), raw),
             emotion=emotion,
             near=near if near and near[2] > 0 and near[3] > 0 else None,
             points=_numbers(landmarks.split(";"), 136),
@@ -147,7 +147,7 @@ def _numbers(fields: list[str], count: int) -> tuple[float, ...] | None:
 
 def _annotated(raw: Path, split: str, place: Path) -> Iterator[Row]:
     """The reduced release: images/ID.jpg, annotations/ID_exp.npy and ID_lnd.npy."""
-    # One row is one picture or one annotation: either without the other is left out by name.
+    # One row is one image or one annotation: either without the other is left out by name.
     names = {p.stem.removesuffix("_exp") for p in (place / "annotations").glob("*_exp.npy")}
     names |= {p.stem for p in (place / "images").glob("*.jpg")}
     for name in sorted(names, key=lambda text: (len(text), text)):

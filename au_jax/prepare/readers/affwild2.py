@@ -1,7 +1,7 @@
 """Aff-Wild2's AU challenge (Kollias, ABAW): one text file per video, one line per frame.
 
-Splits: `train` and `validation`, the challenge's own. Pictures are the challenge's cropped and
-aligned faces; a frame without a found face has a line and no picture.
+Splits: `train` and `validation`, the challenge's own. Images are the challenge's cropped and
+aligned faces; a frame without a found face has a line and no image.
 """
 
 import re
@@ -31,7 +31,7 @@ def read(raw: Path) -> RawSet:
     """Opens Aff-Wild2 in `raw`.
 
     Raises:
-      UserError: annotations or pictures are not found, or a header is not the challenge's.
+      UserError: annotations or images are not found, or a header is not the challenge's.
     """
     rows.folder(raw)
     files = {split: _annotations(raw, names) for split, names in _FOLDERS.items()}
@@ -41,8 +41,8 @@ def read(raw: Path) -> RawSet:
             f"--raw={raw} holds no annotations/AU_Detection_Challenge/Train_Set/*.txt; name the "
             "folder that holds Aff-Wild2's annotations and cropped_aligned"
         )
-    pictures = raw / "cropped_aligned"
-    if not pictures.is_dir():
+    images = raw / "cropped_aligned"
+    if not images.is_dir():
         raise UserError(f"--raw={raw} lacks the folder cropped_aligned with the challenge's faces")
     headers = {",".join(next(read_table(file), (0, []))[1]) for file in listed}
     if len(headers) > 1 or not headers <= set(_HEADERS):
@@ -55,7 +55,7 @@ def read(raw: Path) -> RawSet:
     def read_rows() -> Iterator[Row]:
         for split, found in files.items():
             for file in found:
-                yield from _video(raw, pictures / file.stem, split, file, aus)
+                yield from _video(raw, images / file.stem, split, file, aus)
 
     return RawSet(
         name="affwild2",
@@ -75,10 +75,10 @@ def _annotations(raw: Path, names: tuple[str, ...]) -> list[Path]:
     return []
 
 
-def _video(raw: Path, pictures: Path, split: str, file: Path, aus) -> Iterator[Row]:
+def _video(raw: Path, images: Path, split: str, file: Path, aus) -> Iterator[Row]:
     where, video = rows.relative(file, raw), file.stem
     (header, _), *lines = read_table(file)
-    misnumbered = _misnumbered(pictures, lines[-1][0] - header if lines else 0)
+    misnumbered = _misnumbered(images, lines[-1][0] - header if lines else 0)
     names = [f"AU{int(au[2:])}" for au in aus]
     for line, fields in lines:
         frame = line - header
@@ -90,7 +90,7 @@ def _video(raw: Path, pictures: Path, split: str, file: Path, aus) -> Iterator[R
             split,
             where,
             line,
-            image=rows.relative(pictures / f"{frame:05d}.jpg", raw),
+            image=rows.relative(images / f"{frame:05d}.jpg", raw),
             labels=labels,
             # Two people of one video are two subjects; nobody is named across videos.
             subject=video,
@@ -100,13 +100,13 @@ def _video(raw: Path, pictures: Path, split: str, file: Path, aus) -> Iterator[R
         )
 
 
-def _misnumbered(pictures: Path, count: int) -> Problem | None:
-    """A problem when the pictures cannot belong to lines 1 .. `count`."""
-    numbers = [int(p.stem) for p in pictures.glob("*.jpg") if re.fullmatch(r"\d+", p.stem)]
+def _misnumbered(images: Path, count: int) -> Problem | None:
+    """A problem when the images cannot belong to lines 1 .. `count`."""
+    numbers = [int(p.stem) for p in images.glob("*.jpg") if re.fullmatch(r"\d+", p.stem)]
     if 0 in numbers:
-        reason = f"{pictures.name}/ counts its frames from 0, Aff-Wild2 from 1"
+        reason = f"{images.name}/ counts its frames from 0, Aff-Wild2 from 1"
         return Problem("misnumbered", f"{reason}: each would get its neighbour's labels")
     if numbers and max(numbers) > count:
-        reason = f"{pictures.name}/ has a frame {max(numbers)} and its file only {count} lines"
+        reason = f"{images.name}/ has a frame {max(numbers)} and its file only {count} lines"
         return Problem("misnumbered", f"{reason}: frames and labels do not fit together")
     return None

@@ -26,7 +26,7 @@ def read(raw: Path) -> RawSet:
     """Opens BP4D or BP4D+ in `raw`.
 
     Raises:
-      UserError: no label file or no picture folder is found, or a header is not BP4D's.
+      UserError: no label file or no image folder is found, or a header is not BP4D's.
     """
     rows.folder(raw)
     for place in (raw / "AUCoding" / "AU_OCC", raw / "AU_OCC", raw / "AUCoding"):
@@ -38,14 +38,14 @@ def read(raw: Path) -> RawSet:
             f"--raw={raw} holds no AUCoding/AU_OCC/F001_T1.csv and the like; name the folder that "
             "holds BP4D's AUCoding and Sequences_2D+3D"
         )
-    pictures = raw / "Sequences_2D+3D"
-    if not pictures.is_dir():
-        raise UserError(f"--raw={raw} lacks the folder Sequences_2D+3D with the pictures")
+    images = raw / "Sequences_2D+3D"
+    if not images.is_dir():
+        raise UserError(f"--raw={raw} lacks the folder Sequences_2D+3D with the images")
     columns = {file: _columns(file) for file in files}
 
     def read_rows() -> Iterator[Row]:
         for file in files:
-            yield from _sequence(raw, pictures, file, columns[file])
+            yield from _sequence(raw, images, file, columns[file])
 
     return RawSet(
         name="bp4d",
@@ -86,12 +86,12 @@ def _columns(file: Path) -> tuple[int, list[int]]:
     return len(numbers), [numbers.index(number) for number in _NUMBERS]
 
 
-def _sequence(raw: Path, pictures: Path, file: Path, columns) -> Iterator[Row]:
+def _sequence(raw: Path, images: Path, file: Path, columns) -> Iterator[Row]:
     width, at = columns
     match = _FILE.match(file.name)
     assert match is not None
     subject, task = match[1].upper(), match[2].upper()
-    place = pictures / subject / task
+    place = images / subject / task
     names = {p.stem: p.name for p in place.glob("*") if p.stem.isdecimal()}
     levels = _intensities(file, subject, task)
     where = rows.relative(file, raw)

@@ -1,7 +1,7 @@
 """EmotioNet (Benitez-Quiroz et al., 2016): the manual sheet and the automatic label files.
 
 Splits: `opt`, the optimisation set's manual sheet (.xlsx or .csv); `noisy`, the automatic labels
-(`dataFile_*.txt`). A picture's folder (`N_0000000001`) stands in for its subject.
+(`dataFile_*.txt`). An image's folder (`N_0000000001`) stands in for its subject.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ def read(raw: Path) -> RawSet:
     """Opens EmotioNet in `raw`.
 
     Raises:
-      UserError: no label file or no picture is found, two manual sheets are, or the sheet lacks
+      UserError: no label file or no image is found, two manual sheets are, or the sheet lacks
         a column.
     """
     rows.folder(raw)
@@ -39,7 +39,7 @@ def read(raw: Path) -> RawSet:
     if len(sheets) > 1:
         names = " and ".join(rows.relative(sheet, raw) for sheet in sheets)
         raise UserError(f"--raw={raw} holds several manual sheets, {names}; leave only one there")
-    places = _picture_folders(raw)
+    places = _image_folders(raw)
     for sheet in sheets:
         with contextlib.closing(_sheet_rows(sheet)) as first:
             next(first, None)  # its header is checked before anything starts
@@ -71,8 +71,8 @@ def _find(raw: Path, pattern: str) -> list[Path]:
     return sorted(raw.glob(pattern)) or sorted(raw.glob(f"*/{pattern}"))
 
 
-def _picture_folders(raw: Path) -> list[tuple[Path, bool]]:
-    """The folders of the pictures, and whether each picture lies in a folder `N_...` of its own."""
+def _image_folders(raw: Path) -> list[tuple[Path, bool]]:
+    """The folders of the images, and whether each image lies in a folder `N_...` of its own."""
     places = []
     for place in (raw, *sorted(p for p in raw.iterdir() if p.is_dir())):
         nested = next((p for p in place.glob("N_*") if p.is_dir()), None)
@@ -80,7 +80,7 @@ def _picture_folders(raw: Path) -> list[tuple[Path, bool]]:
         places += [(place, True)] * bool(nested) + [(place, False)] * bool(flat)
     if not places:
         raise UserError(
-            f"--raw={raw} holds no pictures; put them there or in a folder there, as "
+            f"--raw={raw} holds no images; put them there or in a folder there, as "
             "N_0000000001/N_0000000001_00001.jpg or flat as N_0000000001_00001.jpg"
         )
     return [place for place in places if not _NAME.match(place[0].name)]
@@ -90,20 +90,20 @@ def _row(raw, places, split, file, line, url: str, values: list[str]) -> Row:
     name = _NAME.search(url.strip("'\" "))
     where = rows.relative(file, raw)
     if name is None:
-        reason = f"the URL '{url[:80]}' does not end in a picture's name"
+        reason = f"the URL '{url[:80]}' does not end in an image's name"
         return Row(split, where, line, problem=Problem("bad row", reason))
     labels, problem = rows.decode(values, [f"AU {n}" for n in _NUMBERS], _CODES)
     candidates = [
         place / name[2] / name[1] if nested else place / name[1] for place, nested in places
     ]
-    picture = candidates[0]
+    image = candidates[0]
     if len(candidates) > 1:
-        picture = next((path for path in candidates if path.exists()), candidates[0])
+        image = next((path for path in candidates if path.exists()), candidates[0])
     return Row(
         split,
         where,
         line,
-        image=rows.relative(picture, raw),
+        image=rows.relative(image, raw),
         labels=labels,
         subject=name[2],
         problem=problem,

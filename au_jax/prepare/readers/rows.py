@@ -1,4 +1,4 @@
-"""What a reader of raw files gives: rows, each one label for one picture or video frame."""
+"""What a reader of raw files gives: rows, each one label for one image or video frame."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,14 +21,14 @@ class Problem(NamedTuple):
 
 
 KINDS = (
-    "missing",  # the picture or video is not there
+    "missing",  # the image or video is not there
     "unreadable",  # it is there and cannot be decoded whole
     "too large",
-    "duplicate",  # a second row for one picture
+    "duplicate",  # a second row for one image
     "out of range",  # a label code or number that the format does not know
     "bad row",  # too few or many columns, not a number, no file name
     "misnumbered",  # rows and frames do not fit together
-    "no label",  # the row says that the picture shows no usable face or emotion
+    "no label",  # the row says that the image shows no usable face or emotion
 )
 
 
@@ -39,9 +39,9 @@ class Row:
     Attributes:
       split: its TFDS split.
       file, line: where it stands; the path is relative to the raw folder, the first line is 1.
-      image: the picture's path relative to the raw folder, or the video's when `position` >= 0.
+      image: the image's path relative to the raw folder, or the video's when `position` >= 0.
       labels: 1, 0 or -1 for each AU of the data set.
-      position: place of the frame in a video file, counted from 0; -1 for a picture.
+      position: place of the frame in a video file, counted from 0; -1 for an image.
       intensity: 0 to 5, -1 unknown, for each AU; None where the data set has none.
       pose: degrees with the signs of `records.Record`; None unknown.
       emotion: position in `aus.EMOTIONS`, -1 unknown.
@@ -67,8 +67,8 @@ class Row:
     points: tuple[float, ...] | None = None
     problem: Problem | None = None
 
-    def picture(self) -> str:
-        """The picture's name within the data set; no two kept rows share it."""
+    def image_key(self) -> str:
+        """The image's key within the data set; no two kept rows share it."""
         return self.image if self.position < 0 else f"{self.image}/{self.frame}"
 
 

@@ -1,4 +1,4 @@
-"""A user's own table: a picture per row, a column per AU, and what else there is.
+"""A user's own table: an image per row, a column per AU, and what else there is.
 
 GFT goes this way too: its AUs are known here, its layout on disk could not be verified, and its
 official train and test subjects must stand in the table's split column.
@@ -26,7 +26,7 @@ _SPLIT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*$")
 def read(raw: Path, name: str = "csv", columns: Mapping[str, str] | None = None) -> RawSet:
     """Opens the table `raw`, or the one .csv file in the folder `raw`.
 
-    Pictures are looked for relative to the table. AU columns are found by their names (AU1, AU01,
+    Images are looked for relative to the table. AU columns are found by their names (AU1, AU01,
     au_1, 'AU 1'); codes are 1 present, 0 absent, and -1, 9, 999 or nothing for unknown.
 
     Args:
@@ -113,7 +113,7 @@ def _columns(file: Path, mapped: dict[str, str]) -> tuple[dict[str, int], dict[s
         raise UserError(f"{file} has the column '{twice[0]}' twice; rename or delete one")
     if "image" not in targets:
         raise UserError(
-            f"{file} has no column 'image' with the pictures' paths; name it with "
+            f"{file} has no column 'image' with the images' paths; name it with "
             f"--columns=image=NAME (the table has {', '.join(header[:12])})"
         )
     angles = [angle for angle in _ANGLES if angle in targets]
@@ -133,7 +133,7 @@ def _row(where: str, line: int, cells: dict[str, str], fields, aus: dict[str, in
     split = cells.get("split", UNDIVIDED) or UNDIVIDED
     frame, emotion, pose = -1, -1, None
     if not image:
-        problem = problem or Problem("bad row", "the row names no picture")
+        problem = problem or Problem("bad row", "the row names no image")
     if not _SPLIT.match(split) or split == "all":
         problem = problem or Problem("bad row", f"'{split}' cannot be a split's name")
         split = UNDIVIDED
