@@ -122,7 +122,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """{dotted field: JSON-able value} of nested fields, those that are None left out."""
-    fields = {}
+    fields: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
             fields |= flat(value, f"{prefix}{name}.")

@@ -239,7 +239,8 @@ def _networks(
     """Adds a network for each group of AUs, one row of the tree; returns their stages."""
     stages = []
     for group, fields in GROUPS.items():
-        opt, noisy = {"split": split, "share": 8}, {"split": "noisy", "share": 8, "head": "noisy"}
+        opt: dict[str, Any] = {"split": split, "share": 8}
+        noisy: dict[str, Any] = {"split": "noisy", "share": 8, "head": "noisy"}
         if learns in ("pseudo", "shared"):
             noisy["labels"] = f"labels_{teacher}_{group}"
             if noisy["labels"] not in config.stages:

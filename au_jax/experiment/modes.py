@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -112,9 +113,10 @@ def _describe(recipe: Recipe) -> None:
 def _run_stage(recipe: Recipe, name: str) -> None:
     """Runs one stage, or goes on with it, and marks it done."""
     folder, stage = recipe.run.stage(name), recipe.stage(name)
+    fields: Any = stage
     stage.run(recipe.context(name))
     if jax.process_index() == 0:
-        settings = {"kind": _kind(recipe.config, name), **dataclasses.asdict(stage)}
+        settings = {"kind": _kind(recipe.config, name), **dataclasses.asdict(fields)}
         run_dir.write_json(folder.settings, settings)
         folder.mark_done()
     sharding.barrier(f"{name} is done")

@@ -57,7 +57,7 @@ def _known(config: ConfigDict, stage: ConfigDict, path: Sequence[str]) -> Mappin
     if len(path) == 1 and path[0] in SECTIONS:
         return config[path[0]].to_dict()
     if list(path) == ["options"]:
-        method = stage.get("method", KINDS[stage.kind].method)
+        method = _known(config, stage, ())["method"]
         return {**methods.options(method), **stage.get("options", ConfigDict()).to_dict()}
     section: Any = stage.to_dict()
     for field in path:
@@ -79,7 +79,7 @@ def _typed(text: str, like: Any, where: str) -> Any:
         value = ast.literal_eval(text.capitalize() if text in ("true", "false") else text)
     except (ValueError, SyntaxError):
         value = text
-    kinds = {bool: bool, int: int, float: (int, float)}
+    kinds: dict[type, Any] = {bool: bool, int: int, float: (int, float)}
     wanted = kinds.get(type(like))
     if wanted and (not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool)):
         raise UserError(f"--{where}={text} is not of the type {type(like).__name__}")

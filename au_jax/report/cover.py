@@ -18,7 +18,7 @@ from PIL import Image
 
 from au_jax import aus, metrics, run_dir
 from au_jax.data.synthetic_faces.drawing import render
-from au_jax.data.synthetic_faces.population import sample_picture
+from au_jax.data.synthetic_faces.population import sample_spec
 from au_jax.errors import UserError
 from au_jax.report.charts import BLUE, ORANGE
 from au_jax.report.summaries import FIGURES
@@ -86,7 +86,7 @@ def _face(figure: Figure, key: str, seed: int) -> None:
     """The record `synthetic_faces/SPLIT/NUMBER/...`, drawn anew: larger, and sharp."""
     _, split, number, *_ = key.split("/")
     face = dataclasses.replace(
-        sample_picture(seed, split, int(number)), blur=0.0, noise=0.0, jpeg_quality=95
+        sample_spec(seed, split, int(number)), blur=0.0, noise=0.0, jpeg_quality=95
     )
     jpeg = io.BytesIO(render(face, _SIDE)["closeup"])
     axes = figure.add_axes((0.018, 0.06, 0.308, 0.88))

@@ -82,7 +82,7 @@ def outcome(stage: StageFolder) -> str:
     """What a finished stage left: a "selection", a "network", "labels" or nothing but "scores"."""
     if stage.results.exists():
         return "selection"
-    if stage.about.exists():
+    if stage.model_card.exists():
         return "network"
     return "labels" if stage.labelled_splits() else "scores"
 

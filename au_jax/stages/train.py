@@ -201,7 +201,7 @@ class Train:
         faces = source.table.face
         source = source.aligned(aus).subset(faces)
         columns = {field: column[faces] for field, column in columns.items()}
-        true = context.true_labels(fields.split)
+        true: Any = context.true_labels(fields.split)
         if true is not None:
             columns["true"] = _labels_of(source, *true, aus)
         return Stream(source, fields.share, columns)
@@ -268,7 +268,7 @@ def _labels_of(
     return au_names.align(labels[at], labelled, aus)
 
 
-def _pose_statistics(pose: np.ndarray) -> dict[str, tuple[float, ...]]:
+def _pose_statistics(pose: np.ndarray) -> dict[str, Any]:
     """Mean and spread of the known head angles, degrees; 0 and 1 where none is known."""
     known = pose[~np.isnan(pose).any(1)]
     if not len(known):
