@@ -201,9 +201,10 @@ class Train:
         faces = source.table.face
         source = source.aligned(aus).subset(faces)
         columns = {field: column[faces] for field, column in columns.items()}
-        true: Any = context.true_labels(fields.split)
+        true = context.true_labels(fields.split)
         if true is not None:
-            columns["true"] = _labels_of(source, *true, aus)
+            keys, known, labels = true
+            columns["true"] = _labels_of(source, keys, known, labels, aus)
         return Stream(source, fields.share, columns)
 
     def _check_labelled(
