@@ -223,7 +223,7 @@ def add_select(
     """Adds a selection, made after training from kept scores.
 
     Args:
-      inputs: the train stages whose checkpoints may vote.
+      inputs: the train stages whose checkpoints may be chosen.
       split: the validation split that choices are made on.
       test: splits that the finished selection is scored on.
       epoch_rule: last, or best (of each stage and AU).
