@@ -30,7 +30,6 @@ import dataclasses
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -345,10 +344,6 @@ class StageFolder:
 
     def mark_undone(self) -> None:
         (self.path / "DONE").unlink(missing_ok=True)
-
-    def clear(self) -> None:
-        """Removes all that an unfinished run of the stage left."""
-        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def _numbers(folder: Path) -> list[int]:

@@ -108,7 +108,162 @@ def add_stage(config: ConfigDict, name: str, kind: str, **fields: Any) -> str:
         raise ValueError(f"two stages are called {name}")
     config.stages[name] = ConfigDict({"kind": kind, **fields})
     config.order = (*config.order, name)
+<<<<<<< HEAD
     return name
+=======
+
+
+def stream(
+    split: str,
+    share: int,
+    head: str = "opt",
+    labels: str = "",
+    soft: bool = False,
+) -> dict:
+    """A part of every batch.
+
+    Args:
+      split: [DATA:]NAME[-PART][#RECORDS]. NAME is a split of the data set DATA (config.data.name
+        where it is left out). PART is train or val, parted by subject (train or test where there
+        are folds), or expanded or val-expanded (TAL's fourfold validation set). RECORDS of them
+        are drawn at random.
+      share: examples of each batch.
+      head: the output layer that it trains, where the method has one for each stream.
+      labels: the stage whose labels replace the data set's own, if any.
+      soft: take that stage's probabilities, too.
+    """
+    return {"split": split, "share": share, "head": head, "labels": labels, "soft": soft}
+
+
+def add_train(
+    config: ConfigDict,
+    name: str,
+    *,
+    streams: dict[str, dict],
+    epoch_stream: str,
+    crop: str,
+    group: str = "all",
+    aus: tuple[str, ...] = (),
+    predict_head: str = "opt",
+    validate: tuple[str, ...] = ("opt-val",),
+    method: str = "multi_task",
+    options: dict[str, Any] | None = None,
+    start: str = "",
+    **overrides: Any,
+) -> None:
+    """Adds a training stage.
+
+    Args:
+      streams: by name, see `stream`.
+      epoch_stream: an epoch is one pass over this one, unless train.steps_per_epoch says otherwise.
+      crop: the stored crop to read.
+      group: the AUs to learn: expression, pose or all.
+      aus: or the AUs by name, in this order.
+      predict_head: the output layer that predicts.
+      validate: splits that every epoch is scored on.
+      method: see au_jax/methods; `options` are those arguments of it that no section has.
+      start: the train stage whose last epoch is started from, if any.
+      overrides: of the inherited sections, {section: {field: value}}.
+    """
+    stage = {
+        "kind": "train",
+        "method": method,
+        "options": ConfigDict(options or {}),
+        "group": group,
+        "aus": aus,
+        "crop": crop,
+        "streams": streams,
+        "epoch_stream": epoch_stream,
+        "predict_head": predict_head,
+        "validate": validate,
+        "start": start,
+        "seed": 0,  # added to config.seed
+    }
+    stage |= {section: _unset(config[section]) for section in INHERITED}
+    _add(config, name, stage, overrides)
+
+
+def add_pseudo_label(config: ConfigDict, name: str, *, teacher: str, split: str) -> None:
+    """Adds a stage in which `teacher` (a train or select stage) labels every record of `split`."""
+    _add(config, name, {"kind": "pseudo_label", "teacher": teacher, "split": split}, {})
+
+
+def add_filter_labels(
+    config: ConfigDict, name: str, *, teacher: str, split: str, threshold: float = 0.9
+) -> None:
+    """Adds TAL's filter: of the labels of `split`, those stay that `teacher` confirms.
+
+    Args:
+      threshold: of its confidence max(p, 1 - p); the paper gives no value.
+    """
+    stage = {"kind": "filter_labels", "teacher": teacher, "split": split, "threshold": threshold}
+    _add(config, name, stage, {})
+
+
+def add_select(
+    config: ConfigDict,
+    name: str,
+    *,
+    inputs: tuple[str, ...],
+    split: str = "opt-val",
+    test: tuple[str, ...] = ("test",),
+    epoch_rule: str = "last",
+    combine: str = "mean",
+    threshold_rule: str = "default",
+    score: str = "final_score",
+    crops: str = "center",
+    label: str = "",
+    depth: int = 0,
+    paper: float = 0.0,
+    paper_au: dict[str, float] | None = None,
+) -> None:
+    """Adds a selection, made after training from kept scores.
+
+    Args:
+      inputs: the train stages whose checkpoints may be chosen.
+      split: the validation split that choices are made on.
+      test: splits that the finished selection is scored on.
+      epoch_rule: last, or best (of each stage and AU).
+      combine: mean, best (stage of each AU) or linear, over the stages that know the AU.
+      threshold_rule: default (0.5), or best (of each AU).
+      score: what best means, final_score or f1.
+      crops: that every image is seen through: center, five or five_flip.
+      label: its row in the report's table, under the rows above it by `depth` steps (a student
+        under its teacher).
+      paper: the paper's own figure for that row (see `config.headline`); 0 when it has none.
+      paper_au: the same of each AU, where the paper prints it.
+    """
+    stage = {
+        "kind": "select",
+        "inputs": inputs,
+        "split": split,
+        "test": test,
+        "epoch_rule": epoch_rule,
+        "combine": combine,
+        "threshold_rule": threshold_rule,
+        "score": score,
+        "crops": crops,
+        "label": label or name,
+        "depth": depth,
+        "paper": paper,
+        "paper_au": ConfigDict(paper_au or {}),
+    }
+    _add(config, name, stage, {})
+
+
+def add_pose_svm(
+    config: ConfigDict,
+    name: str,
+    *,
+    split: str,
+    crop: str = "wide",
+    validate: tuple[str, ...] = ("opt-val",),
+    test: tuple[str, ...] = ("test",),
+) -> None:
+    """Adds Magdeburg's baseline: an SVM on the head angles of `split` for each pose AU."""
+    stage = {"kind": "pose_svm", "split": split, "crop": crop, "validate": validate, "test": test}
+    _add(config, name, stage, {})
+>>>>>>> 6bfba9f5d99613171614d18fe707a0a367dbfcd3
 
 
 def check_variant(variant: str | None, known: tuple[str, ...]) -> str:

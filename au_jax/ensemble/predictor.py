@@ -1,4 +1,4 @@
-"""Prediction for new images: the used members of a selection, together in one jitted call."""
+"""Prediction for new images: the checkpoints of a selection, together in one jitted call."""
 
 import dataclasses
 import itertools
@@ -70,17 +70,17 @@ def _network(member: Member) -> tuple[str, str, str]:
 
 
 class Predictor:
-    """The used members of a selection, restored.
+    """The restored checkpoints of a selection, those that have a weight on an AU.
 
     Attributes:
-      selection: the selection, of the used members only.
+      selection: the selection, without the members that have no weight.
       aus: the AUs that it decides on.
       crops: {crop: side in pixels} of the prepared crops that images must be given as; several
         where members read different ones.
     """
 
     def __init__(self, chosen: Selection, workdir: Path):
-        """Restores the checkpoints of the used members.
+        """Restores the checkpoints that have a weight on an AU.
 
         Args:
           chosen: a selection.
@@ -144,7 +144,7 @@ class Predictor:
     def predict(
         self, images: np.ndarray | Mapping[str, np.ndarray], pose: np.ndarray | None = None
     ) -> Prediction:
-        """The probabilities and decisions for prepared crops; the arguments of `probabilities`."""
+        """Predicts the AUs of prepared crops; the arguments and errors of `probabilities`."""
         probabilities = self.probabilities(images, pose)
         decisions = decide(probabilities, self.selection.thresholds)
         return Prediction(
@@ -225,13 +225,7 @@ def _filled(rows: np.ndarray, size: int) -> np.ndarray:
 
 
 def load(run: str | Path, stage: str | None = None) -> Predictor:
-    """Loads a run for prediction.
-
-    Args:
-      run: its workdir.
-      stage: name of the finished stage whose selection predicts; a train stage predicts with its
-        last epoch. When not given it is the last finished stage that selects or, where none does,
-        the last one that trains.
+    """Loads a run for prediction: `au_jax.load`, which documents the arguments.
 
     Raises:
       UserError: `run` is not a run's folder or has no such stage; see also `Predictor`.

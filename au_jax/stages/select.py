@@ -45,6 +45,7 @@ class Rules:
     def choose(
         self, candidates: Sequence[Candidate], labels: np.ndarray, names: Sequence[str]
     ) -> Selection:
+        """`choose.choose` by these rules: labels int8 [N, A] over the AUs `names`."""
         return choose.choose(candidates, labels, names, **dataclasses.asdict(self))
 
 

@@ -1,3 +1,5 @@
+"""Prediction with selections: restored members against the scores that training kept."""
+
 import dataclasses
 import json
 import shutil
@@ -281,6 +283,6 @@ def test_folders_that_are_no_finished_run_are_refused(runs, tmp_path):
         au_jax.load(tmp_path)
     with pytest.raises(UserError, match=r"unknown finished stage in .* 'base'; known: pose"):
         au_jax.load(runs / "pose", "base")
-    run_dir.write_json(RunFolder(tmp_path).config, {"order": ["one"]})
+    run_dir.write_json(RunFolder(tmp_path).config, {"order": ["teacher"]})
     with pytest.raises(UserError, match=r"no stage of .* that predicts is finished"):
         au_jax.load(tmp_path)

@@ -1,3 +1,5 @@
+"""Test-time augmentation: means of predictions over crops, compared with means by hand."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,9 +21,9 @@ def test_the_sigmoid_of_the_result_is_the_mean_probability():
 
 def test_entries_that_do_not_count_are_left_out():
     logits = jnp.array([[0.5, 9.0], [1.5, 2.0]])
-    votes = jnp.array([[True, False], [True, True]])
+    counted = jnp.array([[True, False], [True, True]])
     expected = [(1 / (1 + np.exp(-0.5)) + 1 / (1 + np.exp(-1.5))) / 2, 1 / (1 + np.exp(-2))]
-    np.testing.assert_allclose(jax.nn.sigmoid(mean(logits, votes)), expected, atol=1e-6)
+    np.testing.assert_allclose(jax.nn.sigmoid(mean(logits, counted)), expected, atol=1e-6)
 
 
 def test_probabilities_of_0_and_1_stay_finite():
@@ -32,7 +34,7 @@ def test_probabilities_of_0_and_1_stay_finite():
 
 # ---- Test crops ----
 
-# AU51 and AU52 are each other's mirror image, AU12 its own; that of AU55 is not predicted.
+# AU51 and AU52 are each other's mirror image, AU12 is itself; that of AU55 is not predicted.
 AUS = ("AU51", "AU12", "AU52", "AU55")
 
 
@@ -60,17 +62,17 @@ def probability(images, pose):
 
 def by_hand(crops):
     places = [(1, 1), (0, 0), (0, 2), (2, 0), (2, 2)]
-    votes = []
+    predictions = []
     for y, x in places:
         window = IMAGES[:, y : y + 4, x : x + 4]
-        votes.append(probability(window, POSE))
+        predictions.append(probability(window, POSE))
         if crops == "five_flip":
             flipped = probability(window[:, :, ::-1], POSE * [1, -1, -1])
             # What is to the left in the flipped image is to the right in the image.
             flipped[:, [0, 2]] = flipped[:, [2, 0]]
             flipped[:, 3] = np.nan
-            votes.append(flipped)
-    return np.nanmean(votes, 0)
+            predictions.append(flipped)
+    return np.nanmean(predictions, 0)
 
 
 @pytest.mark.parametrize("crops", ["five", "five_flip"])

@@ -1,3 +1,5 @@
+"""Checkpoints on disk: saving, restoring, and the errors of damaged or foreign ones."""
+
 import errno
 
 import grain
