@@ -26,7 +26,7 @@ def undefined(figures: Mapping[str, Any]) -> str:
     count = figures["undefined"]
     if not count:
         return ""
-    names = ", ".join(au for au, of_au in figures["au"].items() if of_au["f1"] is None)
+    names = ", ".join(au for au, scores in figures["au"].items() if scores["f1"] is None)
     have, are = ("has", "is") if count == 1 else ("have", "are")
     return (
         f" {count} of them ({names}) {have} no positive example there and {are} left out of mean "
