@@ -158,7 +158,9 @@ def _save(figure: Figure, output: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     try:
         draw(RunFolder(Path(sys.argv[1])), Path(sys.argv[2]))
-    except IndexError:
-        sys.exit(__doc__)
+    except UserError as error:
+        sys.exit(str(error))

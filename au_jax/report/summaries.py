@@ -4,8 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from au_jax.aus import MEANING
+<<<<<<< HEAD
 from au_jax.ensemble.selection import Member
 from au_jax.html import numbers
+=======
+from au_jax.html.numbers import interval, number
+>>>>>>> 9a09bd65b92d04e5184380cb0fa02297f5f7110b
 
 # The figures that a config's `headline` may name.
 FIGURES = {"final_score": "final score", "f1": "mean F1"}
@@ -27,7 +31,7 @@ def undefined(figures: Mapping[str, Any]) -> str:
     count = figures["undefined"]
     if not count:
         return ""
-    names = ", ".join(au for au, of_au in figures["au"].items() if of_au["f1"] is None)
+    names = ", ".join(au for au, scores in figures["au"].items() if scores["f1"] is None)
     have, are = ("has", "is") if count == 1 else ("have", "are")
     return (
         f" {count} of them ({names}) {have} no positive example there and {are} left out of mean "
@@ -41,10 +45,10 @@ def split_cells(choices: Mapping[str, Any] | None, prints: bool, headline: str) 
     The interval is the final score's; F1 has none. Dashes for no score.
     """
     printed, honest = (choices[c] if choices else None for c in ("as_printed", "honest"))
-    cells = {"as printed": numbers.number(printed[headline] if printed else None)} if prints else {}
-    cells["honest"] = numbers.number(honest[headline] if honest else None)
+    cells = {"as printed": number(printed[headline] if printed else None)} if prints else {}
+    cells["honest"] = number(honest[headline] if honest else None)
     if headline == "final_score":
-        cells["95 % interval"] = numbers.interval(honest["ci"] if honest else None)
+        cells["95 % interval"] = interval(honest["ci"] if honest else None)
     return cells
 
 
@@ -52,13 +56,13 @@ def about_split(choices: Mapping[str, Any]) -> str:
     """The figures of one split over all AUs, in words."""
     printed, honest = choices["as_printed"], choices["honest"]
     text = (
-        f"Final score {numbers.number(honest['final_score'])}, mean F1 "
-        f"{numbers.number(honest['f1'])}, mean accuracy {numbers.number(honest['accuracy'])}, "
+        f"Final score {number(honest['final_score'])}, mean F1 "
+        f"{number(honest['f1'])}, mean accuracy {number(honest['accuracy'])}, "
         f"{honest['n']} faces.{undefined(honest)}"
     )
     if printed and printed["final_score"] != honest["final_score"]:
         text += (
-            f" As printed {numbers.number(printed['final_score'])}. The figures below are the "
+            f" As printed {number(printed['final_score'])}. The figures below are the "
             "honest ones; the thresholds are those chosen on the whole split."
         )
     return text
@@ -73,11 +77,11 @@ def au_rows(choices: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [
         (
             f"{au} {MEANING[au]}",
-            numbers.number(au_score(figures)),
-            numbers.number(figures["f1"]),
-            numbers.number(figures["accuracy"]),
-            numbers.number(figures["auc"]),
-            numbers.number(chosen[au]["threshold"]),
+            number(au_score(figures)),
+            number(figures["f1"]),
+            number(figures["accuracy"]),
+            number(figures["auc"]),
+            number(chosen[au]["threshold"]),
             f"{figures['positives']} of {figures['known']}",
             _votes(figures["members"]),
         )

@@ -448,3 +448,33 @@ def test_seeds_are_shown_where_there_are_several(run: Run, page: ElementTree.Ele
     seeds = text(parse((run.folder.report / "index.html").read_text(encoding="utf-8")))
     assert "Over the seeds" in seeds
     assert f"{LABEL}opt-val20.60000.14140.30000.0000" in seeds
+
+
+def test_folds_are_shown_where_there_are_several(run: Run, page: ElementTree.Element):
+    assert "Folds" not in [text(h) for h in page.iter("h2")]
+    results = run.results()
+    by_fold = {"each": [{"f1": 0.1}, {"f1": 0.3}], "pooled": {"f1": None}}
+    results["folds"] = {"teachers": {"test": by_fold}}
+    mean = results["stages"]["teachers"]["split"]["test"]["honest"]["f1"]
+    folds = parse(Page(run.folder, results).text())
+    [table] = [t for t in folds.iter("table") if "pooled" in [text(h) for h in t.iter("th")]]
+    assert rows(table) == [[LABEL, "test", "0.1000", "0.3000", f"{mean:.4f}", DASH]]
+
+
+def test_label_noise_is_shown_where_the_truth_is_known(tmp_path: Path):
+    run = Run(tmp_path)
+    run.train("only", "pose", POSE, epochs=2)
+    run.config |= {"stages.only.streams.noisy.labels": "", "stages.only.streams.noisy.split": "n"}
+    stage = run.folder.stage("only")
+    counts = {au: [1, 1, 0] for au in POSE}
+    run_dir.write_json(stage.label_counts, {"noisy": {"rows": 2, "of": counts}})
+    given, true = np.array([[1, 0], [0, 1]], np.int8), np.array([[1, 1], [0, 0]], np.int8)
+    for epoch, probability in ((1, 0.9), (2, 0.1)):
+        table = {"aus": np.array(POSE), "labels": given, "true": true}
+        table["probabilities"] = np.array([[0.9, probability], [0.1, probability]], np.float32)
+        run_dir.write_arrays(stage.label_table("noisy", epoch), table)
+    page = run.write()
+    assert "only, stream noisy" in [text(h) for h in page.iter("h3")]
+    [table] = [t for t in page.iter("table") if "given" in [text(h) for h in t.iter("th")]]
+    assert rows(table) == [["AU51", "100.0", "100.0", "100.0"], ["AU52", "0.0", "50.0", "50.0"]]
+    assert (run.folder.report / "label_noise_only_noisy.png").exists()
