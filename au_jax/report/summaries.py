@@ -4,12 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from au_jax.aus import MEANING
-<<<<<<< HEAD
 from au_jax.ensemble.selection import Member
-from au_jax.html import numbers
-=======
 from au_jax.html.numbers import interval, number
->>>>>>> 9a09bd65b92d04e5184380cb0fa02297f5f7110b
 
 # The figures that a config's `headline` may name.
 FIGURES = {"final_score": "final score", "f1": "mean F1"}
