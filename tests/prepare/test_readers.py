@@ -396,7 +396,7 @@ def test_table_with_everything(tmp_path):
 @pytest.mark.parametrize(
     ("header", "options", "sentence"),
     [
-        ("image,AU1", {}, "no column 'image'"),
+        ("photo,AU1", {}, "no column 'image'"),
         ("image,smile", {}, "no AU column"),
         ("image,AU1,AU01", {}, "two columns for AU01"),
         ("image,AU1,image", {}, "two columns for image"),
