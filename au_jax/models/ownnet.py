@@ -23,6 +23,7 @@ class OwnNet(Backbone):
     convolutions 1 to 5 (before pooling) and 7, at 1, 1/2, ... 1/32 of the input's size.
     """
 
+    bn_epsilon: float = 1e-3
     width: int = 3
 
     @nn.compact

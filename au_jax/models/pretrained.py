@@ -1,18 +1,7 @@
 """ImageNet weights from the PyTorch files that people have.
 
 Both naming schemes in use are read: torchvision's and timm's (for ResNets they are the same). What
-a file does not tell is how the network pads and normalises; give the backbone the fields that fit:
-
-| weights                                         | padding | bn_epsilon |
-| ----------------------------------------------- | ------- | ---------- |
-| torchvision and timm `resnet*`                  | torch   | 1e-5       |
-| torchvision `mobilenet_v3_large`                | torch   | 1e-3       |
-| timm `mobilenetv3_large_100`                    | torch   | 1e-5       |
-| timm `tf_mobilenetv3_large_100`                 | same    | 1e-3       |
-| torchvision `efficientnet_b0` to `b4`           | torch   | 1e-5       |
-| torchvision `efficientnet_b5` to `b7`           | torch   | 1e-3       |
-| timm `efficientnet_b*`                          | torch   | 1e-5       |
-| timm `tf_efficientnet_b*`                       | same    | 1e-3       |
+such weights expect of padding, BatchNorm and input is in `conventions`.
 """
 
 import pickle
