@@ -153,9 +153,9 @@ def _save(figure: Figure, output: Path) -> None:
     """Writes a PNG of 256 colours, a third as large as one of all colours."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    # This choice keeps colours that few pixels have, and k-means then moves it to the many.
-    palette = {"method": Image.Quantize.MAXCOVERAGE, "kmeans": 4, "dither": Image.Dither.NONE}
-    image = Image.open(buffer).convert("RGB").quantize(256, **palette)
+    image = Image.open(buffer).convert("RGB")
+    # MAXCOVERAGE keeps colours that few pixels have; k-means then moves it to the many.
+    image = image.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=4, dither=Image.Dither.NONE)
     with run_dir.replacing(output) as temporary:
         image.save(temporary, "png", optimize=True)
 
