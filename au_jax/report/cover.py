@@ -18,7 +18,7 @@ from PIL import Image
 
 from au_jax import aus, metrics, run_dir
 from au_jax.data.synthetic_faces.drawing import render
-from au_jax.data.synthetic_faces.population import sample_spec
+from au_jax.data.synthetic_faces.population import Picture, sample_spec
 from au_jax.errors import UserError
 from au_jax.report.charts import BLUE, ORANGE
 from au_jax.report.summaries import FIGURES
@@ -58,39 +58,44 @@ def draw(run: RunFolder, output: Path) -> None:
         if len(summary["au"]) == len(scored[last]["au"])
     }
     decided = run_dir.read_arrays(run.stage(last).decided("test"))
-    shown = best_told(decided)
+    seed = results["config"]["data.synthetic.seed"]
+    faces = [_sampled(key, seed) for key in decided["keys"].tolist()]
+    shown = best_told(decided, np.array([face.occluder == "none" for face in faces]))
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=_INCHES, dpi=_DPI, facecolor="white")
-        _face(figure, decided["keys"][shown], results["config"]["data.synthetic.seed"])
+        _face(figure, faces[shown])
         _bars(figure, decided, shown)
         _scores(figure, rows, results["config"]["headline"])
         _save(figure, output)
 
 
-def best_told(decided: Mapping[str, np.ndarray]) -> int:
-    """The face whose AUs are told best (F1), of those that look ahead and show several.
+def best_told(decided: Mapping[str, np.ndarray], uncovered: np.ndarray) -> int:
+    """The uncovered face whose AUs are told best (F1), of those that look ahead and show several.
 
     Args:
       decided: keys str [N], aus str [A], labels int8 [N, A], probabilities [N, A] and thresholds
         [A] or [N, A] (`StageFolder.decided`).
+      uncovered: bool [N], whether nothing hides a part of the face.
     """
     said = metrics.decide(decided["probabilities"], decided["thresholds"])
     present = decided["labels"] == 1
     count = present.sum(1)
     f1 = 2 * (said & present).sum(1) / np.maximum(said.sum(1) + count, 1)
     turned = present[:, np.isin(decided["aus"], aus.group(decided["aus"].tolist(), "pose"))].any(1)
-    return int(np.argmax(f1 + (count >= _SEVERAL) - turned))
+    return int(np.argmax(f1 + (count >= _SEVERAL) + uncovered - turned))
 
 
-def _face(figure: Figure, key: str, seed: int) -> None:
-    """The record `synthetic_faces/SPLIT/NUMBER/...`, drawn anew: larger, and sharp."""
+def _sampled(key: str, seed: int) -> Picture:
+    """What the record `synthetic_faces/SPLIT/NUMBER/...` shows."""
     _, split, number, *_ = key.split("/")
-    face = dataclasses.replace(
-        sample_spec(seed, split, int(number)), blur=0.0, noise=0.0, jpeg_quality=95
-    )
-    jpeg = io.BytesIO(render(face, _SIDE)["closeup"])
+    return sample_spec(seed, split, int(number))
+
+
+def _face(figure: Figure, face: Picture) -> None:
+    """The face drawn anew: larger than its record, and sharp."""
+    sharp = dataclasses.replace(face, blur=0.0, noise=0.0, jpeg_quality=95)
     axes = figure.add_axes((0.018, 0.06, 0.308, 0.88))
-    axes.imshow(Image.open(jpeg))
+    axes.imshow(Image.open(io.BytesIO(render(sharp, _SIDE)["closeup"])))
     axes.set_axis_off()
 
 
@@ -104,7 +109,7 @@ def _bars(figure: Figure, decided: Mapping[str, np.ndarray], row: int) -> None:
     axes.barh(rows, np.ones(len(names)), 0.66, color="#f0f2f4")
     axes.barh(rows, probabilities, 0.66, color=np.where(present, BLUE, "#b6bec7"))
     axes.vlines(thresholds, rows - 0.42, rows + 0.42, color=_TEXT, lw=1)
-    axes.plot(np.full(true.sum(), 1.05), rows[true], "o", color=ORANGE, ms=4.5, clip_on=False)
+    axes.plot(np.full(true.sum(), 1.05), rows[true], "o", color=_TEXT, ms=4, clip_on=False)
     for y, (au, is_present) in enumerate(zip(names, present, strict=True)):
         style: dict[str, Any] = {"fontsize": 7.4, "va": "center", "color": _SOFT}
         if is_present:
@@ -148,11 +153,9 @@ def _save(figure: Figure, output: Path) -> None:
     """Writes a PNG of 256 colours, a third as large as one of all colours."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    image = (
-        Image.open(buffer)
-        .convert("RGB")
-        .quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    )
+    image = Image.open(buffer).convert("RGB")
+    # MAXCOVERAGE keeps colours that few pixels have; k-means then moves it to the many.
+    image = image.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=4, dither=Image.Dither.NONE)
     with run_dir.replacing(output) as temporary:
         image.save(temporary, "png", optimize=True)
 
