@@ -1,7 +1,7 @@
 """The files of a run: where each lies, and writing them so that none is ever seen half-written.
 
 workdir/config.json
-workdir/stages/STAGE/{about.json, model/EPOCH/, state/STEP/, scores/SPLIT[@CROPS]/EPOCH.npz,
+workdir/stages/STAGE/{model_card.json, model/EPOCH/, state/STEP/, scores/SPLIT[@CROPS]/EPOCH.npz,
                       labels/SOURCE.npz, label_tables/STREAM/EPOCH.npz, selection.json,
                       decided/SPLIT.npz, metrics.jsonl, DONE}
 workdir/report/
@@ -148,8 +148,8 @@ class StageFolder:
         return self.path / "label_counts.json"
 
     @property
-    def about(self) -> Path:
-        return self.path / "about.json"
+    def model_card(self) -> Path:
+        return self.path / "model_card.json"
 
     @property
     def results(self) -> Path:

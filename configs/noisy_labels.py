@@ -96,8 +96,11 @@ RECOT: dict[str, Any] = {
 
 
 def _recot(label: str, ablation: float = 0.0, refined: bool = True, **changed: Any) -> Rival:
-    """ReCoT or a part of it; `refined`: with label refinement, after two thirds of the epochs."""
-    options = {**RECOT, **changed, "refine_from": -1 if refined else 0}
+    """ReCoT or a part of it; `refined`: with label refinement, after two thirds of the epochs.
+
+    K is where the network has converged, the paper says, and no more.
+    """
+    options = {**RECOT, **changed, "refine_after": 2 / 3 if refined else 0.0}
     return Rival(label, "recot", options, ablation=ablation)
 
 
@@ -115,7 +118,7 @@ METHODS: dict[str, Rival] = {
         "deep_co_training",
         {"agreement_weight": 10.0, "difference_weight": 0.5, "epsilon": 0.02},
     ),
-    "mlcr": Rival("MLCR", "mlcr"),
+    "mlcr": Rival("MLCR", "mlcr", {"multi_view_weight": 400.0, "co_regularization_weight": 100.0}),
     "mixup": Rival("Mixup", "mixup", {"concentration": 1.0}),
     "bs_soft": Rival("BS-S", "bootstrapping", {"weight": 0.95, "hard": False}),
     "bs_hard": Rival("BS-H", "bootstrapping", {"weight": 0.8, "hard": True}),
@@ -220,12 +223,6 @@ def add(
         options = dict(rival.options)
         if rival.method == "recot":
             options["noisy_weight"] *= lambda_n
-        if options.get("refine_from"):
-            # K is where the network has converged, the paper says, and no more.
-            options["refine_from"] = max(1, 2 * config.train.epochs // 3)
-        if rival.method == "mlcr":
-            count = len(AUS[data])
-            options.update(multi_view_weight=400 / count, co_regularization_weight=100 / count)
         base.add_train(
             config,
             name,

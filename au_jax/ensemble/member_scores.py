@@ -60,7 +60,7 @@ class Scoring:
         if missing:
             about = ModelCard.read(folder)
             method = about.create()
-            seen = through_crops(method, about.spec["image_size"], member.crops)
+            seen = through_crops(method, about.image_size, member.crops)
             score = make_scorer(seen, self.mesh, _SCORE_BATCH, self.threads)
             records = self.source(split, about.crop)
             for epoch in missing:

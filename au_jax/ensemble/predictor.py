@@ -97,7 +97,7 @@ class Predictor:
             method = about.create()
             each = restore_all(folder, method, [member.epoch for member in members], mesh)
             variables = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-            method = through_crops(method, about.spec["image_size"], crops)
+            method = through_crops(method, about.image_size, crops)
             self._groups.append(_Group(method, about.crop, variables))
         self._forward = jax.jit(self._votes)
 
@@ -105,7 +105,7 @@ class Predictor:
         self, folder: StageFolder, members: list[Member], workdir: Path
     ) -> ModelCard:
         """What the checkpoints of `members` say of themselves; also notes the crop they read."""
-        if not folder.about.exists():
+        if not folder.model_card.exists():
             raise UserError(
                 f"the selection needs {members[0].name}, but {folder.path} is not the folder of a "
                 f"trained stage; put that run where it was, seen from {workdir}"
@@ -234,7 +234,7 @@ def load(run: str | Path, stage: str | None = None) -> Predictor:
     order = run_dir.read_json(folder.config)["order"]
     done = [folder.stage(name) for name in order if folder.stage(name).done]
     selecting = [s for s in done if s.selection.exists()]
-    training = [s for s in done if s.about.exists()]
+    training = [s for s in done if s.model_card.exists()]
     if stage is not None:
         usable = {s.name: s for s in done if s in selecting or s in training}
         if stage not in usable:

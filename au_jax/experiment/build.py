@@ -1,7 +1,7 @@
 """From a config to sources, methods, optimisers and stages."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import jax
@@ -16,8 +16,9 @@ from au_jax.data.sources import Source
 from au_jax.data.splits import Splits
 from au_jax.data.synthetic_faces.builder import noisy_truth
 from au_jax.errors import UserError, unknown
-from au_jax.experiment.method_context import method_spec
+from au_jax.experiment.method_context import method_context, method_options
 from au_jax.experiment.optimizer import make_optimizer
+from au_jax.methods import Method
 from au_jax.run_dir import RunFolder, StageFolder
 from au_jax.stages.filter_labels import filter_labels
 from au_jax.stages.pose_svm import pose_svm
@@ -95,6 +96,7 @@ class Build:
         stage = self.config.stages[base].copy_and_resolve_references()
         with stage.unlocked():
             stage.fold = fold
+            stage.name = name
         if "inputs" in stage:
             stage.inputs = tuple(read + suffix for read in stage.inputs)
         if "seed" in stage:
@@ -171,45 +173,65 @@ class Build:
                     f"stream '{name}' of stage {folder.name} is soft; name the stage that labels it"
                 )
             faces = source.table.face
-            source = self._learned(source, stage, folder, name, names)
+            source = self._learned(source, names)
             columns = {field: column[faces] for field, column in columns.items()}
             columns |= self._truth(source, fields.split, names)
             streams[name] = Stream(source, fields.share, columns)
         return streams
 
-    def _learned(
-        self,
-        source: Source,
-        stage: ConfigDict,
-        folder: StageFolder,
-        stream: str,
-        names: Sequence[str],
-    ) -> Source:
+    def _learned(self, source: Source, names: Sequence[str]) -> Source:
         """What a stream learns of `source`: the AUs `names` of the records with a face."""
         source = source.aligned(names)
-        source = source.subset(source.table.face)
-        needless = stream == "noisy" and stage.method in methods.WITHOUT_NOISY_LABELS
-        if not needless and not (source.table.labels != aus.UNKNOWN).any():
-            split = stage.streams[stream].split
-            raise UserError(
-                f"stream '{stream}' of stage {folder.name} (split {split}) has no record with a "
-                f"label of {', '.join(names)}; name a split or a stage that has"
-            )
-        return source
+        return source.subset(source.table.face)
+
+    def _method(
+        self,
+        stage: ConfigDict,
+        names: Sequence[str],
+        streams: dict[str, Stream],
+        checked: Collection[str],
+    ) -> tuple[Method, ModelCard]:
+        """The stage's method and its card; those of `streams` that are `checked` have labels."""
+        if stage.epoch_stream not in streams:
+            raise unknown(f"epoch_stream of stage {stage.name}", stage.epoch_stream, streams)
+        lead = streams[stage.epoch_stream]
+        steps = stage.train.steps_per_epoch or max(1, len(lead.source) // lead.share)
+        context, options = method_context(stage, names, streams, steps), method_options(stage)
+        try:
+            method = methods.create(stage.method, context, options)
+        except UserError as error:
+            raise UserError(f"stage {stage.name}: {error}") from error
+        for stream in checked:
+            labels = streams[stream].source.table.labels
+            if stream not in method.unlabelled and not (labels != aus.UNKNOWN).any():
+                split = stage.streams[stream].split
+                raise UserError(
+                    f"stream '{stream}' of stage {stage.name} (split {split}) has no record with a "
+                    f"label of {', '.join(names)}; name a split or a stage that has"
+                )
+        crop_size, data = lead.source.images(np.array([0])).shape[1], self.config.data.name
+        return method, ModelCard(stage.method, options, context, stage.crop, crop_size, data)
 
     def check_streams(self) -> None:
         """Finds a stream with nothing to learn from before the first stage runs, not hours later.
 
-        Streams whose labels another stage makes are looked at when that stage is done.
+        So it does an option that the stage's method does not take. Streams whose labels another
+        stage makes are looked at when that stage is done.
         """
         for name in self.names:
             stage = self._resolved(name)
             if stage.kind != "train":
                 continue
-            for stream, fields in stage.streams.items():
-                if not fields.labels:
-                    source = self._sources(stage)(fields.split, stage.crop)
-                    self._learned(source, stage, self.run.stage(name), stream, self._names(stage))
+            names = self._names(stage)
+            streams = {
+                stream: Stream(
+                    self._learned(self._sources(stage)(fields.split, stage.crop), names),
+                    fields.share,
+                )
+                for stream, fields in stage.streams.items()
+            }
+            checked = [stream for stream, fields in stage.streams.items() if not fields.labels]
+            self._method(stage, names, streams, checked)
 
     def _names(self, stage: ConfigDict) -> tuple[str, ...]:
         """The AUs that a training stage learns."""
@@ -229,29 +251,23 @@ class Build:
         """The training stage's parts, and what its checkpoints say of themselves."""
         sources, names = self._sources(stage), self._names(stage)
         streams = self._streams(stage, folder, names)
-        if stage.epoch_stream not in streams:
-            raise unknown(f"epoch_stream of stage {folder.name}", stage.epoch_stream, streams)
-        lead = streams[stage.epoch_stream]
-        steps = stage.train.steps_per_epoch or max(1, len(lead.source) // lead.share)
-        spec = method_spec(stage, folder.name, names, streams, stage.train.epochs * steps)
-        crop_size = lead.source.images(np.array([0])).shape[1]
-        about = ModelCard(stage.method, spec, stage.crop, crop_size, self.config.data.name)
-        optimizer, schedule = make_optimizer(stage.optimizer, stage.train.epochs * steps)
+        method, card = self._method(stage, names, streams, streams)
+        optimizer, schedule = make_optimizer(stage.optimizer, card.context.steps)
         training = Training(
-            method=about.create(),
+            method=method,
             optimizer=optimizer,
             learning_rate=schedule,
             streams=streams,
             validation={split: sources(split, stage.crop) for split in stage.validate},
-            epochs=stage.train.epochs,
-            steps_per_epoch=steps,
+            epochs=card.context.epochs,
+            steps_per_epoch=card.context.steps_per_epoch,
             seed=self.config.seed + stage.seed,
             threads=self.config.data.threads,
             score_batch=stage.train.score_batch,
             keep=self.config.checkpoint.keep,
             start=self._start(stage, folder),
         )
-        return training, about
+        return training, card
 
     def _start(self, stage: ConfigDict, folder: StageFolder) -> Callable | None:
         """(params, batch_stats) as initialised -> those that the stage starts from."""
@@ -287,15 +303,15 @@ class Build:
         }
 
     def _train(self, stage: ConfigDict, folder: StageFolder) -> None:
-        training, about = self.training(stage, folder)
-        about.write(folder)
+        training, card = self.training(stage, folder)
+        card.write(folder)
         counts = {name: s.source.table.labels for name, s in training.streams.items()}
         run_dir.write_json(
             folder.label_counts,
             {
                 name: {
                     "rows": len(labels),
-                    "of": dict(zip(about.aus, _counts(labels), strict=True)),
+                    "of": dict(zip(card.aus, _counts(labels), strict=True)),
                 }
                 for name, labels in counts.items()
             },

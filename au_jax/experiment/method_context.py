@@ -1,78 +1,60 @@
-"""What a method is created from: its options in the config, and what the data say."""
+"""What a method is created from: the context of a training stage, and the method's options."""
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from au_jax import losses, methods
+from au_jax.augment import Augment
 from au_jax.data.pipeline import Stream
-from au_jax.errors import UserError, unknown
+from au_jax.methods import Context, StreamFacts
+from au_jax.models.network_spec import NetworkSpec
 
 
-def method_spec(
-    stage: ConfigDict, name: str, names: Sequence[str], streams: Mapping[str, Stream], steps: int
-) -> dict[str, Any]:
-    """What the `create` of the stage's method asks for, by name, in JSON-able values.
-
-    Args:
-      name: of the stage. names: of its AUs. steps: of the whole training.
-
-    Raises:
-      UserError: an option of the stage is none of the method's, or one is missing.
-    """
-    model, lead = stage.model, streams[stage.epoch_stream].source
-    found: dict[str, Callable[[], Any]] = {
-        "aus": lambda: list(names),
-        "network": lambda: {
-            "backbone": model.backbone,
-            "precision": model.precision,
-            "dropout": model.dropout,
-            "pose_branch": model.pose_branch,
-            **_pose_statistics(lead.table.pose),
-            "fields": {field: model[field] for field in ("padding", "bn_epsilon", "bn_momentum")},
+def method_context(
+    stage: ConfigDict, aus: Sequence[str], streams: Mapping[str, Stream], steps_per_epoch: int
+) -> Context:
+    """The context of a training stage, whose config is resolved, in JSON-able values."""
+    model = stage.model
+    return Context(
+        aus=tuple(aus),
+        network=NetworkSpec(
+            backbone=model.backbone,
+            precision=model.precision,
+            dropout=model.dropout,
+            pose_branch=model.pose_branch,
+            fields={field: model[field] for field in ("padding", "bn_epsilon", "bn_momentum")},
+            **_pose_statistics(streams[stage.epoch_stream].source.table.pose),
+        ),
+        augmentation=Augment(image_size=model.image_size, **stage.augmentation.to_dict()),
+        streams={
+            name: StreamFacts(
+                len(stream.source), stream.share, stage.streams[name].head, *_balance(stream)
+            )
+            for name, stream in streams.items()
         },
-        "image_size": lambda: model.image_size,
-        "augmentation": stage.augmentation.to_dict,
-        "streams": lambda: list(streams),
-        "heads": lambda: {stream: fields.head for stream, fields in stage.streams.items()},
-        "predict_head": lambda: stage.predict_head,
-        "class_weights": lambda: {
-            stream: losses.damped_class_weights(*_balance(s), stage.loss.damping).tolist()
-            for stream, s in streams.items()
-        },
-        "label_smoothing": lambda: stage.loss.label_smoothing,
-        "epochs": lambda: stage.train.epochs,
-        "ramp_up_steps": lambda: steps // 5,  # ours
-        "noisy_records": lambda: len(streams["noisy"].source) if "noisy" in streams else 0,
+        epochs=stage.train.epochs,
+        steps_per_epoch=steps_per_epoch,
+    )
+
+
+def method_options(stage: ConfigDict) -> dict[str, Any]:
+    """The options of the stage's method, JSON-able; those of multi_task stand in other sections."""
+    options = {
+        option: list(value) if isinstance(value, tuple) else value
+        for option, value in stage.options.to_dict().items()
     }
-    if stage.method not in methods.METHODS:
-        raise unknown(f"method of stage {name}", stage.method, methods.METHODS)
-    asked = inspect.signature(methods.METHODS[stage.method]).parameters
-    for option in stage.options:
-        if option not in asked or option in found:
-            options = [own for own in asked if own not in found]
-            raise unknown(f"option of stage {name}", option, options)
-    options = stage.options.to_dict()
-    missing = [own for own in asked if own not in found and own not in options]
-    if missing:
-        raise UserError(
-            f"stage {name} lacks the options {', '.join(missing)} of its method {stage.method}"
-        )
-    return {own: found[own]() if own in found else _plain(options[own]) for own in asked}
+    if stage.method == "multi_task":
+        return {**stage.loss.to_dict(), "predict_head": stage.predict_head, **options}
+    return options
 
 
-def _balance(stream: Stream) -> tuple[np.ndarray, np.ndarray]:
-    """How many known labels of each AU are present and absent, float64 [A]; soft ones in parts."""
+def _balance(stream: Stream) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """How many known labels of each AU are present and absent; soft ones count in parts."""
     labels = stream.columns.get("soft", stream.source.table.labels).astype(np.float64)
-    known_ones = labels >= 0
-    return (labels * known_ones).sum(0), ((1 - labels) * known_ones).sum(0)
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    known = labels >= 0
+    return tuple((labels * known).sum(0).tolist()), tuple(((1 - labels) * known).sum(0).tolist())
 
 
 def _pose_statistics(pose: np.ndarray) -> dict[str, list[float]]:

@@ -1,9 +1,11 @@
-"""Methods by name: one file per paper or rival, pure functions of a training objective."""
+"""Methods of training by name: one file per paper or rival, pure functions of an objective."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from au_jax.errors import unknown
+from au_jax import outside
+from au_jax.errors import UserError, unknown
 from au_jax.methods import (
     bootstrapping,
     deep_co_training,
@@ -18,7 +20,7 @@ from au_jax.methods import (
     recot,
     supervised,
 )
-from au_jax.methods.base import Method
+from au_jax.methods.base import Context, Method, StreamFacts
 
 METHODS: dict[str, Callable[..., Method]] = {
     "multi_task": multi_task.create,
@@ -35,19 +37,36 @@ METHODS: dict[str, Callable[..., Method]] = {
     "mlct": mlct.create,
 }
 
-# Methods that take only the pictures of the stream "noisy": it needs no labels.
-WITHOUT_NOISY_LABELS = ("mean_teacher", "deep_co_training", "mlcr", "mlct")
 
+def create(name: str, context: Context, options: Mapping[str, Any]) -> Method:
+    """Returns the method called `name`.
 
-def create(name: str, **spec: Any) -> Method:
-    """Returns the method called `name`, from JSON-able values (see its `create`).
+    Args:
+      name: one of `METHODS`, or `module:function` of a method outside this package: a function
+        (context, *, option, ...) -> Method, as `create` of each module here is.
+      options: JSON-able values of the function's keyword-only parameters.
 
     Raises:
-      UserError: there is no such method.
+      UserError: there is no such method; an option is none of its own, lacks or is out of range.
     """
-    if name not in METHODS:
+    if ":" in name:
+        function = outside.resolve("method", name)
+    elif name in METHODS:
+        function = METHODS[name]
+    else:
         raise unknown("method", name, METHODS)
-    return METHODS[name](**spec)
+    known = {
+        option: parameter.default
+        for option, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    for option in options:
+        if option not in known:
+            raise unknown(f"option of method {name}", option, known)
+    missing = [o for o in known if known[o] is inspect.Parameter.empty and o not in options]
+    if missing:
+        raise UserError(f"method {name} lacks its options {', '.join(missing)}; give them")
+    return function(context, **options)
 
 
-__all__ = ["METHODS", "WITHOUT_NOISY_LABELS", "Method", "create"]
+__all__ = ["METHODS", "Context", "Method", "StreamFacts", "create"]

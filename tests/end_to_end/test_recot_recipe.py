@@ -20,8 +20,8 @@ def shrunk(config, **changed):
     config.devices = 1
     config.update(changed)
     for stage in config.stages.values():
-        if stage.get("options", {}).get("refine_from"):
-            stage.options.refine_from = 1
+        if stage.get("options", {}).get("refine_after"):
+            stage.options.refine_after = 0.5
     return config
 
 
@@ -92,8 +92,11 @@ def test_distillation_learns_the_baselines_soft_labels(tmp_path, data_dir):
     ("change", "sentence"),
     [
         ({"gamma": 0.0}, r"gamma is 0\.0, but it is the share of small-loss entries"),
-        ({"refine_from": 2}, r"refine_from \(K\) is 2, but of 2 epochs the last that can learn"),
-        ({"delta": 1}, r"unknown option of stage recot 'delta'; known: selective_ratios, views"),
+        ({"refine_after": 1.0}, r"refine_after is 1\.0, but it is the share of the epochs"),
+        (
+            {"delta": 1},
+            r"stage recot: unknown option of method recot 'delta'; known: selective_ratios, views",
+        ),
     ],
 )
 def test_bad_options_are_refused(tmp_path, data_dir, change, sentence):
