@@ -39,7 +39,11 @@ def binary_cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
     return jax.nn.softplus(logits) - targets * logits
 
 
-def damped_class_weights(positives: np.ndarray, negatives: np.ndarray, alpha: float) -> np.ndarray:
+def damped_class_weights(
+    positives: np.ndarray | Sequence[float],
+    negatives: np.ndarray | Sequence[float],
+    alpha: float,
+) -> np.ndarray:
     """Weights of absent and present labels that balance the classes as far as `alpha` says.
 
     w(y) = n_y^-alpha (n0 + n1) / (n0^(1 - alpha) + n1^(1 - alpha)), so that the mean weight over

@@ -85,7 +85,7 @@ class Scoring:
     ) -> None:
         card = ModelCard.read(folder)
         method = card.create()
-        with_crops = through_crops(method, card.spec["image_size"], member.crops)
+        with_crops = through_crops(method, card.image_size, member.crops)
         score = make_scorer(with_crops, self.mesh, _SCORE_BATCH, self.threads)
         records = self.source(split, card.crop)
         for epoch in epochs:

@@ -102,7 +102,7 @@ class Predictor:
             method = card.create()
             restored = restore_all(folder, method, [member.epoch for member in members], mesh)
             variables = jax.tree.map(lambda *leaves: jnp.stack(leaves), *restored)
-            method = through_crops(method, card.spec["image_size"], crops)
+            method = through_crops(method, card.image_size, crops)
             self._groups.append(_Group(method, card.crop, variables))
         self._forward = jax.jit(self._logits)
 

@@ -58,7 +58,7 @@ def _known(config: ConfigDict, stage: ConfigDict, path: Sequence[str]) -> Mappin
         return config[path[0]].to_dict()
     if list(path) == ["options"]:
         method = _known(config, stage, ())["method"]
-        return {**methods.options(method), **stage.get("options", ConfigDict()).to_dict()}
+        return {**methods.options_of(method), **stage.get("options", ConfigDict()).to_dict()}
     section: Any = stage.to_dict()
     for field in path:
         section = section.get(field, {}) if isinstance(section, Mapping) else {}

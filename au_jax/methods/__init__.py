@@ -1,9 +1,11 @@
-"""Methods by name: one file per paper or rival, pure functions of a training objective."""
+"""Methods of training by name: one file per paper or rival, pure functions of an objective."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from au_jax.errors import unknown
+from au_jax import outside
+from au_jax.errors import UserError, unknown
 from au_jax.methods import (
     bootstrapping,
     deep_co_training,
@@ -18,7 +20,7 @@ from au_jax.methods import (
     recot,
     supervised,
 )
-from au_jax.methods.base import Method
+from au_jax.methods.base import Context, Method, StreamFacts
 
 METHODS: dict[str, Callable[..., Method]] = {
     "multi_task": multi_task.create,
@@ -35,19 +37,47 @@ METHODS: dict[str, Callable[..., Method]] = {
     "mlct": mlct.create,
 }
 
-# Methods that take only the pictures of the stream "noisy": it needs no labels.
-WITHOUT_NOISY_LABELS = ("mean_teacher", "deep_co_training", "mlcr", "mlct")
 
+def create(name: str, context: Context, options: Mapping[str, Any]) -> Method:
+    """Returns the method called `name`.
 
-def create(name: str, **spec: Any) -> Method:
-    """Returns the method called `name`, from JSON-able values (see its `create`).
+    Args:
+      name: one of `METHODS`, or `module:function` of a method outside this package: a function
+        (context, *, option, ...) -> Method, as `create` of each module here is.
+      options: JSON-able values of the function's keyword-only parameters.
 
     Raises:
-      UserError: there is no such method.
+      UserError: there is no such method; an option is unknown, missing or out of range.
     """
+    known = options_of(name)
+    for option in options:
+        if option not in known:
+            raise unknown(f"option of method {name}", option, known)
+    missing = [o for o in known if known[o] is inspect.Parameter.empty and o not in options]
+    if missing:
+        raise UserError(f"method {name} lacks its options {', '.join(missing)}; give them")
+    return _function(name)(context, **options)
+
+
+def options_of(name: str) -> dict[str, Any]:
+    """The options of the method called `name`, with their defaults; see `create`.
+
+    An option without a default has `inspect.Parameter.empty`.
+    """
+    parameters = inspect.signature(_function(name)).parameters
+    return {
+        option: parameter.default
+        for option, parameter in parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+
+def _function(name: str) -> Callable[..., Method]:
+    if ":" in name:
+        return outside.resolve("method", name)
     if name not in METHODS:
         raise unknown("method", name, METHODS)
-    return METHODS[name](**spec)
+    return METHODS[name]
 
 
-__all__ = ["METHODS", "WITHOUT_NOISY_LABELS", "Method", "create"]
+__all__ = ["METHODS", "Context", "Method", "StreamFacts", "create", "options_of"]

@@ -1,13 +1,98 @@
-"""What a method is: the pure functions of one training objective."""
+"""What a method of training is: its pure functions, and the context that it is created in."""
 
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 
+from au_jax.augment import Augment
+from au_jax.models.network_spec import NetworkSpec
+
 PyTree = Any
 Variables = dict[str, PyTree]  # {"params": ..., "batch_stats": ...}
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamFacts:
+    """What a method may know of one stream.
+
+    Attributes:
+      records: how many the stream has.
+      share: examples of each batch.
+      head: the output layer that the stream trains, where the method has one for each.
+      positives, negatives: known present and absent labels of each AU; a soft label counts in
+        parts.
+    """
+
+    records: int
+    share: int
+    head: str = "opt"
+    positives: tuple[float, ...] = ()
+    negatives: tuple[float, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """What a training knows when it creates its method; a checkpoint's card keeps it.
+
+    Attributes:
+      aus: the AUs to learn, in order.
+      network: of each network that the method has.
+      augmentation: of every training image; it holds the side of the networks' input.
+      streams: the parts of every batch, by name.
+      epochs, steps_per_epoch: the length of the training.
+    """
+
+    aus: tuple[str, ...]
+    network: NetworkSpec
+    augmentation: Augment
+    streams: Mapping[str, StreamFacts]
+    epochs: int
+    steps_per_epoch: int
+
+    @property
+    def image_size(self) -> int:
+        """Pixels of the square input's side."""
+        return self.augmentation.image_size
+
+    @property
+    def steps(self) -> int:
+        """Updates of the whole training."""
+        return self.epochs * self.steps_per_epoch
+
+    def steps_in(self, share: float) -> int:
+        """Updates in a share of the training, rounded down."""
+        # Rounded first: 0.1 x 30 is 3 and never a little less.
+        return math.floor(round(share * self.steps, 9))
+
+    def to_json(self) -> dict[str, Any]:
+        """The context in JSON-able values, which `from_json` takes."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Context":
+        """The context that `to_json` made `values` of."""
+        streams = {
+            name: StreamFacts(
+                **{
+                    **facts,
+                    "positives": tuple(facts["positives"]),
+                    "negatives": tuple(facts["negatives"]),
+                }
+            )
+            for name, facts in values["streams"].items()
+        }
+        return cls(
+            **{
+                **values,
+                "aus": tuple(values["aus"]),
+                "network": NetworkSpec(**values["network"]),
+                "augmentation": Augment(**values["augmentation"]),
+                "streams": streams,
+            }
+        )
 
 
 def keep_all(params: PyTree, batch_stats: PyTree, method_state: PyTree) -> Variables:
@@ -24,18 +109,20 @@ class Method:
       aus: the AUs that `predict` returns, in order.
       init: key -> (params, batch_stats, method_state). `method_state` is any pytree: queues,
         momentum networks, label tables.
-      loss: (params, batch_stats, method_state, batch, key) -> (loss, (batch_stats, method_state,
-        logs)); `logs` are scalars by name.
+      loss: (params, batch_stats, method_state, batch, step, key) -> (loss, (batch_stats,
+        method_state, logs)); `step` is int32, the updates done before; `logs` are scalars by name.
       predict: (variables, images uint8 [B, H, W, 3], pose float32 [B, 3]) -> logits float32 [B, A].
       kept: (params, batch_stats, method_state) -> the variables that `predict` takes and that every
         epoch's checkpoint holds (the averaged network for a mean teacher).
-      after_update: (params, method_state) -> method_state, after the optimiser's update.
+      after_update: (params, method_state, step) -> method_state, after the optimiser's update;
+        `step` is the one that `loss` got.
       end_of_epoch: (state, passes) -> state, once an epoch; `passes(stream)` iterates over the
         device batches of that stream's source in order, padded, `valid` marking what counts.
       started: (params, batch_stats, method_state) -> method_state, where a training begins with
         other weights than those of `init`.
       label_tables: method_state -> {stream: float32 [N, A]}, the probabilities that the method
         holds of a stream's records, kept every epoch for reports.
+      unlabelled: the streams whose labels the method does not read.
     """
 
     aus: tuple[str, ...]
@@ -43,7 +130,8 @@ class Method:
     loss: Callable[..., tuple[jax.Array, tuple[PyTree, PyTree, dict[str, jax.Array]]]]
     predict: Callable[[Variables, jax.Array, jax.Array], jax.Array]
     kept: Callable[[PyTree, PyTree, PyTree], Variables] = keep_all
-    after_update: Callable[[PyTree, PyTree], PyTree] | None = None
+    after_update: Callable[[PyTree, PyTree, jax.Array], PyTree] | None = None
     end_of_epoch: Callable[..., Any] | None = None
     started: Callable[[PyTree, PyTree, PyTree], PyTree] | None = None
     label_tables: Callable[[PyTree], dict[str, jax.Array]] | None = None
+    unlabelled: tuple[str, ...] = ()

@@ -5,14 +5,13 @@ Reed et al., "Training Deep Neural Networks on Noisy Labels with Bootstrapping" 
 0.95) or decided (hard, w 0.8). BS-S and BS-H in ReCoT's tables.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
 from au_jax import losses
-from au_jax.methods.base import Method, PyTree
+from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.co_training import CLEAN, STREAMS, Networks, joined
 
 
@@ -22,30 +21,28 @@ def bootstrapped(logits: jax.Array, labels: jax.Array, weight: float, hard: bool
     Soft targets carry their gradient, as in the paper: the loss is then the usual one with an
     entropy penalty.
     """
-    own = (logits > 0).astype(jnp.float32) if hard else jax.nn.sigmoid(logits)
-    return weight * (labels == 1) + (1 - weight) * own
+    predicted = (logits > 0).astype(jnp.float32) if hard else jax.nn.sigmoid(logits)
+    return weight * (labels == 1) + (1 - weight) * predicted
 
 
 def create(
+    context: Context,
     *,
-    aus: Sequence[str],
-    network: Mapping[str, Any],
-    image_size: int,
-    augmentation: Mapping[str, Any],
     selective_ratios: Sequence[float],
-    weight: float,
-    hard: bool,
+    weight: float = 0.95,
+    hard: bool = False,
 ) -> Method:
-    """The method, from JSON-able values.
+    """The method in a training's context.
 
     Args:
-      aus, network, image_size, augmentation, selective_ratios: see `Networks.of`.
-      weight: of the noisy label in its target, w; clean labels stay as they are (ours).
+      selective_ratios: see `Networks.of`.
+      weight: of the noisy label in its target, w; clean labels stay as they are (ours). The paper
+        has 0.95 for soft targets and 0.8 for hard ones.
       hard: whether the prediction in the target is decided.
     """
-    networks = Networks.of(aus, network, image_size, augmentation, selective_ratios)
+    networks = Networks.of(context, selective_ratios)
 
-    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, key):
+    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):
         forward_key, select_key = jax.random.split(key)
         by_head, batch_stats = networks.forward(forward_key, params, batch_stats, batch, STREAMS)
         logits, labels = by_head[CLEAN], joined(batch, STREAMS, "labels")

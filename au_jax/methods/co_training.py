@@ -20,10 +20,9 @@ import jax.numpy as jnp
 from au_jax import augment, losses
 from au_jax import aus as au_names
 from au_jax.errors import UserError
-from au_jax.methods.base import PyTree, Variables
+from au_jax.methods.base import Context, PyTree, Variables
 from au_jax.models import AUNet
 from au_jax.models.layers import xavier
-from au_jax.models.network_spec import NetworkSpec
 
 STREAMS = CLEAN, NOISY = ("clean", "noisy")
 VIEWS = ("view1", "view2")
@@ -83,15 +82,14 @@ class Networks:
 
     Attributes:
       views: the networks' names.
-      aus, image_size, noise: what the networks tell, what they see, how it is augmented.
+      aus: what the networks tell. augmentation: how their training images are augmented.
       ratios: r_k of selective learning, one per AU.
       net: the network that is trained. predictor: its part that predicts, the clean head.
     """
 
     views: tuple[str, ...]
     aus: tuple[str, ...]
-    image_size: int
-    noise: augment.Augment
+    augmentation: augment.Augment
     ratios: tuple[float, ...]
     net: PerceptronNet
     predictor: PerceptronNet
@@ -99,30 +97,24 @@ class Networks:
     @classmethod
     def of(
         cls,
-        aus: Sequence[str],
-        network: Mapping[str, Any],
-        image_size: int,
-        augmentation: Mapping[str, Any],
+        context: Context,
         selective_ratios: Sequence[float],
         *,
         views: int = 1,
         heads: Sequence[str] = (CLEAN,),
     ) -> "Networks":
-        """The networks, from JSON-able values.
+        """The networks in a training's context.
 
         Args:
-          aus: the AUs, in order.
-          network: the fields of `NetworkSpec`, of each.
-          image_size: pixels of the square input.
-          augmentation: the fields of `augment.Augment`, less the image size.
           selective_ratios: r_k of every AU, see `selective_masks`; 0 leaves nothing out.
           views: how many, 1 or 2.
           heads: of each; the clean one predicts.
 
         Raises:
           UserError: there are not 1 or 2 views; a ratio is missing or out of its range; or images
-            are flipped, and an AU's mirror image is not among `aus`.
+            are flipped, and an AU's mirror image is not among the AUs.
         """
+        aus = context.aus
         if views not in (1, 2):
             raise UserError(f"views is {views}; give 1 or 2 networks")
         if len(selective_ratios) != len(aus):
@@ -135,23 +127,20 @@ class Networks:
                 raise UserError(
                     f"the selective_ratios of {au} is {ratio}; give a number from 0 to 1"
                 )
-        noise = augment.Augment(image_size=image_size, **augmentation)
         alone = [au for au, both in zip(aus, au_names.mirror_known(aus), strict=True) if not both]
-        if noise.flip and alone:
+        if context.augmentation.flip and alone:
             raise UserError(
                 f"a flip turns {alone[0]} into {au_names.MIRROR[alone[0]]}, which is not among the "
                 "AUs; add it to them, or set augmentation.flip to 0"
             )
-        spec = NetworkSpec(**network)
 
         def build(heads: Sequence[str]) -> PerceptronNet:
-            return PerceptronNet(spec.build(dict.fromkeys(heads, _HIDDEN)), len(aus))
+            return PerceptronNet(context.network.build(dict.fromkeys(heads, _HIDDEN)), len(aus))
 
         return cls(
             views=VIEWS[:views],
-            aus=tuple(aus),
-            image_size=image_size,
-            noise=noise,
+            aus=aus,
+            augmentation=context.augmentation,
             ratios=tuple(selective_ratios),
             net=build(heads),
             predictor=build((CLEAN,)),
@@ -159,7 +148,8 @@ class Networks:
 
     def init(self, key: jax.Array) -> tuple[PyTree, PyTree, PyTree]:
         """Returns (params, batch_stats, {}): a method without a state of its own."""
-        images, pose = jnp.zeros((2, self.image_size, self.image_size, 3)), jnp.zeros((2, 3))
+        side = self.augmentation.image_size
+        images, pose = jnp.zeros((2, side, side, 3)), jnp.zeros((2, 3))
         variables = {
             view: self.net.init(jax.random.fold_in(key, number), images, pose, train=False)
             for number, view in enumerate(self.views)
@@ -172,7 +162,9 @@ class Networks:
         images, pose = joined(batch, streams, "image"), joined(batch, streams, "pose")
         columns = jnp.arange(len(self.aus), dtype=jnp.int8)[None]
         columns = jnp.broadcast_to(columns, (len(images), len(self.aus)))
-        images, columns, pose = augment.augment(key, images, columns, pose, self.noise, self.aus)
+        images, columns, pose = augment.augment(
+            key, images, columns, pose, self.augmentation, self.aus
+        )
         return Seen(images, pose, columns)
 
     def apply(
@@ -233,7 +225,7 @@ class Networks:
         self, variables: Variables, images: jax.Array, pose: jax.Array, net: PerceptronNet
     ) -> dict[str, jax.Array]:
         """The logits of each head of `net` on plain images uint8: float32 [views, B, A]."""
-        crops = augment.center_crop(images, self.image_size)
+        crops = augment.center_crop(images, self.augmentation.image_size)
         each: list[Any] = [
             net.apply({kind: tree[view] for kind, tree in variables.items()}, crops, pose, False)
             for view in self.views

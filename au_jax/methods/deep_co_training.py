@@ -5,14 +5,14 @@ Bernoulli distributions per AU. Noisy images are used without their labels. CoT 
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from au_jax import losses
-from au_jax.methods.base import Method, PyTree
+from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks, Seen, rearranged
 
 
@@ -51,40 +51,34 @@ def view_difference_loss(logits: jax.Array, fooled: jax.Array) -> jax.Array:
 
 
 def create(
+    context: Context,
     *,
-    aus: Sequence[str],
-    network: Mapping[str, Any],
-    image_size: int,
-    augmentation: Mapping[str, Any],
     selective_ratios: Sequence[float],
-    agreement_weight: float,
-    difference_weight: float,
-    epsilon: float,
-    ramp_up_steps: int,
+    agreement_weight: float = 10.0,
+    difference_weight: float = 0.5,
+    epsilon: float = 0.02,
+    ramp_up_share: float = 0.2,
 ) -> Method:
-    """The method, from JSON-able values.
+    """The method in a training's context.
 
     L = L_clean of view 1 + of view 2 + weights times L_cot (Jensen-Shannon divergence on the noisy
     images) and L_dif (on all images).
 
     Args:
-      aus, network, image_size, augmentation, selective_ratios: see `Networks.of`.
-      agreement_weight, difference_weight: 10 and 0.5 in the paper.
-      epsilon: of the adversarial examples, of pixels in [0, 1]; 0.02 in the paper.
-      ramp_up_steps: over which both weights are let in, see `ramp_up`.
+      selective_ratios: see `Networks.of`.
+      agreement_weight, difference_weight: the paper's.
+      epsilon: of the adversarial examples, of pixels in [0, 1]; the paper's.
+      ramp_up_share: of the steps, over which both weights are let in (ours), see `losses.ramp_up`.
     """
-    networks = Networks.of(aus, network, image_size, augmentation, selective_ratios, views=2)
+    networks = Networks.of(context, selective_ratios, views=2)
+    ramp_up_steps = context.steps_in(ramp_up_share)
 
-    def init(key: jax.Array) -> tuple[PyTree, PyTree, PyTree]:
-        params, batch_stats, _ = networks.init(key)
-        return params, batch_stats, {"step": jnp.zeros((), jnp.int32)}
-
-    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, key):
+    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):
         forward_key, select_key = jax.random.split(key)
         labels = batch[CLEAN]["labels"]
         share = len(labels)
-        unknown = jnp.full((len(batch[NOISY]["image"]), len(aus)), -1, labels.dtype)
-        true = jnp.concatenate([labels, unknown])
+        not_known = jnp.full((len(batch[NOISY]["image"]), len(context.aus)), -1, labels.dtype)
+        every_label = jnp.concatenate([labels, not_known])
         views, keys = networks.views, list(networks.keys(forward_key))
         seen = [networks.augmented(augment_key, batch, STREAMS) for augment_key, _ in keys]
 
@@ -98,23 +92,26 @@ def create(
 
         logits, stats = zip(*(run(n, s, s.images) for n, s in enumerate(seen)), strict=True)
         difference = jnp.zeros(())
-        for own, other in ((0, 1), (1, 0)):
-            of = seen[own]
-            moved = adversarial(functools.partial(run, own, of), of.images, true, epsilon)
+        for attacked, other in ((0, 1), (1, 0)):
+            of = seen[attacked]
+            moved = adversarial(
+                functools.partial(run, attacked, of), of.images, every_label, epsilon
+            )
             # The running statistics are those of plain images (ours).
             fooled, _ = run(other, of, moved)
-            difference += view_difference_loss(logits[own], fooled)
+            difference += view_difference_loss(logits[attacked], fooled)
         both = jnp.stack(logits)
         logs = {
             "loss_clean": 2 * networks.clean_loss(select_key, both[:, :share], labels),
             "loss_agreement": losses.co_regularization_loss(*both[:, share:]),
             "loss_difference": difference,
         }
-        ramp = losses.ramp_up(method_state["step"], ramp_up_steps)
+        ramp = losses.ramp_up(step, ramp_up_steps)
         value = logs["loss_clean"] + ramp * (
             agreement_weight * logs["loss_agreement"] + difference_weight * logs["loss_difference"]
         )
-        state = {"step": method_state["step"] + 1}
-        return value, (dict(zip(views, stats, strict=True)), state, logs)
+        return value, (dict(zip(views, stats, strict=True)), method_state, logs)
 
-    return Method(networks.aus, init, loss, networks.predict, networks.kept)
+    return Method(
+        networks.aus, networks.init, loss, networks.predict, networks.kept, unlabelled=(NOISY,)
+    )

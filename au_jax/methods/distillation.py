@@ -4,14 +4,13 @@ Li et al., "Learning from Noisy Labels with Distillation" (ICCV 2017). The teach
 clean images; the noisy images' own labels are not used (ours). KD in ReCoT's tables.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
 from au_jax import losses
-from au_jax.methods.base import Method, PyTree
+from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
 
 
@@ -27,26 +26,23 @@ def soft_loss(logits: jax.Array, soft: jax.Array) -> jax.Array:
 
 
 def create(
+    context: Context,
     *,
-    aus: Sequence[str],
-    network: Mapping[str, Any],
-    image_size: int,
-    augmentation: Mapping[str, Any],
     selective_ratios: Sequence[float],
     soft_weight: float,
 ) -> Method:
-    """The method, from JSON-able values.
+    """The method in a training's context.
 
     The noisy stream has a field `soft`, float32 [b, A]: the teacher's probabilities of its records,
     -1 or NaN where there is none.
 
     Args:
-      aus, network, image_size, augmentation, selective_ratios: see `Networks.of`.
+      selective_ratios: see `Networks.of`.
       soft_weight: of the loss on the noisy images.
     """
-    networks = Networks.of(aus, network, image_size, augmentation, selective_ratios)
+    networks = Networks.of(context, selective_ratios)
 
-    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, key):
+    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):
         forward_key, select_key = jax.random.split(key)
         by_head, batch_stats = networks.forward(forward_key, params, batch_stats, batch, STREAMS)
         logits, labels = by_head[CLEAN], batch[CLEAN]["labels"]
@@ -57,4 +53,6 @@ def create(
         value = logs["loss_clean"] + soft_weight * logs["loss_soft"]
         return value, (batch_stats, method_state, logs)
 
-    return Method(networks.aus, networks.init, loss, networks.predict, networks.kept)
+    return Method(
+        networks.aus, networks.init, loss, networks.predict, networks.kept, unlabelled=(NOISY,)
+    )

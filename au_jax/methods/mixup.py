@@ -4,13 +4,12 @@ Zhang et al., "mixup: Beyond Empirical Risk Minimization" (ICLR 2018). Clean and
 mixed with one another, one lambda a batch as in the authors' code.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 
 from au_jax import losses
-from au_jax.methods.base import Method, PyTree
+from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.co_training import CLEAN, STREAMS, Networks, joined, rearranged
 
 
@@ -41,23 +40,20 @@ def mixed_loss(
 
 
 def create(
+    context: Context,
     *,
-    aus: Sequence[str],
-    network: Mapping[str, Any],
-    image_size: int,
-    augmentation: Mapping[str, Any],
     selective_ratios: Sequence[float],
-    concentration: float,
+    concentration: float = 1.0,
 ) -> Method:
-    """The method, from JSON-able values.
+    """The method in a training's context.
 
     Args:
-      aus, network, image_size, augmentation, selective_ratios: see `Networks.of`.
-      concentration: lambda is drawn from beta(c, c); 1 in ReCoT's tables.
+      selective_ratios: see `Networks.of`.
+      concentration: lambda is drawn from beta(c, c); that of ReCoT's tables.
     """
-    networks = Networks.of(aus, network, image_size, augmentation, selective_ratios)
+    networks = Networks.of(context, selective_ratios)
 
-    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, key):
+    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):
         forward_key, select_key, share_key, partner_key = jax.random.split(key, 4)
         ((augment_key, dropout_key),) = networks.keys(forward_key)
         seen = networks.augmented(augment_key, batch, STREAMS)

@@ -5,39 +5,36 @@ Niu et al., "Multi-Label Co-Regularization for Semi-Supervised Facial Action Uni
 images are used without their labels. MLCR in ReCoT's tables.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 
 from au_jax import losses
-from au_jax.methods.base import Method, PyTree
-from au_jax.methods.co_training import CLEAN, STREAMS, Networks
+from au_jax.methods.base import Context, Method, PyTree
+from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
 
 
 def create(
+    context: Context,
     *,
-    aus: Sequence[str],
-    network: Mapping[str, Any],
-    image_size: int,
-    augmentation: Mapping[str, Any],
     selective_ratios: Sequence[float],
-    multi_view_weight: float,
-    co_regularization_weight: float,
+    multi_view_weight: float = 400.0,
+    co_regularization_weight: float = 100.0,
 ) -> Method:
-    """The method, from JSON-able values.
+    """The method in a training's context.
 
     L = mean of both views' L_clean + weights times L_mv, of the output layers, and L_cr, on clean
     and noisy images.
 
     Args:
-      aus, network, image_size, augmentation, selective_ratios: see `Networks.of`.
-      multi_view_weight, co_regularization_weight: the released 400 and 100 belong to a
-        recognition loss summed over the A AUs: 400 / A and 100 / A here (ours).
+      selective_ratios: see `Networks.of`.
+      multi_view_weight, co_regularization_weight: as released, for a recognition loss summed over
+        the AUs. Ours is a mean, so that both are divided by the number of AUs.
     """
-    networks = Networks.of(aus, network, image_size, augmentation, selective_ratios, views=2)
+    networks = Networks.of(context, selective_ratios, views=2)
+    count = len(context.aus)
 
-    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, key):
+    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):
         forward_key, select_key = jax.random.split(key)
         by_head, batch_stats = networks.forward(forward_key, params, batch_stats, batch, STREAMS)
         logits, labels = by_head[CLEAN], batch[CLEAN]["labels"]
@@ -51,9 +48,11 @@ def create(
         }
         value = (
             logs["loss_clean"]
-            + multi_view_weight * logs["loss_multi_view"]
-            + co_regularization_weight * logs["loss_co_regularization"]
+            + multi_view_weight / count * logs["loss_multi_view"]
+            + co_regularization_weight / count * logs["loss_co_regularization"]
         )
         return value, (batch_stats, method_state, logs)
 
-    return Method(networks.aus, networks.init, loss, networks.predict, networks.kept)
+    return Method(
+        networks.aus, networks.init, loss, networks.predict, networks.kept, unlabelled=(NOISY,)
+    )

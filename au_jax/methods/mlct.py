@@ -5,16 +5,15 @@ ours. Noisy images are used without their labels. MLCT in ReCoT's tables.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
 from au_jax import losses
 from au_jax.errors import UserError
-from au_jax.methods.base import Method, PyTree
-from au_jax.methods.co_training import CLEAN, STREAMS, Networks
+from au_jax.methods.base import Context, Method, PyTree
+from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
 
 
 def handed_loss(logits: jax.Array, teacher: jax.Array, share: float) -> jax.Array:
@@ -33,19 +32,16 @@ def handed_loss(logits: jax.Array, teacher: jax.Array, share: float) -> jax.Arra
 
 
 def create(
+    context: Context,
     *,
-    aus: Sequence[str],
-    network: Mapping[str, Any],
-    image_size: int,
-    augmentation: Mapping[str, Any],
     selective_ratios: Sequence[float],
     handed_share: float,
     handed_weight: float,
 ) -> Method:
-    """The method, from JSON-able values.
+    """The method in a training's context.
 
     Args:
-      aus, network, image_size, augmentation, selective_ratios: see `Networks.of`.
+      selective_ratios: see `Networks.of`.
       handed_share: of the noisy images of a batch, for each AU, in (0, 1].
       handed_weight: of the loss on handed labels.
 
@@ -57,9 +53,9 @@ def create(
             f"handed_share is {handed_share}, but it is a share of the noisy images; give a number "
             "above 0 and up to 1"
         )
-    networks = Networks.of(aus, network, image_size, augmentation, selective_ratios, views=2)
+    networks = Networks.of(context, selective_ratios, views=2)
 
-    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, key):
+    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):
         forward_key, select_key = jax.random.split(key)
         by_head, batch_stats = networks.forward(forward_key, params, batch_stats, batch, STREAMS)
         logits, labels = by_head[CLEAN], batch[CLEAN]["labels"]
@@ -72,4 +68,6 @@ def create(
         value = logs["loss_clean"] + handed_weight * logs["loss_handed"]
         return value, (batch_stats, method_state, logs)
 
-    return Method(networks.aus, networks.init, loss, networks.predict, networks.kept)
+    return Method(
+        networks.aus, networks.init, loss, networks.predict, networks.kept, unlabelled=(NOISY,)
+    )

@@ -5,53 +5,53 @@ Self-Training for the EmotioNet Challenge" (CVPR Workshops 2020), section 2. Wit
 one head it is plain supervised training; with pseudo-labels in the second stream it is the student.
 """
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from au_jax import augment, losses
-from au_jax.methods.base import Method, PyTree, Variables
-from au_jax.models.network_spec import NetworkSpec
+from au_jax.errors import unknown
+from au_jax.methods.base import Context, Method, PyTree, Variables
 
 
 def create(
+    context: Context,
     *,
-    aus: Sequence[str],
-    network: Mapping[str, Any],
-    image_size: int,
-    augmentation: Mapping[str, Any],
-    heads: Mapping[str, str],
-    predict_head: str,
-    class_weights: Mapping[str, Sequence[Sequence[float]]],
-    label_smoothing: float,
+    predict_head: str = "opt",
+    damping: float = 0.5,
+    label_smoothing: float = 0.2,
 ) -> Method:
-    """The method, from JSON-able values.
+    """The method in a training's context.
 
-    A stream with the field `soft`, float32 [b, A], learns those probabilities, not its labels.
+    Streams that name one head share it (the paper's ablation "no multi-task"). A stream with the
+    field `soft`, float32 [b, A], learns those probabilities, not its labels.
 
     Args:
-      aus: the AUs of every head, in order.
-      network: the fields of `NetworkSpec`.
-      image_size: pixels of the square input.
-      augmentation: the fields of `augment.Augment`, less the image size.
-      heads: the head that each stream trains, {stream: head}. Streams that name one head share it
-        (the paper's ablation "no multi-task").
       predict_head: the head that predicts; the paper's is that of the manually labelled set.
-      class_weights: w_m(y) of each stream, [A, 2]: of absent and of present labels.
-      label_smoothing: 0.2 in the paper.
+      damping: alpha of each stream's class weights, see `losses.damped_class_weights`; the paper
+        has 0.5 for expression AUs and 0.7 for pose AUs.
+      label_smoothing: see `losses.smooth_labels`; the paper's.
+
+    Raises:
+      UserError: no stream has the head that predicts.
     """
-    net = NetworkSpec(**network).build(dict.fromkeys(heads.values(), len(aus)))
-    noise = augment.Augment(image_size=image_size, **augmentation)
-    weights = {name: jnp.asarray(w, jnp.float32) for name, w in class_weights.items()}
+    aus, image_size = context.aus, context.image_size
+    heads = {name: facts.head for name, facts in context.streams.items()}
+    if predict_head not in heads.values():
+        raise unknown("predict_head", predict_head, dict.fromkeys(heads.values()))
+    net = context.network.build(dict.fromkeys(heads.values(), len(aus)))
+    weights = {
+        name: losses.damped_class_weights(facts.positives, facts.negatives, damping)
+        for name, facts in context.streams.items()
+    }
 
     def init(key: jax.Array) -> tuple[PyTree, PyTree, PyTree]:
         images = jnp.zeros((2, image_size, image_size, 3))
         variables = net.init(key, images, jnp.zeros((2, 3)), train=False)
         return variables["params"], variables["batch_stats"], {}
 
-    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, key):
+    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):
         augment_key, dropout_key = jax.random.split(key)
         # One pass over all streams, so that batch statistics are those of the whole batch.
         images, pose = (
@@ -61,7 +61,9 @@ def create(
         labels = jnp.concatenate(
             [batch[stream].get("soft", batch[stream]["labels"]) for stream in heads]
         )
-        images, labels, pose = augment.augment(augment_key, images, labels, pose, noise, aus)
+        images, labels, pose = augment.augment(
+            augment_key, images, labels, pose, context.augmentation, aus
+        )
         by_head, updated = net.apply(
             {"params": params, "batch_stats": batch_stats},
             images,
@@ -86,4 +88,4 @@ def create(
         by_head: Any = net.apply(variables, crops, pose, train=False)
         return by_head[predict_head]
 
-    return Method(aus=tuple(aus), init=init, loss=loss, predict=predict)
+    return Method(aus=aus, init=init, loss=loss, predict=predict)

@@ -4,51 +4,43 @@ Shi et al. (TAL), "Facial Action Unit Recognition Using Multi-View Co-Regulariza
 Challenge 2020), section 2.2, after Niu et al. (MLCR, NeurIPS 2019), which adds unlabelled images.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from au_jax import augment, losses
-from au_jax.methods.base import Method, PyTree, Variables
+from au_jax.methods.base import Context, Method, PyTree, Variables
 from au_jax.methods.co_training import VIEWS, mean_logits
-from au_jax.models.network_spec import NetworkSpec
 
 _HEAD = "aus"
 
 
 def create(
+    context: Context,
     *,
-    aus: Sequence[str],
-    network: Mapping[str, Any],
-    image_size: int,
-    augmentation: Mapping[str, Any],
-    streams: Sequence[str],
-    balance_alpha: float | Sequence[float],
-    balance_rule: str,
-    multi_view_weight: float,
-    co_regularization_weight: float,
-    signed: bool,
+    balance_alpha: float | Sequence[float] = 0.2,
+    balance_rule: str = "printed",
+    multi_view_weight: float = 400.0,
+    co_regularization_weight: float = 100.0,
+    signed: bool = False,
 ) -> Method:
-    """The method, from JSON-able values.
+    """The method in a training's context.
 
     Both views see the same augmented batch (ours: the paper's views are two networks over one
-    image), and each begins from its own random weights.
+    image), and each begins from its own random weights. All streams are labelled: A alone, or A
+    and the filtered set C.
 
     Args:
-      aus: the AUs, in order.
-      network: the fields of `NetworkSpec`, of either view.
-      image_size: pixels of the square input.
-      augmentation: the fields of `augment.Augment`, less the image size.
-      streams: names of the streams, all of them labelled: A alone, or A and the filtered set C.
-      balance_alpha, balance_rule: see `losses.balanced_mask`; 0.2 and "printed" in the paper.
-      multi_view_weight, co_regularization_weight: not given in the paper. MLCR's released 400 and
-        100 belong to a recognition loss summed over AUs: divided by C here.
+      balance_alpha, balance_rule: see `losses.balanced_mask`; the paper's.
+      multi_view_weight, co_regularization_weight: not given in the paper, but MLCR's as released,
+        for a recognition loss summed over the AUs. Ours is a mean, so that both are divided by the
+        number of AUs.
       signed: see `losses.multi_view_loss`.
     """
-    net = NetworkSpec(**network).build({_HEAD: len(aus)})
-    noise = augment.Augment(image_size=image_size, **augmentation)
+    aus, image_size, streams = context.aus, context.image_size, tuple(context.streams)
+    net = context.network.build({_HEAD: len(aus)})
 
     def init(key: jax.Array) -> tuple[PyTree, PyTree, PyTree]:
         images = jnp.zeros((2, image_size, image_size, 3))
@@ -60,14 +52,16 @@ def create(
         batch_stats = {view: v["batch_stats"] for view, v in variables.items()}
         return params, batch_stats, {}
 
-    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, key):
+    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):
         augment_key, balance_key, *dropout_keys = jax.random.split(key, 4)
         # One pass over all streams, so that batch statistics are those of the whole batch.
         images, labels, pose = (
             jnp.concatenate([batch[stream][field] for stream in streams])
             for field in ("image", "labels", "pose")
         )
-        images, labels, pose = augment.augment(augment_key, images, labels, pose, noise, aus)
+        images, labels, pose = augment.augment(
+            augment_key, images, labels, pose, context.augmentation, aus
+        )
         counted = losses.balanced_mask(balance_key, labels, balance_alpha, balance_rule)
         logits, updated = {}, {}
         for view, dropout_key in zip(VIEWS, dropout_keys, strict=True):
@@ -88,8 +82,8 @@ def create(
         co_regularization = losses.co_regularization_loss(*(logits[view] for view in VIEWS))
         total = (
             recognition
-            + multi_view_weight * multi_view
-            + co_regularization_weight * co_regularization
+            + multi_view_weight / len(aus) * multi_view
+            + co_regularization_weight / len(aus) * co_regularization
         )
         logs = {
             "recognition": recognition,
@@ -102,9 +96,9 @@ def create(
         crops = augment.center_crop(images, image_size)
         views = []
         for view in VIEWS:
-            own = {kind: by_view[view] for kind, by_view in variables.items()}
-            by_head: Any = net.apply(own, crops, pose, train=False)
+            of_view = {kind: by_view[view] for kind, by_view in variables.items()}
+            by_head: Any = net.apply(of_view, crops, pose, train=False)
             views.append(by_head[_HEAD])
         return mean_logits(jnp.stack(views))
 
-    return Method(aus=tuple(aus), init=init, loss=loss, predict=predict)
+    return Method(aus=aus, init=init, loss=loss, predict=predict)

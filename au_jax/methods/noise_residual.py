@@ -5,34 +5,30 @@ ReCoT puts it: the noisy label's logit is the clean head's plus the noisy head's
 net_noisy" all noisy labels count, positives and negatives alike. NR in ReCoT's tables.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 
 from au_jax import losses
-from au_jax.methods.base import Method, PyTree
+from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
 
 
 def create(
+    context: Context,
     *,
-    aus: Sequence[str],
-    network: Mapping[str, Any],
-    image_size: int,
-    augmentation: Mapping[str, Any],
     selective_ratios: Sequence[float],
     noisy_weight: float,
 ) -> Method:
-    """The method, from JSON-able values.
+    """The method in a training's context.
 
     Args:
-      aus, network, image_size, augmentation, selective_ratios: see `Networks.of`.
+      selective_ratios: see `Networks.of`.
       noisy_weight: of the loss on noisy labels.
     """
-    networks = Networks.of(aus, network, image_size, augmentation, selective_ratios, heads=STREAMS)
+    networks = Networks.of(context, selective_ratios, heads=STREAMS)
 
-    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, key):
+    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):
         forward_key, select_key = jax.random.split(key)
         by_head, batch_stats = networks.forward(forward_key, params, batch_stats, batch, STREAMS)
         clean, noisy = (batch[stream]["labels"] for stream in STREAMS)

@@ -3,17 +3,18 @@
 Li et al., "ReCoT: Regularized Co-Training for Facial Action Unit Recognition with Noisy Labels"
 (BMVC 2023), section 3. The components of Table 4(b) are the same method with parts switched off:
 
-| in the table                     | views | noisy_weight | consistency_weight | refine_from |
-| -------------------------------- | ----- | ------------ | ------------------ | ----------- |
-| Baseline + net_noisy             | 1     | > 0          | 0                  | 0           |
-| Baseline + CoT                   | 2     | 0            | > 0                | 0           |
-| Baseline + CoT + net_noisy       | 2     | > 0          | > 0                | 0           |
-| ReCoT (CoT + net_noisy + TLR)    | 2     | > 0          | > 0                | K           |
+| in the table                     | views | noisy_weight | consistency_weight | refine_after |
+| -------------------------------- | ----- | ------------ | ------------------ | ------------ |
+| Baseline + net_noisy             | 1     | > 0          | 0                  | 0            |
+| Baseline + CoT                   | 2     | 0            | > 0                | 0            |
+| Baseline + CoT + net_noisy       | 2     | > 0          | > 0                | 0            |
+| ReCoT (CoT + net_noisy + TLR)    | 2     | > 0          | > 0                | > 0          |
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -23,7 +24,7 @@ from jax.sharding import Sharding
 
 from au_jax import losses
 from au_jax.errors import UserError
-from au_jax.methods.base import Method, PyTree, Variables
+from au_jax.methods.base import Context, Method, PyTree, Variables
 from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
 
 
@@ -92,41 +93,36 @@ def refined_labels(given: jax.Array, fusion: jax.Array) -> jax.Array:
 
 
 def create(
+    context: Context,
     *,
-    aus: Sequence[str],
-    network: Mapping[str, Any],
-    image_size: int,
-    augmentation: Mapping[str, Any],
     selective_ratios: Sequence[float],
-    views: int,
-    noisy_weight: float,
-    consistency_weight: float,
-    alpha: float,
-    beta: float,
-    gamma: float,
-    mu: float,
-    phi: float,
-    refine_from: int,
-    epochs: int,
-    noisy_records: int,
+    views: int = 2,
+    noisy_weight: float = 1.0,
+    consistency_weight: float = 1.0,
+    alpha: float = 1.0,
+    beta: float = 0.1,
+    gamma: float = 0.9,
+    mu: float = 0.1,
+    phi: float = 0.9,
+    refine_after: float = 2 / 3,
 ) -> Method:
-    """The method, from JSON-able values.
+    """The method in a training's context.
 
     The noisy stream's `labels` are the given noisy labels, and its `index` the row of the table of
     refined labels, which `end_of_epoch` brings up to date.
 
     Args:
-      aus, network, image_size, augmentation, selective_ratios: see `Networks.of`.
+      selective_ratios: see `Networks.of`.
       views: networks, 1 or 2. A single one selects its own small-loss entries (ours).
       noisy_weight: lambda_n; 0 leaves out the noisy head and the noisy labels.
       consistency_weight: lambda_cons, of Eq. 5 over clean and noisy images alike.
-      alpha, beta, gamma: see `selective_balanced_loss`; 1, 0.1 and 0.9 in the paper.
+      alpha, beta, gamma: see `selective_balanced_loss`; the paper's. The paper gives none of the
+        values below, nor both weights above: they are ours.
       mu, phi: the share of the noisy head in p_fusion (Eq. 6), and of the earlier epochs in its
         average (Eq. 7). p_0 is the first epoch's p_fusion (ours).
-      refine_from: K, the finished epochs after which refined labels take the place of the given
-        ones: epoch K + 1 is the first to learn from them. 0 for never.
-      epochs: of the whole training.
-      noisy_records: records of the noisy stream.
+      refine_after: the share of the epochs, in [0, 1), after which refined labels take the place
+        of the given ones; 0 for never. K is that share, rounded down to epochs, one at least: epoch
+        K + 1 is the first to learn from refined labels.
 
     Raises:
       UserError: a value is out of its range.
@@ -136,22 +132,20 @@ def create(
             f"gamma is {gamma}, but it is the share of small-loss entries that are kept; give a "
             "number above 0 and up to 1"
         )
-    if not 0 <= refine_from < epochs:
+    if not 0 <= refine_after < 1:
         raise UserError(
-            f"refine_from (K) is {refine_from}, but of {epochs} epochs the last that can learn "
-            f"from refined labels is epoch {epochs}; give a number from 1 to {epochs - 1}, or 0 "
-            "for never"
+            f"refine_after is {refine_after}, but it is the share of the epochs after which labels "
+            "are refined; give a number from 0 (never) to below 1"
         )
-    if refine_from and not noisy_weight:
+    if refine_after and not noisy_weight:
         raise UserError(
-            f"refine_from is {refine_from}, but with noisy_weight 0 no labels are refined; set "
-            "refine_from to 0"
+            f"refine_after is {refine_after}, but with noisy_weight 0 no labels are refined; set "
+            "refine_after to 0"
         )
+    # Rounded first: 2 / 3 of 9 is 6 and never a little less.
+    refine_from = max(1, math.floor(round(refine_after * context.epochs, 9)))
     networks = Networks.of(
-        aus,
-        network,
-        image_size,
-        augmentation,
+        context,
         selective_ratios,
         views=views,
         heads=STREAMS if noisy_weight else (CLEAN,),
@@ -159,19 +153,19 @@ def create(
 
     def init(key: jax.Array) -> tuple[PyTree, PyTree, PyTree]:
         params, batch_stats, method_state = networks.init(key)
-        if refine_from:
-            table = jnp.zeros((noisy_records, len(aus)))
+        if refine_after:
+            table = jnp.zeros((context.streams[NOISY].records, len(context.aus)))
             method_state = {"fusion": table, "finished": jnp.zeros((), jnp.int32)}
         return params, batch_stats, method_state
 
     def labels_of(noisy: PyTree, method_state: PyTree) -> jax.Array:
         given = noisy["labels"]
-        if not refine_from:
+        if not refine_after:
             return given
         refined = refined_labels(given, method_state["fusion"][noisy["index"]])
         return jnp.where(method_state["finished"] >= refine_from, refined, given)
 
-    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, key):
+    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):
         forward_key, select_key = jax.random.split(key)
         by_head, batch_stats = networks.forward(forward_key, params, batch_stats, batch, STREAMS)
         f_clean, share = by_head[CLEAN], len(batch[CLEAN]["labels"])
@@ -186,8 +180,8 @@ def create(
             combined = (f_clean + by_head[NOISY])[:, share:]  # its sigmoid is p_noisy, Eq. 3
             values, selected = zip(
                 *(
-                    selective_balanced_loss(own, other, labels, alpha, beta, gamma)
-                    for own, other in zip(combined, combined[::-1], strict=True)
+                    selective_balanced_loss(logits, ranked_by, labels, alpha, beta, gamma)
+                    for logits, ranked_by in zip(combined, combined[::-1], strict=True)
                 ),
                 strict=True,
             )
@@ -207,8 +201,9 @@ def create(
         loss=loss,
         predict=networks.predict,
         kept=networks.kept,
-        end_of_epoch=_end_of_epoch(networks, mu, phi) if refine_from else None,
-        label_tables=(lambda state: {NOISY: state["fusion"]}) if refine_from else None,
+        end_of_epoch=_end_of_epoch(networks, mu, phi) if refine_after else None,
+        label_tables=(lambda state: {NOISY: state["fusion"]}) if refine_after else None,
+        unlabelled=() if noisy_weight else (NOISY,),
     )
 
 

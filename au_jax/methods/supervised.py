@@ -4,39 +4,37 @@ Li et al., ReCoT (BMVC 2023), Table 4(a): one network on the clean images, the n
 with two networks, which share nothing but their data, the ensemble of Table 4(b).
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 
 from au_jax.errors import unknown
-from au_jax.methods.base import Method, PyTree
+from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.co_training import STREAMS, Networks, joined
 
 
 def create(
+    context: Context,
     *,
-    aus: Sequence[str],
-    network: Mapping[str, Any],
-    image_size: int,
-    augmentation: Mapping[str, Any],
     selective_ratios: Sequence[float],
-    views: int,
-    streams: Sequence[str],
+    views: int = 1,
 ) -> Method:
-    """The method, from JSON-able values.
+    """The method in a training's context: it learns from all streams, their labels alike.
 
     Args:
-      aus, network, image_size, augmentation, selective_ratios: see `Networks.of`.
+      selective_ratios: see `Networks.of`.
       views: networks, 1 or 2; their mean probability predicts.
-      streams: that it learns from, "clean", "noisy" or both; all labels count alike.
+
+    Raises:
+      UserError: a stream is neither "clean" nor "noisy"; or see `Networks.of`.
     """
+    streams = tuple(context.streams)
     for stream in streams:
         if stream not in STREAMS:
             raise unknown("stream of method supervised", stream, STREAMS)
-    networks = Networks.of(aus, network, image_size, augmentation, selective_ratios, views=views)
+    networks = Networks.of(context, selective_ratios, views=views)
 
-    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, key):
+    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):
         forward_key, select_key = jax.random.split(key)
         by_head, batch_stats = networks.forward(forward_key, params, batch_stats, batch, streams)
         labels = joined(batch, streams, "labels")

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from au_jax import outside
 from au_jax.errors import unknown
 from au_jax.models.au_net import AUNet
 from au_jax.models.backbone import Backbone
@@ -27,12 +28,16 @@ def create(name: str, dtype: Any = jnp.float32, **fields: Any) -> Backbone:
     """Returns the backbone called `name`.
 
     Args:
+      name: one of `BACKBONES`, or module:function of a backbone outside this package: a function
+        of the other arguments.
       dtype: compute dtype, jnp.float32 or jnp.bfloat16; parameters and statistics stay float32.
       fields: further fields of the backbone (`padding`, `bn_epsilon`, ...).
 
     Raises:
       UserError: there is no such backbone, or it has no such field.
     """
+    if ":" in name:
+        return outside.resolve("backbone", name)(dtype=dtype, **fields)
     if name not in BACKBONES:
         raise unknown("backbone", name, BACKBONES)
     backbone, fixed = BACKBONES[name]

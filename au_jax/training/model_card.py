@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 
 from au_jax import __version__, methods, run_dir, sharding
 from au_jax.errors import UserError
-from au_jax.methods.base import Method, Variables
+from au_jax.methods.base import Context, Method, Variables
 from au_jax.run_dir import StageFolder
 from au_jax.training.checkpoint import Checkpoints
 
@@ -19,33 +19,42 @@ class ModelCard:
     """What is needed beside the weights to use a checkpoint: model_card.json of a train stage.
 
     Attributes:
-      method: the method's name. spec: the JSON-able values that `methods.create` takes: AU names
-        and order, network, input size, normalisation.
+      method, options, context: what `methods.create` makes the method of; the options are
+        JSON-able.
       crop: the stored crop that the network reads. crop_size: its pixels.
       data: the data set that it was trained on.
       version: of this package.
     """
 
     method: str
-    spec: dict[str, Any]
+    options: dict[str, Any]
+    context: Context
     crop: str
     crop_size: int
     data: str
     version: str = __version__
 
     @property
-    def aus(self) -> Sequence[str]:
-        return tuple(self.spec["aus"])
+    def aus(self) -> tuple[str, ...]:
+        """The AUs that the network tells, in order."""
+        return self.context.aus
+
+    @property
+    def image_size(self) -> int:
+        """Pixels of the side of the network's square input."""
+        return self.context.image_size
 
     def create(self) -> Method:
-        return methods.create(self.method, **self.spec)
+        return methods.create(self.method, self.context, self.options)
 
     def write(self, folder: StageFolder) -> None:
         run_dir.write_json(folder.model_card, dataclasses.asdict(self))
 
     @classmethod
     def read(cls, folder: StageFolder) -> "ModelCard":
-        return cls(**run_dir.read_json(folder.model_card))
+        """Raises UserError when the file is missing, or not JSON."""
+        values = run_dir.read_json(folder.model_card)
+        return cls(**{**values, "context": Context.from_json(values["context"])})
 
 
 def restore(folder: StageFolder, method: Method, epoch: int, mesh: Mesh) -> Variables:

@@ -65,12 +65,12 @@ def make_train_step(method: Method, optimizer: optax.GradientTransformation, mes
         key = jax.random.fold_in(state.key, state.step)
         gradient = jax.value_and_grad(method.loss, has_aux=True)
         (loss, (batch_stats, method_state, logs)), grads = gradient(
-            state.params, state.batch_stats, state.method_state, batch, key
+            state.params, state.batch_stats, state.method_state, batch, state.step, key
         )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         if method.after_update is not None:
-            method_state = method.after_update(params, method_state)
+            method_state = method.after_update(params, method_state, state.step)
         state = dataclasses.replace(
             state,
             step=state.step + 1,

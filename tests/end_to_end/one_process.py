@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import jax
 import optax
-import tiny  # noqa: F401
+from tiny import make_context
 
 from au_jax import aus, methods, sharding
 from au_jax.data.pipeline import Stream
@@ -29,14 +29,10 @@ if __name__ == "__main__":
 
     method = methods.create(
         "multi_task",
-        aus=aus.EXPRESSION,
-        network={"backbone": "tiny"},
-        image_size=32,
-        augmentation={"flip": 0.5, "brightness": 0.5},
-        heads={"opt": "opt"},
-        predict_head="opt",
-        class_weights={"opt": [[1.0, 1.0]] * len(aus.EXPRESSION)},
-        label_smoothing=0.0,
+        make_context(
+            aus.EXPRESSION, augmentation={"flip": 0.5, "brightness": 0.5}, streams=("opt",)
+        ),
+        {"label_smoothing": 0.0},
     )
     rate = optax.constant_schedule(0.1)
     train(

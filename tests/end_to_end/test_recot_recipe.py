@@ -89,8 +89,11 @@ def test_distillation_learns_the_baselines_soft_labels(tmp_path, data_dir):
     ("change", "sentence"),
     [
         ({"gamma": 0.0}, r"gamma is 0\.0, but it is the share of small-loss entries"),
-        ({"refine_after": 1.0}, r"refine_after is 1\.0"),
-        ({"delta": 1}, r"unknown option of stage recot 'delta'; known: selective_ratios, "),
+        ({"refine_after": 1.0}, r"refine_after is 1\.0, but it is the share of the epochs"),
+        (
+            {"delta": 1},
+            r"unknown option of method recot 'delta'; known: selective_ratios, views",
+        ),
     ],
 )
 def test_bad_options_are_refused(tmp_path, data_dir, change, sentence):

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import optax
 import pytest
+from tiny import make_context
 
 import au_jax
 from au_jax import aus, run_dir, sharding
@@ -26,38 +27,19 @@ from au_jax.training.model_card import ModelCard, restore_all
 from au_jax.training.scoring import make_scorer, with_labels
 
 POSE, EXPRESSION = aus.POSE, ("AU01", "AU02", "AU04", "AU05", "AU12", "AU25")
-NETWORK = {"backbone": "tiny"}
 CARDS = {
     "pose": ModelCard(
         "multi_view",
-        {
-            "aus": list(POSE),
-            "network": NETWORK,
-            "image_size": 32,
-            "augmentation": {"flip": 0.5},
-            "streams": ["opt"],
-            "balance_alpha": 0.2,
-            "balance_rule": "printed",
-            "multi_view_weight": 1.0,
-            "co_regularization_weight": 1.0,
-            "signed": False,
-        },
+        {"multi_view_weight": 1.0 * len(POSE), "co_regularization_weight": 1.0 * len(POSE)},
+        make_context(POSE, augmentation={"flip": 0.5}, streams=("opt",)),
         "wide",
         40,
         "synthetic_faces",
     ),
     "expression": ModelCard(
         "multi_task",
-        {
-            "aus": list(EXPRESSION),
-            "network": NETWORK,
-            "image_size": 32,
-            "augmentation": {},
-            "heads": {"opt": "opt"},
-            "predict_head": "opt",
-            "class_weights": {"opt": [[1.0, 1.0]] * len(EXPRESSION)},
-            "label_smoothing": 0.0,
-        },
+        {"label_smoothing": 0.0},
+        make_context(EXPRESSION, streams=("opt",)),
         "closeup",
         40,
         "synthetic_faces",
@@ -233,7 +215,7 @@ def damaged(runs, tmp_path, change):
 
 def rewritten(folder, **changes):
     card = json.loads(folder.model_card.read_text())
-    card["spec"] |= changes
+    card["context"] |= changes
     folder.model_card.write_text(json.dumps(card))
 
 

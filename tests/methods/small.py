@@ -3,14 +3,17 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from tiny import make_context
 
 from au_jax import methods
+from au_jax.methods import StreamFacts
 
 AUS = ("AU01", "AU12", "AU51", "AU52")
 PIXELS, SHARES = 8, {"clean": 8, "noisy": 16}
 
-SPECS = {
+OPTIONS = {
     "recot": {
         "views": 2,
         "noisy_weight": 0.7,
@@ -20,38 +23,41 @@ SPECS = {
         "gamma": 0.9,
         "mu": 0.3,
         "phi": 0.9,
-        "refine_from": 1,
-        "epochs": 3,
-        "noisy_records": 20,
+        "refine_after": 1 / 3,
     },
-    "supervised": {"views": 1, "streams": ["clean", "noisy"]},
+    "supervised": {"views": 1},
     "bootstrapping": {"weight": 0.8, "hard": True},
     "mixup": {"concentration": 1.0},
     "distillation": {"soft_weight": 0.5},
     "noise_residual": {"noisy_weight": 0.5},
-    "mean_teacher": {"decay": 0.999, "consistency_weight": 3.0, "ramp_up_steps": 4},
+    "mean_teacher": {"decay": 0.999, "consistency_weight": 3.0, "ramp_up_share": 4 / 30},
     "deep_co_training": {
         "agreement_weight": 10.0,
         "difference_weight": 0.5,
         "epsilon": 0.02,
-        "ramp_up_steps": 4,
+        "ramp_up_share": 4 / 30,
     },
-    "mlcr": {"multi_view_weight": 10.0, "co_regularization_weight": 25.0},
+    "mlcr": {"multi_view_weight": 40.0, "co_regularization_weight": 100.0},
     "mlct": {"handed_share": 0.2, "handed_weight": 0.5},
 }
 
 
-def create(name, **changes):
-    """The method called `name`; nothing is drawn at random unless `changes` say so."""
-    spec = {
-        "aus": AUS,
-        "network": {"backbone": "tiny", "fields": {"padding": "torch"}},
-        "image_size": PIXELS,
-        "augmentation": {},
-        "selective_ratios": [0.0] * len(AUS),  # all known entries count
-        **SPECS[name],
-    }
-    return methods.create(name, **(spec | changes))
+def create(name, aus=AUS, augmentation=None, streams=SHARES, records=20, **options):
+    """The method called `name`; nothing is drawn at random unless the arguments say so.
+
+    A training of 3 epochs of 10 steps; all known entries count.
+    """
+    context = make_context(
+        aus,
+        augmentation={"image_size": PIXELS, **(augmentation or {})},
+        network={"fields": {"padding": "torch"}},
+        streams={stream: StreamFacts(records, SHARES.get(stream, 8)) for stream in streams},
+        epochs=3,
+        steps_per_epoch=10,
+    )
+    return methods.create(
+        name, context, {"selective_ratios": [0.0] * len(aus), **OPTIONS[name], **options}
+    )
 
 
 def make_batch(seed=0, pixels=PIXELS):
@@ -108,9 +114,9 @@ def constant(params, **biases):
     return changed
 
 
-def value_and_grads(method, variables, batch, key=1):
+def value_and_grads(method, variables, batch, key=1, step=0):
     """((loss, (batch_stats, method_state, logs)), gradient)."""
-    return _gradient(method.loss)(*variables, batch, jax.random.PRNGKey(key))
+    return _gradient(method.loss)(*variables, batch, jnp.int32(step), jax.random.PRNGKey(key))
 
 
 @functools.cache

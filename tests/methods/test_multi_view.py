@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
+from tiny import make_context
 
 from au_jax import aus, losses, methods
 from au_jax.errors import UserError
@@ -186,20 +187,14 @@ def test_an_unknown_rule_is_refused():
 # ---- The method ----
 
 
-def create(**changes):
-    spec = {
-        "aus": AUS,
-        "network": {"backbone": "tiny"},
-        "image_size": 32,
-        "augmentation": {},
-        "streams": ["opt", "filtered"],
-        "balance_alpha": 0.0,
-        "balance_rule": "printed",
-        "multi_view_weight": 3.0,
-        "co_regularization_weight": 5.0,
-        "signed": False,
+def create(balance_alpha=0.0):
+    """The method with weights 3 and 5 of its two further losses."""
+    options = {
+        "balance_alpha": balance_alpha,
+        "multi_view_weight": 3.0 * len(AUS),
+        "co_regularization_weight": 5.0 * len(AUS),
     }
-    return methods.create("multi_view", **(spec | changes))
+    return methods.create("multi_view", make_context(AUS, streams=("opt", "filtered")), options)
 
 
 def stream(rows, seed):
@@ -238,7 +233,7 @@ def loss():
 
 
 def test_the_total_is_the_sum_of_its_parts(loss, initialised, batch):
-    value, (stats, _, logs) = loss(*initialised, batch, jax.random.PRNGKey(1))
+    value, (stats, _, logs) = loss(*initialised, batch, 0, jax.random.PRNGKey(1))
     parts = 3 * logs["multi_view"] + 5 * logs["co_regularization"]
     np.testing.assert_allclose(value, logs["recognition"] + parts, rtol=1e-6)
     heads = [initialised[0][v]["head_aus"] for v in multi_view.VIEWS]
@@ -251,15 +246,15 @@ def test_the_total_is_the_sum_of_its_parts(loss, initialised, batch):
 
 def test_balancing_leaves_entries_out(loss, initialised, batch):
     key = jax.random.PRNGKey(1)
-    balanced = jax.jit(create(balance_alpha=0.2).loss)(*initialised, batch, key)[1][2]
-    every = loss(*initialised, batch, key)[1][2]
+    balanced = jax.jit(create(balance_alpha=0.2).loss)(*initialised, batch, 0, key)[1][2]
+    every = loss(*initialised, batch, 0, key)[1][2]
     assert balanced["recognition"] < every["recognition"]
     np.testing.assert_allclose(balanced["co_regularization"], every["co_regularization"], rtol=1e-5)
 
 
 def test_unknown_labels_leave_only_agreement_to_learn(loss, initialised, batch):
     blank = {n: {**s, "labels": np.full_like(s["labels"], -1)} for n, s in batch.items()}
-    logs = loss(*initialised, blank, jax.random.PRNGKey(1))[1][2]
+    logs = loss(*initialised, blank, 0, jax.random.PRNGKey(1))[1][2]
     assert logs["recognition"] == 0
     assert logs["co_regularization"] > 0
 

@@ -328,10 +328,10 @@ def test_a_flip_mirrors_labels_and_the_refined_table(method, variables, batch):
 
 def test_one_view_and_no_noisy_head_are_the_ablations(variables, batch):
     params, _, _ = jax.eval_shape(
-        create("recot", noisy_weight=0.0, refine_from=0).init, jax.random.PRNGKey(0)
+        create("recot", noisy_weight=0.0, refine_after=0.0).init, jax.random.PRNGKey(0)
     )
     assert params["view1"].keys() == {"net", "output_clean"}
-    single = create("recot", views=1, consistency_weight=0.0, refine_from=0)
+    single = create("recot", views=1, consistency_weight=0.0, refine_after=0.0)
     params, batch_stats, state = start(single)
     assert not state
     assert single.end_of_epoch is None
@@ -445,10 +445,9 @@ def training(tiny_faces):
     noisy = source("noisy")
     method = create(
         "recot",
-        image_size=32,
-        augmentation={"flip": 0.5, "brightness": 0.5},
+        augmentation={"image_size": 32, "flip": 0.5, "brightness": 0.5},
         selective_ratios=[0.3] * len(AUS),
-        noisy_records=len(noisy),
+        records=len(noisy),
     )
     rate = optax.constant_schedule(1e-3)
     return Training(
@@ -603,8 +602,8 @@ def test_one_step_equals_pytorch(method, variables, batch):
     [
         ({"gamma": 0.0}, r"gamma is 0.0, .* give a number above 0 and up to 1"),
         ({"gamma": 1.1}, r"gamma is 1.1"),
-        ({"refine_from": 3}, r"refine_from \(K\) is 3, .* number from 1 to 2, or 0 for never"),
-        ({"refine_from": -1}, r"refine_from \(K\) is -1"),
+        ({"refine_after": 1.0}, r"refine_after is 1.0, .* from 0 \(never\) to below 1"),
+        ({"refine_after": -0.1}, r"refine_after is -0.1"),
         ({"noisy_weight": 0.0}, r"with noisy_weight 0 no labels are refined"),
         ({"views": 3}, r"views is 3; give 1 or 2"),
         ({"selective_ratios": [0.3]}, r"selective_ratios has 1 .* 4 AUs"),

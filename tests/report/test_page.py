@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from sklearn.metrics import accuracy_score, f1_score
+from tiny import make_context
 
 from au_jax import run_dir
 from au_jax.html.numbers import DASH
@@ -67,7 +68,8 @@ class Run:
         """Scores that grow better, AU by AU at another epoch; `absent` AUs have no positives."""
         fields = {"group": group, "crop": "closeup", "validate": ["opt-val"]}
         stage = self._stage(name, kind="train", **{"model.backbone": None}, **fields)
-        ModelCard("multi_task", {"aus": list(aus)}, "closeup", 40, "synthetic_faces").write(stage)
+        context = make_context(aus, streams=("opt",))
+        ModelCard("multi_task", {}, context, "closeup", 40, "synthetic_faces").write(stage)
         for split in splits:
             if (split, group) not in self.labels:
                 labels = self.random.choice([0, 1, -1], (rows, len(aus)), p=[0.5, 0.4, 0.1])

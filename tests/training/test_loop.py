@@ -5,11 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from tiny import make_context
 
 from au_jax import aus, log, methods, sharding
 from au_jax.data.pipeline import Stream
 from au_jax.data.sources import open_source
 from au_jax.errors import UserError
+from au_jax.methods import StreamFacts
 from au_jax.run_dir import StageFolder
 from au_jax.training import model_card
 from au_jax.training.loop import Training, train
@@ -18,17 +20,14 @@ AUS = aus.POSE
 
 
 def make_method(backbone):
-    return methods.create(
-        "multi_task",
-        aus=AUS,
-        network={"backbone": backbone},
-        image_size=32,
-        augmentation={"flip": 0.5},
-        heads={"opt": "opt", "noisy": "noisy"},
-        predict_head="opt",
-        class_weights={s: [[1.0, 1.0]] * len(AUS) for s in ("opt", "noisy")},
-        label_smoothing=0.0,
+    streams = {
+        head: StreamFacts(16, 8, head, positives=(1.0,) * len(AUS), negatives=(1.0,) * len(AUS))
+        for head in ("opt", "noisy")
+    }
+    context = make_context(
+        AUS, network={"backbone": backbone}, augmentation={"flip": 0.5}, streams=streams
     )
+    return methods.create("multi_task", context, {"label_smoothing": 0.0})
 
 
 @pytest.fixture(scope="module")
@@ -141,16 +140,9 @@ def test_a_loss_that_is_not_finite_stops_with_a_sentence(training, mesh, tmp_pat
 
 def test_started_weights_reach_every_part_of_the_state(training, mesh, tmp_path):
     """A mean teacher's averaged copy, too, begins with the weights that a training starts from."""
-    options = {"decay": 0.9, "consistency_weight": 1.0, "ramp_up_steps": 1}
-    method = methods.create(
-        "mean_teacher",
-        aus=AUS,
-        network={"backbone": "tiny"},
-        image_size=32,
-        augmentation={},
-        selective_ratios=[0.3] * len(AUS),
-        **options,
-    )
+    options = {"decay": 0.9, "consistency_weight": 1.0, "selective_ratios": [0.3] * len(AUS)}
+    context = make_context(AUS, streams=("clean", "noisy"))
+    method = methods.create("mean_teacher", context, options)
     streams = {
         "clean": training.streams["opt"],
         "noisy": training.streams["noisy"],

@@ -6,26 +6,27 @@ import jax
 import numpy as np
 import optax
 import pytest
+from tiny import make_context
 
 from au_jax import methods, sharding
 from au_jax.errors import UserError
+from au_jax.methods import StreamFacts
 from au_jax.training.step import init_state, make_train_step
 
 AUS = ("AU01", "AU12", "AU51", "AU52")
 
 
-def method(**changes):
-    spec = {
-        "aus": AUS,
-        "network": {"backbone": "tiny", "dropout": 0.5, "pose_branch": True},
-        "image_size": 32,
-        "augmentation": {"flip": 0.5, "brightness": 0.5, "cutout": 0.5, "greyscale": 0.2},
-        "heads": {"opt": "opt", "noisy": "noisy"},
-        "predict_head": "opt",
-        "class_weights": {"opt": [[0.8, 2.5]] * 4, "noisy": [[1.0, 1.0]] * 4},
-        "label_smoothing": 0.2,
+AUGMENTED = {"flip": 0.5, "brightness": 0.5, "cutout": 0.5, "greyscale": 0.2}
+REGULARISED = {"dropout": 0.5, "pose_branch": True}
+
+
+def method(network=REGULARISED, augmentation=AUGMENTED, heads=("opt", "noisy")):
+    streams = {
+        "opt": StreamFacts(64, 16, heads[0], positives=(10.0,) * 4, negatives=(90.0,) * 4),
+        "noisy": StreamFacts(32, 8, heads[1], positives=(50.0,) * 4, negatives=(50.0,) * 4),
     }
-    return methods.create("multi_task", **{**spec, **changes})
+    context = make_context(AUS, network=network, augmentation=augmentation, streams=streams)
+    return methods.create("multi_task", context, {})
 
 
 def batch(seed=0):
@@ -91,7 +92,7 @@ def loss_and_params(**changes):
 
     def loss(params, labels):
         data = {name: {**stream, "labels": labels[name]} for name, stream in batch().items()}
-        return trained.loss(params, stats, {}, data, jax.random.PRNGKey(1))[0]
+        return trained.loss(params, stats, {}, data, 0, jax.random.PRNGKey(1))[0]
 
     return loss, params
 
@@ -99,7 +100,7 @@ def loss_and_params(**changes):
 @functools.cache
 def gradient(*heads):
     """The loss's value and gradient as a function of the labels; `heads`: one for each stream."""
-    loss, params = loss_and_params(heads=dict(zip(("opt", "noisy"), heads, strict=True)))
+    loss, params = loss_and_params(heads=heads)
     return functools.partial(jax.jit(jax.value_and_grad(loss)), params)
 
 
@@ -132,7 +133,7 @@ def test_a_share_that_the_devices_do_not_divide_is_named():
 
 
 def test_bfloat16_computes_in_half_and_keeps_float32():
-    networks = [{"backbone": "tiny", "precision": p} for p in ("bfloat16", "float32")]
+    networks = [{"precision": p} for p in ("bfloat16", "float32")]
     both = [loss_and_params(network=network) for network in networks]
     half, whole = (jax.jit(loss)(params, labels_unknown_in()) for loss, params in both)
     mesh, trained, optimizer = sharding.make_mesh(1), method(network=networks[0]), optax.sgd(0.05)
