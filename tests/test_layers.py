@@ -19,8 +19,8 @@ LEVELS = (
     ("experiment", "cli"),
 )
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
-# What the methods share; no other file of theirs is imported by another.
-SHARED_BY_METHODS = ("base", "co_training")
+# What the files of a folder share; no other of them is imported by another.
+SHARED = {"methods": ("base", "co_training"), "stages": ("base",)}
 # Within the two lowest levels a module may use these of its own level.
 FOUNDATIONS = {"errors", "aus", "outside"}
 
@@ -81,8 +81,7 @@ def test_siblings_do_not_import_each_other(folder):
         for module in modules_of(file):
             pieces = module.split(".")
             if pieces[:2] == ["au_jax", folder] and len(pieces) > 2:
-                shared = folder == "methods" and pieces[2] in SHARED_BY_METHODS
-                if pieces[2] != file.stem and not shared:
+                if pieces[2] not in (file.stem, *SHARED[folder]):
                     wrong.append(f"{file.name} imports {module}")
     assert not wrong
 
