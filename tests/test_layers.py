@@ -16,7 +16,8 @@ LEVELS = (
     ("training",),
     ("ensemble",),
     ("stages", "prepare", "report", "benchmark"),
-    ("experiment", "cli"),
+    ("experiment",),
+    ("cli",),
 )
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 # What the files of a folder share; no other of them is imported by another.
@@ -113,8 +114,8 @@ def test_data_is_numpy_only_and_configs_stand_alone():
         assert roots <= {"ml_collections", "configs", "typing", "dataclasses"}, file
 
 
-def test_only_the_highest_level_reads_configs():
+def test_only_the_highest_levels_read_configs():
     for file in PACKAGE.rglob("*.py"):
         if any("ml_collections" in m for m in modules_of(file)):
             own = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
-            assert own in LEVELS[-1], file
+            assert own in (*LEVELS[-2], *LEVELS[-1]), file

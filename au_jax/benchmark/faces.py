@@ -1,4 +1,4 @@
-"""How fast faces are found and cut out, against the bare models in the same run."""
+"""The speed of finding and cutting out faces, against the bare models in the same run."""
 
 import time
 from pathlib import Path

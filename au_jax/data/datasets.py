@@ -1,12 +1,44 @@
 """Where data sets lie: the embedded one, made on first use, and those that users prepared."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from au_jax import aus as au_names
+import numpy as np
+
 from au_jax.data import records
-from au_jax.data.synthetic_faces.builder import SyntheticFaces, SyntheticFacesConfig
-from au_jax.errors import UserError, unknown
+from au_jax.data.synthetic_faces import builder as drawn
+from au_jax.errors import UserError
+
+EMBEDDED = "synthetic_faces"
+
+
+def open_folder(data_dir: Path, name: str, sizes: Mapping[str, Any]) -> Path:
+    """The folder of a data set: of the embedded one, drawn if need be, or of a prepared one.
+
+    Args:
+      sizes: of the embedded one, the fields of `SyntheticFacesConfig`.
+
+    Raises:
+      UserError: see `prepared`.
+    """
+    return synthetic(data_dir, **sizes) if name == EMBEDDED else prepared(data_dir, name)
+
+
+def is_drawn(folder: Path) -> bool:
+    """Whether a program drew the faces of a data set: their true labels lie beside them."""
+    return drawn.has_truth(folder)
+
+
+def true_labels(folder: Path, split: str) -> tuple[np.ndarray, tuple[str, ...], np.ndarray] | None:
+    """Keys str [N], AUs and labels int8 [N, A] of a split's faces; None where they are not known.
+
+    They are for reports only: of the split "noisy" of drawn faces, whose given labels have errors.
+    """
+    if split != "noisy" or not drawn.has_truth(folder):
+        return None
+    keys, aus, labels = drawn.noisy_truth(folder)
+    return keys, tuple(aus.tolist()), labels
 
 
 def synthetic(data_dir: Path, **sizes: Any) -> Path:
@@ -15,8 +47,10 @@ def synthetic(data_dir: Path, **sizes: Any) -> Path:
     Args:
       sizes: the fields of `SyntheticFacesConfig`.
     """
-    builder = SyntheticFaces(
-        data_dir=str(data_dir), file_format="array_record", config=SyntheticFacesConfig(**sizes)
+    builder = drawn.SyntheticFaces(
+        data_dir=str(data_dir),
+        file_format="array_record",
+        config=drawn.SyntheticFacesConfig(**sizes),
     )
     builder.download_and_prepare()
     return Path(builder.data_dir)
@@ -28,8 +62,6 @@ def prepared(data_dir: Path, name: str) -> Path:
     Raises:
       UserError: there is no such data set in `data_dir`, or only one of another version.
     """
-    if name not in au_names.DATASETS and not (data_dir / name).exists():
-        raise unknown("data set", name, au_names.DATASETS)
     folder = data_dir / name / records.VERSION
     if folder.exists():
         return folder

@@ -41,8 +41,10 @@ def apply(config: ConfigDict, arguments: Sequence[str]) -> None:
                 where = f"{where}.{field}"
                 if depth == len(fields) - 1:
                     section[field] = _typed(text, known[field], where)
-                else:
-                    section = section.setdefault(field, ConfigDict())
+                elif field not in section:
+                    section[field] = ConfigDict()
+                if depth < len(fields) - 1:
+                    section = section[field]
 
 
 def _known(config: ConfigDict, stage: ConfigDict, path: Sequence[str]) -> Mapping[str, Any]:

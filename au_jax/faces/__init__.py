@@ -1,5 +1,6 @@
-"""Faces in images: found, landmarked, posed and cut out, offline and without an accelerator.
+"""Faces in images: finding, landmarks, pose and crops, offline and without an accelerator.
 
-`finder` says what a face is and what finds one; `mediapipe` finds them with models, `given` takes
-landmarks that a data set or OpenFace brings; `pose` and `align` work on the 68 points of either.
+`face` says what a face is. `mediapipe` finds faces with models, `openface` takes landmarks that a
+data set or OpenFace brings. `pose` and `align` work on the 68 points of either, with `mean_face` as
+their measure.
 """

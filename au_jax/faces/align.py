@@ -1,4 +1,4 @@
-"""Crops: one way to cut a face out of an image, shared by data preparation and prediction.
+"""Crops of a face, cut out of an image alike for data preparation and for prediction.
 
 `cut` gives every crop that the package knows; what each means is written at `CROPS`. Crops reach
 beyond the image where they must; what lies there is black.
@@ -10,6 +10,7 @@ import numpy as np
 from au_jax.errors import unknown
 from au_jax.faces.face import Face
 from au_jax.faces.mean_face import MEAN_SHAPE
+from au_jax.similarity import similarity
 
 # The template of the ArcFace authors for 112 x 112 pixels (Deng et al., 2019): image-left eye,
 # image-right eye, nose tip, image-left and image-right mouth corner.
@@ -37,27 +38,6 @@ SCALE = {"closeup": 1.5, "wide": 1.0}
 
 # How much longer than the detector's box the side of `box` is: TAL's pose crop (EmotioNet 2020).
 BOX_LENGTH = 1.5
-
-
-def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Least-squares rotation, uniform scale and shift from `source` to `target` (Umeyama, 1991).
-
-    Args:
-      source, target: float [N, 2], N >= 2.
-
-    Returns:
-      float64 [2, 3], so that `source @ M[:, :2].T + M[:, 2]` lies nearest `target`; never a mirror
-      image. Points that all coincide give a matrix of zero scale.
-    """
-    source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
-    from_, to = source.mean(0), target.mean(0)
-    a, b = source - from_, target - to
-    # For a rotation [[c, -s], [s, c]] times scale, the normal equations part into two sums.
-    size = max((a**2).sum(), 1e-12)
-    c = (a * b).sum() / size
-    s = (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum() / size
-    turn = np.array([[c, -s], [s, c]])
-    return np.column_stack([turn, to - turn @ from_])
 
 
 def five_points(points: np.ndarray) -> np.ndarray:

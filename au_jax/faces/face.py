@@ -1,8 +1,7 @@
-"""What a face is to this package, and what finds one: the interface behind data preparation."""
+"""A face in an image: its box, its 68 points and its pose, and which of several faces is meant."""
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
@@ -24,23 +23,6 @@ class Face:
     confidence: float
     points: np.ndarray
     pose: np.ndarray
-
-
-class Finder(Protocol):
-    """Finds the faces of one image. A detector of your own needs only this one method."""
-
-    def find(self, image: np.ndarray, near: np.ndarray | None = None) -> tuple[Face | None, int]:
-        """Finds the face that a label speaks of.
-
-        Args:
-          image: uint8 [H, W, 3], RGB.
-          near: float [4], the box that the label names, where it names one: the face that overlaps
-            it most is meant. Without it the largest face is.
-
-        Returns:
-          The face, None when there is none, and how many faces were seen.
-        """
-        ...
 
 
 def overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:

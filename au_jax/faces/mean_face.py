@@ -1,4 +1,4 @@
-"""A mean face: where the 68 points lie on it, in millimetres."""
+"""A mean face: the 68 points of an average head, in millimetres."""
 
 import numpy as np
 

@@ -170,7 +170,17 @@ class MediaPipe:
         self.mesh = _Model(folder / "face_landmark.tflite")
 
     def find(self, image: np.ndarray, near: np.ndarray | None = None) -> tuple[Face | None, int]:
-        """See `Finder.find`; a detection in which the mesh sees no face does not count."""
+        """Finds the face that a label speaks of.
+
+        Args:
+          image: uint8 [H, W, 3], RGB.
+          near: float [4], the box that the label names, where it names one: the face that overlaps
+            it most is meant. Without it the largest face is.
+
+        Returns:
+          The face, None when there is none, and how many faces were seen. A detection in which the
+          mesh sees no face does not count.
+        """
         boxes, scores = self.detect(image)
         if not len(boxes):
             return None, 0
@@ -188,7 +198,7 @@ class MediaPipe:
 
     def detect(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Boxes with key points [N, 8, 2] in pixels, and scores [N], best first."""
-        found = []
+        detections = []
         height, width = image.shape[:2]
         longer = max(height, width)
         shrunk = image
@@ -207,8 +217,8 @@ class MediaPipe:
             boxes, scores = detector(square, self.threshold)
             boxes = boxes * size
             boxes[:, [0, 2, 3, 4, 5, 6, 7]] -= (left, top)
-            found.append((boxes * (np.array([width, height]) / inner), scores))
-        boxes, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
+            detections.append((boxes * (np.array([width, height]) / inner), scores))
+        boxes, scores = (np.concatenate(parts) for parts in zip(*detections, strict=True))
         return merge(boxes, scores)
 
     def landmarks(self, image: np.ndarray, box: np.ndarray) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""Faces whose landmarks somebody else has found: the data set's owners, or OpenFace."""
+"""OpenFace's CSV files, and other landmarks that come with a data set: faces found by others."""
 
 import csv
 import re
@@ -54,8 +54,8 @@ class OpenFace:
         """
         if self._video[0] != image:
             self._video = (image, self._read(Path(image)))
-        found = self._video[1].get(max(position, 0), [])
-        good = [row for row in found if float(row.get("success", 1)) > 0]
+        rows = self._video[1].get(max(position, 0), [])
+        good = [row for row in rows if float(row.get("success", 1)) > 0]
         if not good:
             return None, 0
         best = max(good, key=lambda row: float(row["confidence"]))

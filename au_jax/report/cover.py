@@ -18,7 +18,7 @@ from PIL import Image
 
 from au_jax import aus, metrics, run_dir
 from au_jax.data.synthetic_faces.drawing import render
-from au_jax.data.synthetic_faces.population import Picture, sample_spec
+from au_jax.data.synthetic_faces.population import ImageSpec, sample_spec
 from au_jax.errors import UserError
 from au_jax.report.charts import BLUE, ORANGE
 from au_jax.report.summaries import FIGURES
@@ -85,13 +85,13 @@ def best_told(decided: Mapping[str, np.ndarray], uncovered: np.ndarray) -> int:
     return int(np.argmax(f1 + (count >= _SEVERAL) + uncovered - turned))
 
 
-def _sampled(key: str, seed: int) -> Picture:
+def _sampled(key: str, seed: int) -> ImageSpec:
     """What the record `synthetic_faces/SPLIT/NUMBER/...` shows."""
     _, split, number, *_ = key.split("/")
     return sample_spec(seed, split, int(number))
 
 
-def _face(figure: Figure, face: Picture) -> None:
+def _face(figure: Figure, face: ImageSpec) -> None:
     """The face drawn anew: larger than its record, and sharp."""
     sharp = dataclasses.replace(face, blur=0.0, noise=0.0, jpeg_quality=95)
     axes = figure.add_axes((0.018, 0.06, 0.308, 0.88))

@@ -17,31 +17,6 @@ def frontal(scale=2.0, angle=0.0, shift=(150.0, 120.0)) -> Face:
     return Face(np.array([100, 80, 100, 60], np.float32), 1.0, points.astype(np.float32), NAN)
 
 
-def test_similarity_recovers_a_known_one():
-    source = np.random.default_rng(0).normal(size=(7, 2))
-    matrix = np.array([[0.6, -0.8, 3.0], [0.8, 0.6, -5.0]]) * [[2, 2, 1], [2, 2, 1]]
-    target = source @ matrix[:, :2].T + matrix[:, 2]
-    np.testing.assert_allclose(align.similarity(source, target), matrix, atol=1e-9)
-
-
-def test_similarity_is_the_least_squares_one():
-    rng = np.random.default_rng(1)
-    source, target = rng.normal(size=(2, 9, 2))
-    # The same by OpenCV-free linear least squares on (a, b, tx, ty).
-    x, y = source.T
-    one, zero = np.ones(9), np.zeros(9)
-    rows = np.concatenate([np.stack([x, -y, one, zero], 1), np.stack([y, x, zero, one], 1)])
-    a, b, tx, ty = np.linalg.lstsq(rows, target.T.reshape(-1), rcond=None)[0]
-    np.testing.assert_allclose(align.similarity(source, target), [[a, -b, tx], [b, a, ty]])
-
-
-def test_similarity_never_mirrors_and_takes_coinciding_points():
-    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1.0]])
-    matrix = align.similarity(square, square * [-1, 1])
-    assert np.linalg.det(matrix[:, :2]) >= 0
-    assert np.isfinite(align.similarity(np.ones((4, 2)), square)).all()
-
-
 def test_openface_framing_has_one_and_a_half_pixels_per_millimetre():
     face = frontal(scale=2.0, angle=25.0)
     for crop, scale in (("closeup", 1.5), ("wide", 1.0)):

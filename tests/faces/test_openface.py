@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from au_jax.errors import UserError
 from au_jax.faces.mean_face import MEAN_SHAPE
 from au_jax.faces.openface import OpenFace, face_from_points
-from au_jax.faces.pose import rotation
 
 
 def points(yaw: float) -> np.ndarray:
-    return (MEAN_SHAPE @ rotation(0, yaw, 0).T)[:, :2] + 200
+    return Rotation.from_euler("y", -yaw, degrees=True).apply(MEAN_SHAPE)[:, :2] + 200
 
 
 def openface_csv(path, rows, frame=True):
@@ -29,13 +29,13 @@ def test_face_from_points_has_their_box_and_pose():
 def test_openface_frames_count_from_one(tmp_path):
     rows = [(1, 0.9, 1, points(0)), (2, 0.9, 1, points(25)), (3, 0.1, 0, points(0))]
     openface_csv(tmp_path / "v.csv", rows)
-    found = OpenFace(tmp_path)
-    face, count = found.find("Videos/v.avi", 1)
+    finder = OpenFace(tmp_path)
+    face, count = finder.find("Videos/v.avi", 1)
     assert count == 1
     assert face.pose[1] == pytest.approx(25, abs=3)
-    assert found.find("Videos/v.avi", 2) == (None, 0)  # tracking failed
-    assert found.find("Videos/v.avi", 7) == (None, 0)
-    assert found.find("Videos/other.avi", 0) == (None, 0)
+    assert finder.find("Videos/v.avi", 2) == (None, 0)  # tracking failed
+    assert finder.find("Videos/v.avi", 7) == (None, 0)
+    assert finder.find("Videos/other.avi", 0) == (None, 0)
 
 
 def test_openface_image_with_two_faces_takes_the_surer(tmp_path):

@@ -8,6 +8,7 @@ Action Coding System (Ekman, Friesen and Hager, 2002); the amounts are ours.
 """
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from au_jax.data.synthetic_faces.population import COLUMN, ImageSpec
 
@@ -29,12 +30,8 @@ def rotation(angles: np.ndarray) -> np.ndarray:
 
     Roll is applied first, then pitch, then yaw: the yaw axis stays with the body.
     """
-    pitch, yaw, roll = np.radians(angles)
-    cp, sp, cy, sy, cr, sr = (f(x) for x in (pitch, yaw, roll) for f in (np.cos, np.sin))
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
-    about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return about_y @ about_x @ about_z
+    pitch, yaw, roll = angles
+    return Rotation.from_euler("zxy", [roll, pitch, yaw], degrees=True).as_matrix()
 
 
 def project(points: np.ndarray, angles: np.ndarray, distance: float) -> np.ndarray:

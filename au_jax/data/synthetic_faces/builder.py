@@ -113,6 +113,11 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
         np.savez_compressed(path, keys=keys, aus=np.array(AUS), labels=np.stack(labels))
 
 
+def has_truth(folder: str | os.PathLike) -> bool:
+    """Whether a data set's folder holds the true labels of drawn faces."""
+    return (Path(folder) / _TRUTH).is_file()
+
+
 def noisy_truth(folder: str | os.PathLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The true labels of the split `noisy`.
 

@@ -9,6 +9,7 @@ import numpy as np
 from au_jax.data.synthetic_faces.anatomy import RIGID, Motion, depth, face_curves, project
 from au_jax.data.synthetic_faces.painter import SHIFT, Painter
 from au_jax.data.synthetic_faces.population import ImageSpec
+from au_jax.similarity import similarity
 
 _SCENE_MM = 380.0  # side of the scene
 _HEAD_AT = np.array([0.5, 0.44])  # in the scene, of the point between the eyes
@@ -72,25 +73,16 @@ def _background(side: int, rng: np.random.Generator) -> np.ndarray:
     return image
 
 
-def _similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Least-squares similarity [2, 3] from points [N, 2] to points [N, 2]."""
-    s, t = source @ (1, 1j), target @ (1, 1j)
-    ds, dt = s - s.mean(), t - t.mean()
-    a = (ds.conj() @ dt) / (ds.conj() @ ds).real
-    b = t.mean() - a * s.mean()
-    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
-
-
 def _closeup(scene, to_scene, spec: ImageSpec, size: int, rng) -> np.ndarray:
     """Registered to the mean face by points that no expression moves, found with a small error."""
     person = spec.person
     eye, nose = (person.eye_distance, 1), (person.nose_width, person.nose_length)
     points = RIGID * np.array([eye] * 4 + [nose] * 3)
-    found = to_scene(np.concatenate([points, depth(points[:, 0], points[:, 1])[:, None]], -1))
-    found += rng.normal(0, 0.8 * scene.shape[0] / _SCENE_MM, found.shape)
+    measured = to_scene(np.concatenate([points, depth(points[:, 0], points[:, 1])[:, None]], -1))
+    measured += rng.normal(0, 0.8 * scene.shape[0] / _SCENE_MM, measured.shape)
     mean = ((RIGID - _CLOSEUP_CENTRE) * _CLOSEUP_SCALE + 0.5) * size
     return cv2.warpAffine(
-        scene, _similarity(found, mean), (size, size), borderMode=cv2.BORDER_REFLECT_101
+        scene, similarity(measured, mean), (size, size), borderMode=cv2.BORDER_REFLECT_101
     )
 
 
