@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "au_jax"
 # From the lowest level to the highest; a name is a module or a folder of the package.
 LEVELS = (
-    ("errors", "aus", "outside", "losses", "metrics"),
+    ("errors", "aus", "outside", "similarity", "losses", "metrics"),
     ("data", "models", "faces", "augment", "sharding", "log", "run_dir", "html"),
     ("methods",),
     ("training",),
@@ -81,9 +81,9 @@ def test_siblings_do_not_import_each_other(folder):
             continue
         for module in modules_of(file):
             pieces = module.split(".")
-            if pieces[:2] == ["au_jax", folder] and len(pieces) > 2:
-                if pieces[2] not in (file.stem, *SHARED[folder]):
-                    wrong.append(f"{file.name} imports {module}")
+            inside = pieces[:2] == ["au_jax", folder] and len(pieces) > 2
+            if inside and pieces[2] not in (file.stem, *SHARED[folder]):
+                wrong.append(f"{file.name} imports {module}")
     assert not wrong
 
 
