@@ -1,16 +1,37 @@
-"""Where data sets lie: the embedded one, made on first use, and those that users prepared."""
+"""Folders of data sets: the embedded one, drawn on first use, and those that users prepared."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from au_jax import aus as au_names
+import numpy as np
+
 from au_jax.data import records
 from au_jax.data.synthetic_faces.builder import SyntheticFaces, SyntheticFacesConfig
-from au_jax.errors import UserError, unknown
+from au_jax.errors import UserError
+
+EMBEDDED = SyntheticFaces.name
+_VERSIONS = "[0-9]*.[0-9]*"  # folders of TFDS versions
+
+
+def open_folder(data_dir: Path, name: str, sizes: Mapping[str, Any]) -> Path:
+    """The folder of a data set in `data_dir`.
+
+    Args:
+      name: of the embedded data set, `EMBEDDED`, or of a prepared one.
+      sizes: what to draw where the embedded data set is meant, as in `synthetic`.
+
+    Raises:
+      UserError: see `prepared`; a field of `sizes` has an impossible value.
+    """
+    if name == EMBEDDED:
+        return synthetic(data_dir, **sizes)
+    return prepared(data_dir, name)
 
 
 def synthetic(data_dir: Path, **sizes: Any) -> Path:
-    """The folder of `synthetic_faces`, drawn now if it is not there.
+    """The folder of the embedded data set, drawn now if it is not there.
 
     Args:
       sizes: the fields of `SyntheticFacesConfig`.
@@ -28,18 +49,53 @@ def prepared(data_dir: Path, name: str) -> Path:
     Raises:
       UserError: there is no such data set in `data_dir`, or only one of another version.
     """
-    if name not in au_names.DATASETS and not (data_dir / name).exists():
-        raise unknown("data set", name, au_names.DATASETS)
     folder = data_dir / name / records.VERSION
     if folder.exists():
         return folder
-    others = sorted(p.name for p in (data_dir / name).glob("[0-9]*.[0-9]*"))
+    others = sorted(version.name for version in (data_dir / name).glob(_VERSIONS))
     if others:
         raise UserError(
             f"{data_dir / name} was prepared as version {', '.join(others)}; this package reads "
             f"{records.VERSION}: run --mode=prepare --dataset={name} again"
         )
+    known = sorted({path.parent.name for path in data_dir.glob(f"*/{_VERSIONS}")} | {EMBEDDED})
     raise UserError(
-        f"{data_dir} holds no data set '{name}'; run --mode=prepare --dataset={name} --raw=DIR, or "
-        "name the folder that you prepared it in with --data_dir"
+        f"{data_dir} holds no data set '{name}'; run --mode=prepare --dataset={name} --raw=DIR, "
+        "name the folder that you prepared it in with --data_dir, or take one that is there: "
+        + ", ".join(known)
     )
+
+
+def is_drawn(folder: Path) -> bool:
+    """Whether the faces of the data set in `folder` are drawn, and no photographs of people.
+
+    Raises:
+      UserError: the folder is not a prepared data set.
+    """
+    try:
+        metadata = json.loads((folder / "metadata.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{folder} is not a whole prepared data set (no readable metadata.json); run "
+            "--mode=prepare for it, or name the right --data_dir"
+        ) from error
+    return bool(metadata.get("drawn"))
+
+
+def true_labels(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """The true labels of a split whose stored labels are wrong in places, where they are known.
+
+    The drawn faces have them for their split `noisy`; a real data set has none.
+
+    Args:
+      folder: the data set's, as `open_folder` gives it.
+      split: a stored split, whole.
+
+    Returns:
+      Keys str [N], AU names str [A], labels int8 [N, A] (1 or 0); None where they are not known.
+    """
+    path = records.truth_path(folder, split)
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as stored:
+        return stored["keys"], stored["aus"], stored["labels"]

@@ -1,4 +1,4 @@
-"""Folds: lists of subjects, as published or as a user's file gives them.
+"""Folds of a data set: lists of subjects, as published or as a user's file gives them.
 
 A prepared data set keeps every subject in one split; folds are applied when it is read.
 """

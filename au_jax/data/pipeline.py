@@ -1,4 +1,4 @@
-"""The host side of training: shuffled streams with fixed shares of each batch, read by Grain.
+"""Batches for training and evaluation: shuffled streams with fixed shares, read by Grain.
 
 A batch is `{stream: {field: array}}`, numbers only:
 `image` uint8 [b, H, W, 3], `labels` int8 [b, A], `pose` float32 [b, 3], `emotion` int8 [b] and
@@ -36,8 +36,8 @@ class Stream:
 
     def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """The fields of a batch of the records at `indices`."""
-        own = {name: column[indices] for name, column in self.columns.items()}
-        return read(self.source, indices) | own
+        columns = {name: column[indices] for name, column in self.columns.items()}
+        return read(self.source, indices) | columns
 
 
 class BatchRows:

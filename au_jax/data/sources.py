@@ -1,4 +1,4 @@
-"""Sources: random access to the records of one split of a prepared data set.
+"""Sources of records: random access to one split of a prepared data set.
 
 A prepared data set is a TFDS folder of ArrayRecord files (`records.py` lists the features). All
 that training needs beside the images (labels, pose, keys) is small and lives in memory as a
@@ -19,6 +19,7 @@ from tensorflow_datasets.core.example_parser import tf_example_pb2
 from tqdm import tqdm
 
 from au_jax import aus as au_names
+from au_jax.data.split_name import SplitName
 from au_jax.errors import UserError, unknown
 
 
@@ -182,25 +183,26 @@ def open_source(
     metadata = builder.info.metadata or {}
     if "aus" not in metadata or "crops" not in metadata:
         raise UserError(f"{folder} was not written by au_jax (no AU list); run --mode=prepare")
-    name, _, part = split.partition("-")
-    if name not in builder.info.splits or part not in ("", "train", "val"):
-        names = [s + p for s in builder.info.splits for p in ("", "-train", "-val")]
+    parts = ("", "train", "val")
+    names = [str(SplitName(stored, part)) for stored in builder.info.splits for part in parts]
+    if split not in names:
         raise unknown(f"split in {folder}", split, names)
+    name = SplitName.parse(split)
     if crop not in metadata["crops"]:
         raise unknown(f"crop in {folder}", crop, metadata["crops"])
-    info = builder.info.splits[name]
+    info = builder.info.splits[name.stored]
     files = tuple(str(f) for f in info.filepaths)
     for file, length in zip(files, info.shard_lengths, strict=True):
         if not os.path.exists(file) or _record_count(file) != length:
             raise UserError(f"{file} is missing or half-written; prepare the data set again")
-    table = _table(folder, name, files)
+    table = _table(folder, name.stored, files)
     whole = Source(
-        name, tuple(metadata["aus"]), table, crop, files, np.arange(len(table.keys)), size
+        name.stored, tuple(metadata["aus"]), table, crop, files, np.arange(len(table.keys)), size
     )
-    if not part:
+    if not name.part:
         return whole
     validation = by_subject(table.subject, val_fraction, seed)
-    return whole.subset(validation if part == "val" else ~validation, split)
+    return whole.subset(validation if name.part == "val" else ~validation, split)
 
 
 def _record_count(file: str) -> int:

@@ -15,7 +15,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from au_jax import aus, log, metrics, run_dir
-from au_jax.data.corruptions import CHANGES, EXPANDED
+from au_jax.data.corruptions import CORRUPTIONS
+from au_jax.data.split_name import SplitName
 from au_jax.ensemble import choose, selection
 from au_jax.ensemble.choose import Candidate
 from au_jax.ensemble.member_scores import OpenSource, Scoring
@@ -170,9 +171,10 @@ def _keep(
 def _seen(split: str, size: int) -> dict[str, np.ndarray]:
     """The rows bool [size] of a split, and of the split that it is an expansion of."""
     seen = {split: np.ones(size, bool)}
-    if split.endswith(EXPANDED):
+    name = SplitName.parse(split)
+    if name.expanded:
         # All records as they are come first.
-        seen[split.removesuffix(EXPANDED)] = np.arange(size) < size // len(CHANGES)
+        seen[str(name.unexpanded())] = np.arange(size) < size // len(CORRUPTIONS)
     return seen
 
 
