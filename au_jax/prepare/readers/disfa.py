@@ -18,7 +18,7 @@ from au_jax.prepare.readers.rows import UNDIVIDED, Problem, RawSet, Row
 
 THRESHOLD = 2  # present from this intensity on, as in the published protocols
 
-_AUS = au_names.DATASETS["disfa"]
+_AUS = au_names.names(1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
 _NUMBERS = tuple(int(au[2:]) for au in _AUS)
 _LEVELS = {str(level): level for level in range(6)}
 _SUBJECT = re.compile(r"SN\d{3}$")
