@@ -14,8 +14,8 @@ import numpy as np
 
 from au_jax.data.sources import Source
 
-FACTOR = 0.5  # by which the side of an image is shrunk before it is enlarged again
-SIDE = 0.3  # of the black square, as a part of the image's
+FACTOR = 0.5  # an image's side is shrunk by this before it is enlarged again
+SIDE = 0.3  # the black square's, as a part of the image's
 CORRUPTIONS = ("", "downsampled", "occluded", "both")
 
 
@@ -24,7 +24,7 @@ class CorruptedKey:
     """The key of a record whose image is corrupted when it is read; `str` writes it as `KEY#HOW`.
 
     Attributes:
-      key: of the stored record.
+      key: the stored record's key.
       corruption: one of `CORRUPTIONS`; "" leaves the image as it is and adds nothing to the key.
     """
 
@@ -59,7 +59,7 @@ def corrupted(source: Source, name: str) -> Corrupted:
     """The records of `source` four times: first all as they are, then all of each corruption.
 
     Args:
-      name: of the split that they make.
+      name: what the split that they make is called.
     """
     repeated = source.subset(np.tile(np.arange(len(source)), len(CORRUPTIONS)), name)
     keys = source.table.keys.tolist()

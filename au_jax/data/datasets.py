@@ -19,7 +19,7 @@ def open_folder(data_dir: Path, name: str, sizes: Mapping[str, Any]) -> Path:
     """The folder of a data set in `data_dir`.
 
     Args:
-      name: of the embedded data set, `EMBEDDED`, or of a prepared one.
+      name: the embedded data set's name, `EMBEDDED`, or a prepared one's.
       sizes: what to draw where the embedded data set is meant, as in `synthetic`.
 
     Raises:

@@ -92,10 +92,10 @@ def training_batches(
     """Returns the checkpointable iterator over the batches of a training run.
 
     Args:
-      streams: by name; shares are of the global batch.
-      seed: of the shuffle.
+      streams: the streams by their names; shares are of the global batch.
+      seed: what the shuffle follows from.
       steps: number of batches.
-      threads: that read and decode, each one batch at a time.
+      threads: how many threads read and decode, each one batch at a time.
       process, processes: which contiguous part of every share this process loads.
     """
 

@@ -14,7 +14,7 @@ from absl import logging
 from au_jax import aus as au_names
 from au_jax.errors import UserError
 
-# Of the features below; data of another version is refused and has to be prepared again.
+# The version of the features below. Data of another one is refused and has to be prepared again.
 VERSION = "1.0.0"
 CROPS = ("closeup", "wide", "arcface", "box", "as_is")
 

@@ -19,8 +19,9 @@ class Splits:
 
     Attributes:
       folder: data set ("" for the config's own) -> its folder.
-      val_fraction: of the records, whole subjects, for validation (the test part of random folds).
-      seed: of that division and of `#RECORDS`.
+      val_fraction: which share of the records, in whole subjects, is for validation (or is the
+        test part of random folds).
+      seed: what that division and the draw of `#RECORDS` follow from.
       size: pixels that images are resized to when read; 0 leaves them as stored.
       present_from: the least intensity at which an AU is present; 0 takes the stored labels.
       folds: "random", "published", or a .csv file of subjects and folds.
@@ -99,7 +100,7 @@ class Splits:
             lists = PUBLISHED[name]
         else:
             lists = read_folds(Path(self.folds))
-            unknown = sorted({s for of_one in lists.tested for s in of_one} - present)
+            unknown = sorted({s for of_fold in lists.tested for s in of_fold} - present)
             if unknown:
                 raise UserError(
                     f"{self.folds} names {len(unknown)} subjects that '{whole.name}' lacks, the "

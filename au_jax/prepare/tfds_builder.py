@@ -93,7 +93,7 @@ def builder(
 
     Args:
       data_dir: its folder is `data_dir/name/1.0.0`.
-      aus, crops: of each record, in order.
+      aus, crops: what each record holds, in order.
       text: one paragraph that describes the data set.
     """
     kind = types.new_class(

@@ -35,7 +35,7 @@ def read(raw: Path) -> RawSet:
     """
     rows.folder(raw)
     files = {split: _annotations(raw, names) for split, names in _FOLDERS.items()}
-    listed = [file for found in files.values() for file in found]
+    listed = [file for of_split in files.values() for file in of_split]
     if not listed:
         raise UserError(
             f"--raw={raw} holds no annotations/AU_Detection_Challenge/Train_Set/*.txt; name the "
@@ -53,8 +53,8 @@ def read(raw: Path) -> RawSet:
     aus = _HEADERS[headers.pop()]
 
     def read_rows() -> Iterator[Row]:
-        for split, found in files.items():
-            for file in found:
+        for split, of_split in files.items():
+            for file in of_split:
                 yield from _video(raw, images / file.stem, split, file, aus)
 
     return RawSet(

@@ -47,20 +47,20 @@ def read(raw: Path) -> RawSet:
     if not videos["left"] and not videos["right"]:
         raise UserError(f"--raw={raw} holds no video named like LeftVideoSN001_comp.avi")
     files = {s.name: [s / f"{s.name}_au{n}.txt" for n in _NUMBERS] for s in subjects}
-    missing = [file for of_one in files.values() for file in of_one if not file.exists()]
+    missing = [file for of_subject in files.values() for file in of_subject if not file.exists()]
     if missing:
         raise UserError(f"{missing[0]} is not there; every subject needs its 12 label files")
 
     def read_rows() -> Iterator[Row]:
-        for subject, of_one in files.items():
+        for subject, of_subject in files.items():
             video = (videos["left"] or videos["right"]).get(subject)
-            yield from _subject(raw, subject, of_one, video)
+            yield from _subject(raw, subject, of_subject, video)
 
     return RawSet(
         name="disfa",
         aus=_AUS,
         crops=("closeup", "arcface"),
-        files=tuple(file for of_one in files.values() for file in of_one),
+        files=tuple(file for of_subject in files.values() for file in of_subject),
         rows=read_rows,
         description="DISFA: videos of 27 subjects, intensities of 12 AUs; present from 2 on.",
     )

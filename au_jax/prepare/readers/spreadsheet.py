@@ -32,7 +32,7 @@ def read(
 
     Args:
       raw: the file or its folder.
-      name: of the prepared data set.
+      name: what the prepared data set is called.
       columns: column names in the table for what goes by another name there: any of image,
         subject, video, frame, pitch, yaw, roll, emotion, split, or an AU.
       aus: which AU columns are read and must be there; all that are there if empty.
