@@ -76,7 +76,7 @@ class Record:
 
 def truth_path(folder: Path, split: str) -> Path:
     """The file of a split's true labels, for a builder that knows them (`datasets.true_labels`)."""
-    return Path(folder) / f"truth-{split}.npz"
+    return folder / f"truth-{split}.npz"
 
 
 def dataset_info(

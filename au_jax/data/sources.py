@@ -10,6 +10,7 @@ import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -237,12 +238,8 @@ _TYPES = {
 }
 
 
-def _table(folder: Path, split: str, files: Sequence[str]) -> Table:
-    """Reads the columns of a split; keeps them in a file beside it, so that it is done once."""
-    cache = Path(folder) / f"table-{split}.npz"
-    if cache.exists():
-        with np.load(cache) as columns:
-            return Table(**columns)
+def _columns(split: str, files: Sequence[str]) -> dict[str, Any]:
+    """Reads the columns of a `Table` out of the records of a split."""
     reader = ArrayRecordDataSource(list(files))
     rows: dict[str, list] = {f.name: [] for f in dataclasses.fields(Table)}
     chunk = 1024
@@ -261,7 +258,16 @@ def _table(folder: Path, split: str, files: Sequence[str]) -> Table:
                     rows[vector].append(list(feature[vector].int64_list.value))
                 rows["pose"].append(list(feature["pose"].float_list.value))
             progress.update(stop - start)
-    columns = {name: np.array(values, _TYPES[name]) for name, values in rows.items()}
+    return {name: np.array(values, _TYPES[name]) for name, values in rows.items()}
+
+
+def _table(folder: Path, split: str, files: Sequence[str]) -> Table:
+    """Reads the columns of a split; keeps them in a file beside it, so that it is done once."""
+    cache = Path(folder) / f"table-{split}.npz"
+    if cache.exists():
+        with np.load(cache) as columns:
+            return Table(**columns)
+    columns = _columns(split, files)
     bad = ~np.isin(columns["labels"], (-1, 0, 1)).all(1)
     if bad.any():
         row = int(np.argmax(bad))

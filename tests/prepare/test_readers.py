@@ -320,16 +320,16 @@ def test_disfa_bad_lines(tmp_path):
     edit(folder / "SN001_au4.txt", lambda text: text + "3,1\n")
     edit(folder / "SN001_au5.txt", lambda text: "no numbers\n" + text.split("\n", 1)[1])
     rows = [row for row in read("disfa", tmp_path) if row.subject == "SN001"]
-    found = {row.frame: row.problem.reason for row in rows if row.problem}
-    assert found == {
+    reasons = {row.frame: row.problem.reason for row in rows if row.problem}
+    assert reasons == {
         -1: "line 1 of SN001_au5.txt is not 'frame,intensity'",
         1: "frame 1 is missing from the files of au5",
-        2: found[2],
+        2: reasons[2],
         3: "SN001_au4.txt has frame 3 twice",
         9: "frame 9 is missing from the files of "
         + ", ".join(f"au{n}" for n in raw_sets.DISFA if n != 1),
     }
-    assert "SN001_au2.txt has intensity '9" in found[2]
+    assert "SN001_au2.txt has intensity '9" in reasons[2]
     (folder / "SN001_au9.txt").unlink()
     with pytest.raises(UserError, match=r"SN001_au9\.txt is not there"):
         open_raw("disfa", tmp_path)
