@@ -1,4 +1,4 @@
-"""The vocabulary of facial action units (AUs), and label arrays aligned by AU name.
+"""The vocabulary of facial action units (AUs), and the alignment of label arrays by AU name.
 
 Everywhere in this package an AU is named by its zero-padded code (`AU01`), and a label is int8:
 1 present, 0 absent, -1 unknown. Left and right are the person's own.
@@ -51,25 +51,15 @@ MEANING: dict[str, str] = {
 MIRROR: dict[str, str] = {"AU51": "AU52", "AU52": "AU51", "AU55": "AU56", "AU56": "AU55"}
 
 
-def _names(*numbers: int) -> tuple[str, ...]:
+def names(*numbers: int) -> tuple[str, ...]:
+    """The AUs of these numbers: `names(1, 12)` is ("AU01", "AU12")."""
     return tuple(f"AU{n:02d}" for n in numbers)
 
 
-POSE = _names(51, 52, 53, 54, 55, 56)
-EMOTIONET_2018 = _names(1, 2, 4, 5, 6, 9, 12, 17, 20, 25, 26, 43)
-EMOTIONET = _names(1, 2, 4, 5, 6, 9, 10, 12, 15, 17, 18, 20, 24, 25, 26, 28, 43) + POSE
+POSE = names(51, 52, 53, 54, 55, 56)
+EMOTIONET_2018 = names(1, 2, 4, 5, 6, 9, 12, 17, 20, 25, 26, 43)
+EMOTIONET = names(1, 2, 4, 5, 6, 9, 10, 12, 15, 17, 18, 20, 24, 25, 26, 28, 43) + POSE
 EXPRESSION = EMOTIONET[:17]
-
-# Each data set's AUs, in the order of its label arrays.
-DATASETS: dict[str, tuple[str, ...]] = {
-    "synthetic_faces": EMOTIONET,
-    "emotionet": EMOTIONET,
-    "affwild2": _names(1, 2, 4, 6, 7, 10, 12, 15, 23, 24, 25, 26),
-    "affectnet": (),
-    "bp4d": _names(1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24),
-    "disfa": _names(1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26),
-    "gft": _names(1, 2, 4, 6, 10, 12, 14, 15, 23, 24),
-}
 
 # One emotion vocabulary for all data sets (AffectNet's order); -1 is unknown.
 EMOTIONS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")

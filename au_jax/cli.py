@@ -54,6 +54,7 @@ def parse(arguments: Sequence[str]) -> list[str]:
     """Parses the command line as `app.run` asks; ends the process with a sentence on a mistake."""
     stage_overrides[:] = [a for a in arguments if a.startswith(OF_STAGES)]
     arguments = [a for a in arguments if not a.startswith(OF_STAGES)]
+    sys.argv[:] = arguments  # which ml_collections reads, too
     for named in (a.removeprefix("--config=") for a in arguments if a.startswith("--config=")):
         if not Path(named.partition(":")[0]).is_file():
             shipped = ", ".join(sorted(f"configs/{p.name}" for p in Path("configs").glob("*.py")))

@@ -14,6 +14,10 @@ def test_groups_of_emotionet():
         aus.group(aus.EMOTIONET, "face")
 
 
+def test_names_from_numbers():
+    assert aus.names(1, 12) == ("AU01", "AU12")
+
+
 def test_align_by_name_with_unknown_for_missing():
     labels = np.array([[1, 0, -1], [0, 1, 1]], np.int8)
     aligned = aus.align(labels, ("AU01", "AU04", "AU12"), ("AU12", "AU99", "AU01"))

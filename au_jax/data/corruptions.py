@@ -1,8 +1,8 @@
-"""The expanded validation set: each record as it is, down-sampled, occluded, and both.
+"""Corruptions of images: each record as it is, down-sampled, occluded, and both.
 
 TAL (EmotioNet 2020, section 2.1) expands its validation set B four times, to resemble the official
 test set, and gives no more detail. Which four, the factor and the square are ours. Every image is
-changed in the same way whenever it is read.
+corrupted in the same way whenever it is read.
 """
 
 import dataclasses
@@ -12,50 +12,61 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from au_jax.data.sources import Source, Table
+from au_jax.data.sources import Source
 
-FACTOR = 0.5  # of the side, by which an image is shrunk before it is enlarged again
-SIDE = 0.3  # of the black square, as a part of the image's
-# Behind a split's name, that it is expanded; behind a record's key, what is done to its image.
-EXPANDED, CHANGED = "-expanded", "#"
-CHANGES = ("", *(CHANGED + change for change in ("downsampled", "occluded", "both")))
+FACTOR = 0.5  # an image's side is shrunk by this before it is enlarged again
+SIDE = 0.3  # the black square's, as a part of the image's
+CORRUPTIONS = ("", "downsampled", "occluded", "both")
 
 
-class Expanded(Source):
-    """A source whose records' keys end with one of `CHANGES`, done to their images."""
+@dataclasses.dataclass(frozen=True)
+class CorruptedKey:
+    """The key of a record whose image is corrupted when it is read; `str` writes it as `KEY#HOW`.
+
+    Attributes:
+      key: the stored record's key.
+      corruption: one of `CORRUPTIONS`; "" leaves the image as it is and adds nothing to the key.
+    """
+
+    key: str
+    corruption: str
+
+    @classmethod
+    def parse(cls, text: str) -> "CorruptedKey":
+        """Reads a key; a # that no corruption follows belongs to the record's own key."""
+        key, _, corruption = text.rpartition("#")
+        return cls(key, corruption) if corruption in CORRUPTIONS[1:] else cls(text, "")
+
+    def __str__(self) -> str:
+        return f"{self.key}#{self.corruption}" if self.corruption else self.key
+
+
+class Corrupted(Source):
+    """A source whose images are corrupted as the records' keys say (see `CorruptedKey`)."""
 
     def images(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         images = super().images(indices)
-        for image, key in zip(images, self.table.keys[indices].tolist(), strict=True):
-            original, _, change = key.rpartition(CHANGED)
-            if change in ("downsampled", "both"):
+        for image, text in zip(images, self.table.keys[indices].tolist(), strict=True):
+            key = CorruptedKey.parse(text)
+            if key.corruption in ("downsampled", "both"):
                 image[:] = downsampled(image)
-            if change in ("occluded", "both"):
-                occlude(image, original)
+            if key.corruption in ("occluded", "both"):
+                occlude(image, key.key)
         return images
 
 
-def expanded(source: Source, name: str) -> Expanded:
-    """The records of `source` four times: first all as they are, then all of each change.
+def corrupted(source: Source, name: str) -> Corrupted:
+    """The records of `source` four times: first all as they are, then all of each corruption.
 
     Args:
-      name: of the expanded split.
+      name: what the split that they make is called.
     """
-    times = len(CHANGES)
-    table = Table(
-        **{
-            field.name: np.concatenate([getattr(source.table, field.name)] * times)
-            for field in dataclasses.fields(Table)
-        }
-    )
-    keys = [key + change for change in CHANGES for key in source.table.keys.tolist()]
-    same = {field.name: getattr(source, field.name) for field in dataclasses.fields(Source)}
-    changed = {
-        "name": name,
-        "table": dataclasses.replace(table, keys=np.array(keys, np.str_)),
-        "rows": np.tile(source.rows, times),
-    }
-    return Expanded(**(same | changed))
+    repeated = source.subset(np.tile(np.arange(len(source)), len(CORRUPTIONS)), name)
+    keys = source.table.keys.tolist()
+    texts = [str(CorruptedKey(key, corruption)) for corruption in CORRUPTIONS for key in keys]
+    table = dataclasses.replace(repeated.table, keys=np.array(texts, np.str_))
+    fields = {field.name: getattr(repeated, field.name) for field in dataclasses.fields(Source)}
+    return Corrupted(**(fields | {"table": table}))
 
 
 def downsampled(image: np.ndarray) -> np.ndarray:

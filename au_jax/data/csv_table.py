@@ -1,4 +1,4 @@
-"""Text tables (CSV and the like), read line by line with any line ends and any encoding."""
+"""Text tables, CSV and the like, read line by line with any line ends and any encoding."""
 
 import csv
 from collections.abc import Iterator

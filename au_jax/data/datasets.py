@@ -1,5 +1,6 @@
-"""Where data sets lie: the embedded one, made on first use, and those that users prepared."""
+"""Folders of data sets: the embedded one, drawn on first use, and those that users prepared."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,50 +8,36 @@ from typing import Any
 import numpy as np
 
 from au_jax.data import records
-from au_jax.data.synthetic_faces import builder as drawn
+from au_jax.data.synthetic_faces.builder import SyntheticFaces, SyntheticFacesConfig
 from au_jax.errors import UserError
 
-EMBEDDED = "synthetic_faces"
+EMBEDDED = SyntheticFaces.name
+_VERSIONS = "[0-9]*.[0-9]*"  # folders of TFDS versions
 
 
 def open_folder(data_dir: Path, name: str, sizes: Mapping[str, Any]) -> Path:
-    """The folder of a data set: of the embedded one, drawn if need be, or of a prepared one.
+    """The folder of a data set in `data_dir`.
 
     Args:
-      sizes: of the embedded one, the fields of `SyntheticFacesConfig`.
+      name: the embedded data set's name, `EMBEDDED`, or a prepared one's.
+      sizes: what to draw where the embedded data set is meant, as in `synthetic`.
 
     Raises:
-      UserError: see `prepared`.
+      UserError: see `prepared`; a field of `sizes` has an impossible value.
     """
-    return synthetic(data_dir, **sizes) if name == EMBEDDED else prepared(data_dir, name)
-
-
-def is_drawn(folder: Path) -> bool:
-    """Whether a program drew the faces of a data set: their true labels lie beside them."""
-    return drawn.has_truth(folder)
-
-
-def true_labels(folder: Path, split: str) -> tuple[np.ndarray, tuple[str, ...], np.ndarray] | None:
-    """Keys str [N], AUs and labels int8 [N, A] of a split's faces; None where they are not known.
-
-    They are for reports only: of the split "noisy" of drawn faces, whose given labels have errors.
-    """
-    if split != "noisy" or not drawn.has_truth(folder):
-        return None
-    keys, aus, labels = drawn.noisy_truth(folder)
-    return keys, tuple(aus.tolist()), labels
+    if name == EMBEDDED:
+        return synthetic(data_dir, **sizes)
+    return prepared(data_dir, name)
 
 
 def synthetic(data_dir: Path, **sizes: Any) -> Path:
-    """The folder of `synthetic_faces`, drawn now if it is not there.
+    """The folder of the embedded data set, drawn now if it is not there.
 
     Args:
       sizes: the fields of `SyntheticFacesConfig`.
     """
-    builder = drawn.SyntheticFaces(
-        data_dir=str(data_dir),
-        file_format="array_record",
-        config=drawn.SyntheticFacesConfig(**sizes),
+    builder = SyntheticFaces(
+        data_dir=str(data_dir), file_format="array_record", config=SyntheticFacesConfig(**sizes)
     )
     builder.download_and_prepare()
     return Path(builder.data_dir)
@@ -65,13 +52,50 @@ def prepared(data_dir: Path, name: str) -> Path:
     folder = data_dir / name / records.VERSION
     if folder.exists():
         return folder
-    others = sorted(p.name for p in (data_dir / name).glob("[0-9]*.[0-9]*"))
+    others = sorted(version.name for version in (data_dir / name).glob(_VERSIONS))
     if others:
         raise UserError(
             f"{data_dir / name} was prepared as version {', '.join(others)}; this package reads "
             f"{records.VERSION}: run --mode=prepare --dataset={name} again"
         )
+    known = sorted({path.parent.name for path in data_dir.glob(f"*/{_VERSIONS}")} | {EMBEDDED})
     raise UserError(
-        f"{data_dir} holds no data set '{name}'; run --mode=prepare --dataset={name} --raw=DIR, or "
-        "name the folder that you prepared it in with --data_dir"
+        f"{data_dir} holds no data set '{name}'; run --mode=prepare --dataset={name} --raw=DIR, "
+        "name the folder that you prepared it in with --data_dir, or take one that is there: "
+        + ", ".join(known)
     )
+
+
+def is_drawn(folder: Path) -> bool:
+    """Whether the faces of the data set in `folder` are drawn, and no photographs of people.
+
+    Raises:
+      UserError: the folder is not a prepared data set.
+    """
+    try:
+        metadata = json.loads((folder / "metadata.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{folder} is not a whole prepared data set (no readable metadata.json); run "
+            "--mode=prepare for it, or name the right --data_dir"
+        ) from error
+    return bool(metadata.get("drawn"))
+
+
+def true_labels(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """The true labels of a split whose stored labels are wrong in places, where they are known.
+
+    The drawn faces have them for their split `noisy`; a real data set has none.
+
+    Args:
+      folder: the data set's, as `open_folder` gives it.
+      split: a stored split, whole.
+
+    Returns:
+      Keys str [N], AU names str [A], labels int8 [N, A] (1 or 0); None where they are not known.
+    """
+    path = records.truth_path(folder, split)
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as stored:
+        return stored["keys"], stored["aus"], stored["labels"]

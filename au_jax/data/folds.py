@@ -1,4 +1,4 @@
-"""Folds: lists of subjects, as published or as a user's file gives them.
+"""Folds of a data set: lists of subjects, as published or as a user's file gives them.
 
 A prepared data set keeps every subject in one split; folds are applied when it is read.
 """
@@ -33,12 +33,12 @@ class Folds:
             raise unknown("part of a fold", part, ("train", "test"))
         if part == "test":
             return frozenset(self.tested[fold - 1])
-        others = (of_one for k, of_one in enumerate(self.tested, 1) if k != fold)
-        return frozenset(subject for of_one in others for subject in of_one)
+        others = (of_fold for k, of_fold in enumerate(self.tested, 1) if k != fold)
+        return frozenset(subject for of_fold in others for subject in of_fold)
 
     def unlisted(self, subjects: Iterable[str]) -> list[str]:
         """Those of `subjects` that no fold tests; they would only ever be trained on."""
-        return sorted(set(subjects) - {s for of_one in self.tested for s in of_one})
+        return sorted(set(subjects) - {s for of_fold in self.tested for s in of_fold})
 
 
 # The three subject lists of JAA-Net and ME-GraphAU. Fold 1 tests the third list, fold 2 the second

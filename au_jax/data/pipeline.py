@@ -1,4 +1,4 @@
-"""The host side of training: shuffled streams with fixed shares of each batch, read by Grain.
+"""Batches for training and evaluation: shuffled streams with fixed shares, read by Grain.
 
 A batch is `{stream: {field: array}}`, numbers only:
 `image` uint8 [b, H, W, 3], `labels` int8 [b, A], `pose` float32 [b, 3], `emotion` int8 [b] and
@@ -36,8 +36,8 @@ class Stream:
 
     def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """The fields of a batch of the records at `indices`."""
-        own = {name: column[indices] for name, column in self.columns.items()}
-        return read(self.source, indices) | own
+        columns = {name: column[indices] for name, column in self.columns.items()}
+        return read(self.source, indices) | columns
 
 
 class BatchRows:
@@ -92,10 +92,10 @@ def training_batches(
     """Returns the checkpointable iterator over the batches of a training run.
 
     Args:
-      streams: by name; shares are of the global batch.
-      seed: of the shuffle.
+      streams: the streams by their names; shares are of the global batch.
+      seed: what the shuffle follows from.
       steps: number of batches.
-      threads: that read and decode, each one batch at a time.
+      threads: how many threads read and decode, each one batch at a time.
       process, processes: which contiguous part of every share this process loads.
     """
 

@@ -1,9 +1,10 @@
-"""One face as stored: the TFDS features that every data set of this package shares."""
+"""Records, the stored form of a face: the TFDS features that all data sets of au_jax share."""
 
 import contextlib
 import dataclasses
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from absl import logging
 from au_jax import aus as au_names
 from au_jax.errors import UserError
 
-# Of the features below; data of another version is refused and has to be prepared again.
+# The version of the features below. Data of another one is refused and has to be prepared again.
 VERSION = "1.0.0"
 CROPS = ("closeup", "wide", "arcface", "box", "as_is")
 
@@ -73,15 +74,26 @@ class Record:
         }
 
 
+def truth_path(folder: Path, split: str) -> Path:
+    """The file of a split's true labels, for a builder that knows them (`datasets.true_labels`)."""
+    return folder / f"truth-{split}.npz"
+
+
 def dataset_info(
-    builder: tfds.core.DatasetBuilder, aus: Sequence[str], crops: Sequence[str], description: str
+    builder: tfds.core.DatasetBuilder,
+    aus: Sequence[str],
+    crops: Sequence[str],
+    description: str,
+    drawn: bool = False,
 ) -> tfds.core.DatasetInfo:
     """The TFDS info of a data set of records; its AU list and crops go into the metadata.
 
     Args:
       aus: AU names in the order of the label arrays; may be empty (AffectNet).
       crops: which of `CROPS` each record holds.
+      drawn: marks in the metadata that the faces are drawn; photographs have no such mark.
     """
+    metadata = {"aus": list(aus), "crops": list(crops)} | ({"drawn": True} if drawn else {})
     shape = (len(au_names.check(aus)),)
     text, image = tfds.features.Text, tfds.features.Image
     return tfds.core.DatasetInfo(
@@ -101,7 +113,7 @@ def dataset_info(
                 "frame": tfds.features.Scalar(np.int32),
             }
         ),
-        metadata=tfds.core.MetadataDict({"aus": list(aus), "crops": list(crops)}),
+        metadata=tfds.core.MetadataDict(metadata),
     )
 
 

@@ -1,4 +1,4 @@
-"""Sources: random access to the records of one split of a prepared data set.
+"""Sources of records: random access to one split of a prepared data set.
 
 A prepared data set is a TFDS folder of ArrayRecord files (`records.py` lists the features). All
 that training needs beside the images (labels, pose, keys) is small and lives in memory as a
@@ -10,6 +10,7 @@ import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from tensorflow_datasets.core.example_parser import tf_example_pb2
 from tqdm import tqdm
 
 from au_jax import aus as au_names
+from au_jax.data.split_name import SplitName
 from au_jax.errors import UserError, unknown
 
 
@@ -182,25 +184,26 @@ def open_source(
     metadata = builder.info.metadata or {}
     if "aus" not in metadata or "crops" not in metadata:
         raise UserError(f"{folder} was not written by au_jax (no AU list); run --mode=prepare")
-    name, _, part = split.partition("-")
-    if name not in builder.info.splits or part not in ("", "train", "val"):
-        names = [s + p for s in builder.info.splits for p in ("", "-train", "-val")]
+    parts = ("", "train", "val")
+    names = [str(SplitName(stored, part)) for stored in builder.info.splits for part in parts]
+    if split not in names:
         raise unknown(f"split in {folder}", split, names)
+    name = SplitName.parse(split)
     if crop not in metadata["crops"]:
         raise unknown(f"crop in {folder}", crop, metadata["crops"])
-    info = builder.info.splits[name]
+    info = builder.info.splits[name.stored]
     files = tuple(str(f) for f in info.filepaths)
     for file, length in zip(files, info.shard_lengths, strict=True):
         if not os.path.exists(file) or _record_count(file) != length:
             raise UserError(f"{file} is missing or half-written; prepare the data set again")
-    table = _table(folder, name, files)
+    table = _table(folder, name.stored, files)
     whole = Source(
-        name, tuple(metadata["aus"]), table, crop, files, np.arange(len(table.keys)), size
+        name.stored, tuple(metadata["aus"]), table, crop, files, np.arange(len(table.keys)), size
     )
-    if not part:
+    if not name.part:
         return whole
     validation = by_subject(table.subject, val_fraction, seed)
-    return whole.subset(validation if part == "val" else ~validation, split)
+    return whole.subset(validation if name.part == "val" else ~validation, split)
 
 
 def _record_count(file: str) -> int:
@@ -235,12 +238,8 @@ _TYPES = {
 }
 
 
-def _table(folder: Path, split: str, files: Sequence[str]) -> Table:
-    """Reads the columns of a split; keeps them in a file beside it, so that it is done once."""
-    cache = Path(folder) / f"table-{split}.npz"
-    if cache.exists():
-        with np.load(cache) as columns:
-            return Table(**columns)
+def _columns(split: str, files: Sequence[str]) -> dict[str, Any]:
+    """Reads the columns of a `Table` out of the records of a split."""
     reader = ArrayRecordDataSource(list(files))
     rows: dict[str, list] = {f.name: [] for f in dataclasses.fields(Table)}
     chunk = 1024
@@ -259,7 +258,16 @@ def _table(folder: Path, split: str, files: Sequence[str]) -> Table:
                     rows[vector].append(list(feature[vector].int64_list.value))
                 rows["pose"].append(list(feature["pose"].float_list.value))
             progress.update(stop - start)
-    columns = {name: np.array(values, _TYPES[name]) for name, values in rows.items()}
+    return {name: np.array(values, _TYPES[name]) for name, values in rows.items()}
+
+
+def _table(folder: Path, split: str, files: Sequence[str]) -> Table:
+    """Reads the columns of a split; keeps them in a file beside it, so that it is done once."""
+    cache = Path(folder) / f"table-{split}.npz"
+    if cache.exists():
+        with np.load(cache) as columns:
+            return Table(**columns)
+    columns = _columns(split, files)
     bad = ~np.isin(columns["labels"], (-1, 0, 1)).all(1)
     if bad.any():
         row = int(np.argmax(bad))

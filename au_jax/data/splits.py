@@ -1,4 +1,4 @@
-"""What configs call a split: `[DATA:]NAME[-PART][#RECORDS]`, and the records that it stands for."""
+"""Splits of data sets: the records that a split's name stands for, in folds where there are any."""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,38 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from au_jax.data.corruptions import EXPANDED, expanded
+from au_jax.data.corruptions import corrupted
 from au_jax.data.folds import PUBLISHED, Folds, read_folds
 from au_jax.data.sources import Source, by_subject, open_source
+from au_jax.data.split_name import SplitName
 from au_jax.errors import UserError
-
-
-@dataclasses.dataclass(frozen=True)
-class SplitName:
-    """A split as a config names it.
-
-    Attributes:
-      data: another data set than the config's, or "".
-      name: of the stored split, with "-train" or "-val" ("-test" where there are folds) behind it
-        for a part of its subjects.
-      expanded: whether it is TAL's fourfold set, `data.expanded`.
-      records: how many are drawn; 0 for all.
-    """
-
-    data: str
-    name: str
-    expanded: bool
-    records: int
-
-    @classmethod
-    def of(cls, text: str) -> "SplitName":
-        """Raises UserError when the number of records is none."""
-        data, _, rest = text.rpartition(":")
-        rest, marked, records = rest.partition("#")
-        if marked and not (records.isdecimal() and int(records)):
-            raise UserError(f"split '{text}' ends in #{records}; write a number of records there")
-        name = rest.removesuffix(EXPANDED)
-        return cls(data, name, name != rest, int(records or 0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +19,9 @@ class Splits:
 
     Attributes:
       folder: data set ("" for the config's own) -> its folder.
-      val_fraction: of the records, whole subjects, for validation (the test part of random folds).
-      seed: of that division and of `#RECORDS`.
+      val_fraction: which share of the records, in whole subjects, is for validation (or is the
+        test part of random folds).
+      seed: what that division and the draw of `#RECORDS` follow from.
       size: pixels that images are resized to when read; 0 leaves them as stored.
       present_from: the least intensity at which an AU is present; 0 takes the stored labels.
       folds: "random", "published", or a .csv file of subjects and folds.
@@ -68,31 +42,32 @@ class Splits:
         Raises:
           UserError: the split, crop or fold does not exist; see also `open_source`.
         """
-        asked = SplitName.of(split)
-        folder = self.folder(asked.data)
-        name, _, part = asked.name.partition("-")
-        if fold and part:
-            whole = open_source(folder, name, crop, self.val_fraction, self.seed, self.size)
-            source = whole.subset(self._in_fold(whole, asked.data, fold, part), split)
-        else:
-            source = open_source(folder, asked.name, crop, self.val_fraction, self.seed, self.size)
+        name = SplitName.parse(split)
+        source = self._part(name, crop, fold)
         if self.present_from:
-            table = source.table
-            labels = np.where(
-                table.intensity >= 0, table.intensity >= self.present_from, table.labels
-            )
-            table = dataclasses.replace(table, labels=labels.astype(np.int8))
-            source = dataclasses.replace(source, table=table)
-        if asked.records:
-            if asked.records > len(source):
+            source = _present_from(source, self.present_from)
+        if name.records:
+            if name.records > len(source):
                 raise UserError(
-                    f"split '{split}' asks for {asked.records} records, but there are {len(source)}"
+                    f"split '{split}' asks for {name.records} records, but there are {len(source)}"
                 )
-            drawn = np.random.default_rng(self.seed).permutation(len(source))[: asked.records]
+            drawn = np.random.default_rng(self.seed).permutation(len(source))[: name.records]
             source = source.subset(np.sort(drawn))
         return (
-            expanded(source, split) if asked.expanded else dataclasses.replace(source, name=split)
+            corrupted(source, split) if name.expanded else dataclasses.replace(source, name=split)
         )
+
+    def _part(self, name: SplitName, crop: str, fold: int) -> Source:
+        """The stored split, or the part of it that `name` and `fold` say."""
+        folder = self.folder(name.data)
+
+        def stored(split: str) -> Source:
+            return open_source(folder, split, crop, self.val_fraction, self.seed, self.size)
+
+        if not (fold and name.part):
+            return stored(str(SplitName(name.stored, name.part)))
+        whole = stored(name.stored)
+        return whole.subset(self._in_fold(whole, name.data, fold, name.part))
 
     def _in_fold(self, whole: Source, data: str, fold: int, part: str) -> np.ndarray:
         """Which records of a split are in the part "train" or "test" of a fold: bool [N]."""
@@ -125,7 +100,7 @@ class Splits:
             lists = PUBLISHED[name]
         else:
             lists = read_folds(Path(self.folds))
-            unknown = sorted({s for of_one in lists.tested for s in of_one} - present)
+            unknown = sorted({s for of_fold in lists.tested for s in of_fold} - present)
             if unknown:
                 raise UserError(
                     f"{self.folds} names {len(unknown)} subjects that '{whole.name}' lacks, the "
@@ -142,3 +117,11 @@ class Splits:
                 f"{where} has {len(lists.tested)} folds; set config.folds to {len(lists.tested)}"
             )
         return lists
+
+
+def _present_from(source: Source, intensity: int) -> Source:
+    """`source` with labels that say which known intensities are at least `intensity`."""
+    table = source.table
+    labels = np.where(table.intensity >= 0, table.intensity >= intensity, table.labels)
+    table = dataclasses.replace(table, labels=labels.astype(np.int8))
+    return dataclasses.replace(source, table=table)

@@ -57,8 +57,8 @@ class Audit:
     """What became of all rows.
 
     Attributes:
-      splits: by name.
-      left_out: rows without a record, by kind (see `rows.KINDS`).
+      splits: the counts of each split, by its name.
+      left_out: rows without a record, by kind (see `rows.Problem`).
       looked_for_faces: whether anything looked for faces; the crop `as_is` needs none.
       copies: pairs of names of image files with equal contents, some of them.
       copy_count: how many kept images equal an earlier one.
@@ -101,8 +101,8 @@ def collect(job: Job) -> Audit:
         for name, counts in rows.label_counts().items():
             splits[name].raw_labels = counts
         subjects = rows.subjects()
-        for name, of_split in subjects.items():
-            splits[name].subjects = len(of_split)
+        for name, people in subjects.items():
+            splits[name].subjects = len(people)
         left_out = Counter(problem.kind for _, problem in rows.problems())
         faceless: list[int] = []
         tasks = []
@@ -115,10 +115,10 @@ def collect(job: Job) -> Audit:
         names = [image for _, _, image, _ in rows.places(faceless)]
     finally:
         rows.close()
-    times = Counter(subject for of_split in subjects.values() for subject in of_split)
+    times = Counter(subject for people in subjects.values() for subject in people)
     everyone = times.keys()
     copies, copy_count, crossing = _copies(job, [task for task, _ in tasks])
-    found = Audit(
+    audit = Audit(
         splits,
         left_out,
         job.crops != ("as_is",),
@@ -130,11 +130,11 @@ def collect(job: Job) -> Audit:
         names,
         tasks,
     )
-    if found.kept + sum(left_out.values()) != found.total:
+    if audit.kept + sum(left_out.values()) != audit.total:
         raise RuntimeError(
-            f"{found.kept} rows kept and {sum(left_out.values())} left out are not {found.total}"
+            f"{audit.kept} rows kept and {sum(left_out.values())} left out are not {audit.total}"
         )
-    return found
+    return audit
 
 
 def _add(split: Split, note: Note, aus: tuple[str, ...]) -> None:

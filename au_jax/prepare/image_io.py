@@ -117,8 +117,8 @@ class Video:
             if not self._capture.grab():
                 raise BadImageError("unreadable", f"the video ends at frame {self._next}")
             self._next += 1
-        found, image = self._capture.read()
-        if not found:
+        decoded, image = self._capture.read()
+        if not decoded:
             raise BadImageError("unreadable", f"the video ends at frame {self._next}")
         self._next += 1
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

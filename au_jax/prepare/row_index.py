@@ -86,10 +86,10 @@ class Index:
     def subjects(self) -> dict[str, set[str]]:
         """The subjects of each split's usable rows."""
         query = "SELECT DISTINCT split, subject FROM rows WHERE kind IS NULL AND subject != ''"
-        found: dict[str, set[str]] = {}
+        subjects: dict[str, set[str]] = {}
         for split, subject in self._db.execute(query):
-            found.setdefault(split, set()).add(subject)
-        return found
+            subjects.setdefault(split, set()).add(subject)
+        return subjects
 
     def first_images(self) -> Iterator[Row]:
         """Usable rows in order, for a look at the first image that can be read."""

@@ -1,4 +1,4 @@
-"""`--mode=prepare`: from raw files on a disk to a data set that can be trained on.
+"""The course of `--mode=prepare`: from raw files on a disk to a data set to train on.
 
 The work goes on in `DATA_DIR/NAME.unfinished`: an index of all rows, then one shard file and note
 per task, written by several processes, then the data set itself and its audit. The last act renames
@@ -20,14 +20,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from au_jax.data.records import CROPS
+from au_jax.data.records import CROPS, VERSION
 from au_jax.errors import UserError, unknown
 from au_jax.prepare import audit, row_index, worker
 from au_jax.prepare.image_io import BadImageError, Video, read_image
 from au_jax.prepare.readers import open_raw
 from au_jax.prepare.readers.rows import RawSet
 from au_jax.prepare.row_index import Index, Task
-from au_jax.prepare.tfds_builder import VERSION, builder
+from au_jax.prepare.tfds_builder import builder
 from au_jax.prepare.worker import Job, Worker
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -47,13 +47,13 @@ def run(
     """Prepares a data set, or goes on where an interrupted run stopped.
 
     Args:
-      dataset: one of `raw.DATASETS`.
+      dataset: a key of `readers.READERS`, or `module:function` for a reader of the user's own.
       raw: the folder of the raw files as their owners deliver them.
       data_dir: where prepared data sets lie; this one comes to lie in `data_dir/NAME/1.0.0`.
       crops: which of `records.CROPS` to cut; the data set's own choice if empty.
       landmarks: what says where faces are: "models" (MediaPipe), "dataset" (the 68 points that
         AffectNet brings), or a folder of OpenFace's .csv files.
-      name, columns: for "csv", see `raw.open_raw`.
+      name, columns: see `readers.open_raw`.
       processes: how many to work with; 0 for one per core.
 
     Returns:
@@ -73,13 +73,14 @@ def run(
     with _disk(Path(data_dir)), _alone(work):
         _check_request(work, source, Path(raw), chosen, landmarks)
         row_index.build(source, work / "index.sqlite")
-        as_is = _first_size(work, Path(raw)) if "as_is" in chosen else (0, 0)
+        place = Path(raw).absolute() if Path(raw).is_dir() else Path(raw).absolute().parent
+        as_is = _first_size(work, place) if "as_is" in chosen else (0, 0)
         job = Job(
             source.name,
             source.aus,
             chosen,
             source.description,
-            Path(raw).absolute() if Path(raw).is_dir() else Path(raw).absolute().parent,
+            place,
             work.absolute(),
             landmarks,
             as_is,
@@ -207,12 +208,11 @@ def _check_request(
 
 def _first_size(work: Path, raw: Path) -> tuple[int, int]:
     """Height and width of the first image that can be read: those of the crop `as_is`."""
-    place = raw if raw.is_dir() else raw.parent
     rows = Index(work / "index.sqlite")
     try:
         for row in rows.first_images():
             with contextlib.suppress(BadImageError):
-                path = place / row.image
+                path = raw / row.image
                 image = read_image(path)[0] if row.position < 0 else Video(path).frame(0)
                 return image.shape[0], image.shape[1]
     finally:
@@ -246,9 +246,9 @@ def _work(job: Job, processes: int) -> None:
 def _do_here(job: Job, todo: list[Task], bar: tqdm) -> None:
     counts = [0, 0]
 
-    def seen(found: bool) -> None:
+    def seen(has_face: bool) -> None:
         counts[0] += 1
-        counts[1] += found
+        counts[1] += has_face
         _advance(bar, 1, *counts)
 
     worker = Worker(job, seen)

@@ -16,8 +16,6 @@ from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from au_jax.data import records
 from au_jax.data.records import Record, quiet_tfds
 
-VERSION = "1.0.0"
-
 
 class PreparedFaces(FileReaderBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Records of a real data set. `builder` makes the class of each data set.
@@ -27,8 +25,8 @@ class PreparedFaces(FileReaderBuilder, skip_registration=True):  # type: ignore[
 
     url_infos = None  # nothing is downloaded; spares TFDS a search for checksums beside the code
 
-    VERSION = tfds.core.Version(VERSION)
-    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012
+    VERSION = tfds.core.Version(records.VERSION)
+    RELEASE_NOTES = {records.VERSION: "First version."}  # noqa: RUF012
 
     def __init__(self, *, aus: Sequence[str], crops: Sequence[str], text: str, **kwargs):
         self._contents = (tuple(aus), tuple(crops), text)
@@ -93,7 +91,7 @@ def builder(
 
     Args:
       data_dir: its folder is `data_dir/name/1.0.0`.
-      aus, crops: of each record, in order.
+      aus, crops: what each record holds, in order.
       text: one paragraph that describes the data set.
     """
     kind = types.new_class(

@@ -1,4 +1,4 @@
-"""One process of `prepare`: turns a task's rows into a finished shard file and a note about it.
+"""Worker processes of `--mode=prepare`: a task's rows become a shard file and a note about it.
 
 The note (`000012.json`) is written last, so a task is done when its note is there.
 """
@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import Counter
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -35,7 +34,7 @@ class Job:
     """What a worker needs to know; it is sent to each as it starts.
 
     Attributes:
-      name, aus, crops, description: of the data set.
+      name, aus, crops, description: what the data set is called and holds.
       raw: the raw folder.
       work: the folder of unfinished work, with the index and the parts.
       landmarks: "models", "dataset" or a folder of OpenFace's CSV files.
@@ -67,23 +66,72 @@ class Note:
     """What became of a task's rows.
 
     Attributes:
+      labels: [A, 3] present, absent, unknown among the kept rows.
       kept: records in the shard file.
       faces, several: records with a face, and with more than one.
-      labels: [A, 3] present, absent, unknown among the kept rows.
       emotions: kept rows by emotion.
       left_out: row number, kind and reason of each row that has no record.
       faceless: row numbers of records without a face.
       contents: row number and a short hash of each kept image file.
     """
 
-    kept: int
-    faces: int
-    several: int
     labels: list[list[int]]
-    emotions: dict[str, int]
-    left_out: list[tuple[int, str, str]]
-    faceless: list[int]
-    contents: list[tuple[int, int]]
+    kept: int = 0
+    faces: int = 0
+    several: int = 0
+    emotions: dict[str, int] = dataclasses.field(default_factory=dict)
+    left_out: list[tuple[int, str, str]] = dataclasses.field(default_factory=list)
+    faceless: list[int] = dataclasses.field(default_factory=list)
+    contents: list[tuple[int, int]] = dataclasses.field(default_factory=list)
+
+    def keep(self, number: int, row: Row, data: bytes, has_face: bool, count: int) -> None:
+        """Counts a row that has a record.
+
+        Args:
+          number: which row of the index it is.
+          data: the bytes of its image file; empty for a video frame.
+          count: how many faces were seen.
+        """
+        self.kept += 1
+        self.faces += has_face
+        self.several += count > 1
+        for counts, label in zip(self.labels, row.labels, strict=True):
+            counts[(1, 0, 2)[label]] += 1  # label -1 picks the last
+        self.emotions[str(row.emotion)] = self.emotions.get(str(row.emotion), 0) + 1
+        if not has_face:
+            self.faceless.append(number)
+        if data:
+            digest = hashlib.blake2b(data, digest_size=6).digest()
+            self.contents.append((number, int.from_bytes(digest)))
+
+    def write(self, path: Path) -> None:
+        """Writes the note under another name until it is whole."""
+        unfinished = path.with_suffix(".note")
+        unfinished.write_text(json.dumps(dataclasses.asdict(self)))
+        os.replace(unfinished, path)
+
+
+class _Images:
+    """The images of rows, read one after another; a video stays open for its next frame."""
+
+    def __init__(self, raw: Path):
+        self._raw = raw
+        self._video: tuple[str, Video | BadImageError] | None = None
+
+    def read(self, row: Row) -> tuple[np.ndarray, bytes]:
+        """The row's image uint8 [H, W, 3] RGB, and its file's bytes, none for a video frame.
+
+        Raises:
+          BadImageError: it cannot be used; a video that cannot be opened fails for each frame.
+        """
+        if row.position < 0:
+            return read_image(self._raw / row.image)
+        if self._video is None or self._video[0] != row.image:
+            self._video = (row.image, _open(self._raw / row.image))
+        video = self._video[1]
+        if isinstance(video, BadImageError):
+            raise video
+        return video.frame(row.position), b""
 
 
 class Worker:
@@ -99,10 +147,9 @@ class Worker:
         cv2.setNumThreads(1)
         self._job, self._seen = job, seen
         self._index = Index(job.index)
-        text_ = job.description
-        self._serialize: Serializer = builder(
-            job.name, job.work / "built", job.aus, job.crops, text_
-        ).serializer()
+        place = job.work / "built"
+        data_set = builder(job.name, place, job.aus, job.crops, job.description)
+        self._serialize: Serializer = data_set.serializer()
         self._find = _face_finder(job)
 
     def do(self, task: Task) -> None:
@@ -112,42 +159,22 @@ class Worker:
           OSError: they cannot be written.
         """
         job = self._job
-        note = Note(0, 0, 0, [[0, 0, 0] for _ in job.aus], {}, [], [], [])
-        emotions: Counter[str] = Counter()
-        video: tuple[str, Video | BadImageError] | None = None
+        note = Note([[0, 0, 0] for _ in job.aus])
+        images = _Images(job.raw)
         with shard_writer(job.part(task)) as writer:
             for number, row in self._index.rows(task):
                 try:
-                    if row.position < 0:
-                        image, data = read_image(job.raw / row.image)
-                    else:
-                        if video is None or video[0] != row.image:
-                            video = (row.image, _open(job.raw / row.image))
-                        image, data = _frame(video[1], row.position), b""
+                    image, data = images.read(row)
                 except BadImageError as bad:
                     note.left_out.append((number, bad.kind, str(bad)))
                     self._seen(False)
                     continue
                 face, count = self._find(image, row)
-                found = face is not None or job.crops == ("as_is",)
-                writer.write(self._serialize(_record(job, row, image, data, face, found)))
-                note.kept += 1
-                note.faces += found
-                note.several += count > 1
-                for of_au, label in zip(note.labels, row.labels, strict=True):
-                    of_au[(1, 0, 2)[label]] += 1  # label -1 picks the last
-                emotions[str(row.emotion)] += 1
-                if not found:
-                    note.faceless.append(number)
-                if data:
-                    digest = hashlib.blake2b(data, digest_size=6).digest()
-                    note.contents.append((number, int.from_bytes(digest)))
-                self._seen(found)
-        note.emotions = dict(emotions)
-        path = job.note(task)
-        unfinished = path.with_suffix(".note")
-        unfinished.write_text(json.dumps(dataclasses.asdict(note)))
-        os.replace(unfinished, path)
+                has_face = face is not None or job.crops == ("as_is",)
+                writer.write(self._serialize(_record(job, row, image, data, face, has_face)))
+                note.keep(number, row, data, has_face, count)
+                self._seen(has_face)
+        note.write(job.note(task))
 
 
 def read_note(path: Path) -> Note:
@@ -169,7 +196,7 @@ def _face_finder(job: Job) -> Callable[[np.ndarray, Row], tuple[Face | None, int
 
 
 def _record(
-    job: Job, row: Row, image: np.ndarray, data: bytes, face: Face | None, found: bool
+    job: Job, row: Row, image: np.ndarray, data: bytes, face: Face | None, has_face: bool
 ) -> Record:
     crops = {}
     for crop in job.crops:
@@ -191,7 +218,7 @@ def _record(
         intensity=None if row.intensity is None else np.array(row.intensity, np.int8),
         pose=pose,
         emotion=row.emotion,
-        face=found,
+        face=has_face,
         subject=text(row.subject),
         video=text(row.video),
         frame=row.frame,
@@ -209,12 +236,6 @@ def _open(path: Path) -> Video | BadImageError:
         return Video(path)
     except BadImageError as bad:
         return bad
-
-
-def _frame(video: Video | BadImageError, position: int) -> np.ndarray:
-    if isinstance(video, BadImageError):
-        raise video
-    return video.frame(position)
 
 
 _worker: Worker
@@ -237,10 +258,10 @@ def start(job: Job, rows_done, faces_found) -> None:
 
     threading.Thread(target=leave_with_parent, daemon=True).start()
 
-    def seen(found: bool) -> None:
+    def seen(has_face: bool) -> None:
         with rows_done.get_lock():
             rows_done.value += 1
-            faces_found.value += found
+            faces_found.value += has_face
 
     _worker = Worker(job, seen)
 

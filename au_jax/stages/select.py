@@ -16,7 +16,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from au_jax import aus, log, metrics, run_dir
-from au_jax.data.corruptions import CHANGES, EXPANDED
+from au_jax.data.corruptions import CORRUPTIONS
+from au_jax.data.split_name import SplitName
 from au_jax.ensemble import choose, selection
 from au_jax.ensemble.choose import Candidate
 from au_jax.ensemble.member_scores import OpenSource, Scoring
@@ -282,9 +283,10 @@ def _decide_honestly(
 def _parts(split: str, size: int) -> dict[str, np.ndarray]:
     """The rows bool [size] of a split, and of the split that it is an expansion of."""
     parts = {split: np.ones(size, bool)}
-    if split.endswith(EXPANDED):
+    name = SplitName.parse(split)
+    if name.expanded:
         # The records as they are come first, then their changed copies.
-        parts[split.removesuffix(EXPANDED)] = np.arange(size) < size // len(CHANGES)
+        parts[str(name.unexpanded())] = np.arange(size) < size // len(CORRUPTIONS)
     return parts
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from au_jax import aus
 from au_jax.data import corruptions
-from au_jax.data.corruptions import CHANGES, downsampled
+from au_jax.data.corruptions import CORRUPTIONS, CorruptedKey, downsampled
 from au_jax.data.pipeline import ordered_batches
 from au_jax.data.sources import open_source
 
@@ -17,17 +17,26 @@ def source(tiny_faces):
 
 @pytest.fixture(scope="module")
 def four(source):
-    return corruptions.expanded(source, "opt-val-expanded")
+    return corruptions.corrupted(source, "opt-val-expanded")
 
 
 def test_images_are_resized_as_the_source_says(source):
     small = dataclasses.replace(source, size=20)
-    assert corruptions.expanded(small, "small").images([0, -1]).shape == (2, 20, 20, 3)
+    assert corruptions.corrupted(small, "small").images([0, -1]).shape == (2, 20, 20, 3)
 
 
-def of_change(four, change):
-    at = np.arange(len(four)).reshape(4, -1)[CHANGES.index(change)]
+def of_corruption(four, corruption):
+    at = np.arange(len(four)).reshape(4, -1)[CORRUPTIONS.index(corruption)]
     return four.images(at)
+
+
+def test_keys_by_hand():
+    assert str(CorruptedKey("a/1", "both")) == "a/1#both"
+    assert str(CorruptedKey("a/b.jpg#0", "")) == "a/b.jpg#0"
+    for text in ("a/b.jpg#0", "a/b.jpg#0#occluded", "a/1", "a/1#downsampled"):
+        assert str(CorruptedKey.parse(text)) == text
+    assert CorruptedKey.parse("a/b.jpg#0#occluded") == CorruptedKey("a/b.jpg#0", "occluded")
+    assert CorruptedKey.parse("a/b.jpg#0") == CorruptedKey("a/b.jpg#0", "")
 
 
 def black(images):
@@ -37,32 +46,34 @@ def black(images):
 def test_every_record_stands_there_four_times(source, four):
     number = len(source)
     assert len(four) == len(four.table.keys) == len(set(four.table.keys.tolist())) == 4 * number
-    for part, change in enumerate(CHANGES):
+    for part, corruption in enumerate(CORRUPTIONS):
         rows = slice(part * number, (part + 1) * number)
-        assert four.table.keys[rows].tolist() == [k + change for k in source.table.keys.tolist()]
+        assert four.table.keys[rows].tolist() == [
+            str(CorruptedKey(key, corruption)) for key in source.table.keys.tolist()
+        ]
         for field in ("labels", "pose", "subject", "face"):
             np.testing.assert_array_equal(
                 getattr(four.table, field)[rows], getattr(source.table, field)
             )
 
 
-def test_images_are_changed_as_their_keys_say(source, four):
+def test_images_are_corrupted_as_their_keys_say(source, four):
     originals = source.images(np.arange(len(source)))
-    np.testing.assert_array_equal(of_change(four, ""), originals)
-    low = of_change(four, "#downsampled")
+    np.testing.assert_array_equal(of_corruption(four, ""), originals)
+    low = of_corruption(four, "downsampled")
     np.testing.assert_array_equal(low, [downsampled(image) for image in originals])
     side = round(originals.shape[1] * corruptions.SIDE)
-    for change, base in (("#occluded", originals), ("#both", low)):
-        images = of_change(four, change)
+    for corruption, base in (("occluded", originals), ("both", low)):
+        images = of_corruption(four, corruption)
         for image, before in zip(images, base, strict=True):
             rows, columns = np.nonzero((image != before).any(-1))
             assert max(np.ptp(rows), np.ptp(columns)) < side
             assert black(image).sum() >= side * side
     # One square per record, in the same place of both images, and not of all records.
-    squares = black(of_change(four, "#occluded"))
+    squares = black(of_corruption(four, "occluded"))
     places = {tuple(np.argwhere(square)[0]) for square in squares}
     assert len(places) > len(source) / 2
-    assert (black(of_change(four, "#both")) | ~squares).all()
+    assert (black(of_corruption(four, "both")) | ~squares).all()
 
 
 def test_downsampling_loses_detail_but_no_brightness():

@@ -5,7 +5,6 @@ import pytest
 
 from au_jax import aus
 from au_jax.data import records
-from au_jax.data.datasets import prepared
 from au_jax.data.sources import by_subject, open_source
 from au_jax.errors import UserError
 
@@ -83,16 +82,6 @@ def test_half_written_folders_are_refused(broken, tmp_path):
     (broken / "dataset_info.json").unlink()
     with pytest.raises(UserError, match="not a whole prepared data set"):
         source(broken)
-
-
-def test_another_version_is_refused(tmp_path):
-    (tmp_path / "disfa" / "0.9.0").mkdir(parents=True)
-    with pytest.raises(UserError, match=rf"version 0\.9\.0; this package reads {records.VERSION}"):
-        prepared(tmp_path, "disfa")
-    with pytest.raises(UserError, match="no data set 'bp4d'; run --mode=prepare --dataset=bp4d"):
-        prepared(tmp_path, "bp4d")
-    with pytest.raises(UserError, match="unknown data set 'nope'"):
-        prepared(tmp_path, "nope")
 
 
 def test_corrupt_jpeg_names_its_record(tiny_faces, monkeypatch):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from au_jax.data.corruptions import CHANGES
-from au_jax.data.splits import SplitName, Splits
+from au_jax.data.corruptions import CORRUPTIONS
+from au_jax.data.splits import Splits
 from au_jax.errors import UserError
 
 
@@ -14,14 +14,6 @@ def splits(folder, **fields):
 
 def keys(source):
     return set(source.table.keys.tolist())
-
-
-def test_names_by_hand():
-    assert SplitName.of("opt-val") == SplitName("", "opt-val", False, 0)
-    assert SplitName.of("emotionet:noisy#500") == SplitName("emotionet", "noisy", False, 500)
-    assert SplitName.of("opt-val-expanded") == SplitName("", "opt-val", True, 0)
-    with pytest.raises(UserError, match=r"split 'noisy#x' ends in #x; write a number"):
-        SplitName.of("noisy#x")
 
 
 def test_a_draw_is_the_same_again_and_no_larger_than_the_split(tiny_faces):
@@ -37,7 +29,7 @@ def test_expanded_is_four_times_the_part(tiny_faces):
     plain, four = (
         splits(tiny_faces).open(name, "closeup") for name in ("opt-val", "opt-val-expanded")
     )
-    assert len(four) == len(CHANGES) * len(plain)
+    assert len(four) == len(CORRUPTIONS) * len(plain)
     assert four.table.keys[: len(plain)].tolist() == plain.table.keys.tolist()
 
 
@@ -63,19 +55,23 @@ def fold_file(tmp_path, subjects, folds=2):
 
 def test_a_users_folds(tiny_faces, tmp_path):
     subjects = sorted(set(splits(tiny_faces).open("opt", "closeup").table.subject.tolist()))
-    own = splits(tiny_faces, folds=str(fold_file(tmp_path, subjects)), count=2)
-    first, second = (own.open("opt-test", "closeup", fold) for fold in (1, 2))
+    parted = splits(tiny_faces, folds=str(fold_file(tmp_path, subjects)), count=2)
+    first, second = (parted.open("opt-test", "closeup", fold) for fold in (1, 2))
     assert set(first.table.subject) == set(subjects[::2])
-    assert keys(first) == keys(own.open("opt-train", "closeup", 2))
+    assert keys(first) == keys(parted.open("opt-train", "closeup", 2))
     assert not keys(first) & keys(second)
 
 
 @pytest.mark.parametrize(
     ("change", "count", "sentence"),
     [
-        (lambda own: [*own, "nobody"], 2, r"names 1 subjects that 'opt' lacks, the first 'nobody'"),
-        (lambda own: own[1:], 2, r"puts 1 subjects of 'opt' into no fold"),
-        (lambda own: own, 3, r"has 2 folds; set config\.folds to 2"),
+        (
+            lambda subjects: [*subjects, "nobody"],
+            2,
+            r"names 1 subjects that 'opt' lacks, the first 'nobody'",
+        ),
+        (lambda subjects: subjects[1:], 2, r"puts 1 subjects of 'opt' into no fold"),
+        (lambda subjects: subjects, 3, r"has 2 folds; set config\.folds to 2"),
     ],
 )
 def test_wrong_fold_files_are_refused(tiny_faces, tmp_path, change, count, sentence):

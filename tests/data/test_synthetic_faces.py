@@ -11,6 +11,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from au_jax import aus
+from au_jax.data import datasets
 from au_jax.data.synthetic_faces import anatomy, builder
 from au_jax.data.synthetic_faces.annotators import error_chance, written_labels
 from au_jax.data.synthetic_faces.drawing import render
@@ -90,7 +91,7 @@ def test_stored_records_are_whole(made):
                 assert image.std() > 5
             assert row["face"]
             assert 0 <= row["emotion"] < len(aus.EMOTIONS)
-    assert list(made.info.metadata["aus"]) == list(aus.DATASETS["synthetic_faces"])
+    assert list(made.info.metadata["aus"]) == list(aus.EMOTIONET)
 
 
 def test_same_seed_same_bytes_whatever_the_workers(made, tmp_path):
@@ -130,7 +131,7 @@ def test_nobody_is_in_two_splits(made):
 
 
 def test_truth_of_the_noisy_split(made):
-    keys, names, true = builder.noisy_truth(made.data_path)
+    keys, names, true = datasets.true_labels(made.data_path, "noisy")
     assert tuple(names) == AUS
     assert true.dtype == np.int8
     assert set(np.unique(true)) == {0, 1}
@@ -142,11 +143,6 @@ def test_truth_of_the_noisy_split(made):
     assert 0.5 < (labels == true)[known].mean() < 1
     # Nothing stored beside the labels gives the truth away.
     assert all((row["intensity"] == -1).all() for row in stored.values())
-
-
-def test_truth_of_a_wrong_folder(tmp_path):
-    with pytest.raises(UserError, match=r"truth-noisy\.npz"):
-        builder.noisy_truth(tmp_path)
 
 
 def test_a_failed_generation_is_not_taken_for_a_whole_one(tmp_path, monkeypatch):
@@ -180,7 +176,7 @@ def test_a_killed_generation_is_not_taken_for_a_whole_one(tmp_path):
     assert list(tmp_path.rglob("truth-noisy.npz"))  # it was on its way
     again = prepared(tmp_path)
     assert len(rows(again, "noisy")) == TINY["noisy"]
-    assert len(builder.noisy_truth(again.data_path)[0]) == TINY["noisy"]
+    assert len(datasets.true_labels(again.data_path, "noisy")[0]) == TINY["noisy"]
 
 
 def test_another_process_was_faster(tmp_path):
@@ -247,11 +243,11 @@ def test_what_faces_cannot_do(population_of_1200):
     def shown(number):
         return labels[:, COLUMN[number]]
 
-    for one, other in (
+    for first, second in (
         (43, 5), (24, 25), (24, 26), (28, 25), (28, 24), (18, 12), (18, 20), (12, 20), (12, 15),
         (51, 52), (53, 54), (55, 56),
     ):  # fmt: skip
-        assert not (shown(one) & shown(other)).any(), (one, other)
+        assert not (shown(first) & shown(second)).any(), (first, second)
     assert shown(25)[shown(26)].mean() > 0.85
 
 

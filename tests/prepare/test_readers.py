@@ -320,16 +320,16 @@ def test_disfa_bad_lines(tmp_path):
     edit(folder / "SN001_au4.txt", lambda text: text + "3,1\n")
     edit(folder / "SN001_au5.txt", lambda text: "no numbers\n" + text.split("\n", 1)[1])
     rows = [row for row in read("disfa", tmp_path) if row.subject == "SN001"]
-    found = {row.frame: row.problem.reason for row in rows if row.problem}
-    assert found == {
+    reasons = {row.frame: row.problem.reason for row in rows if row.problem}
+    assert reasons == {
         -1: "line 1 of SN001_au5.txt is not 'frame,intensity'",
         1: "frame 1 is missing from the files of au5",
-        2: found[2],
+        2: reasons[2],
         3: "SN001_au4.txt has frame 3 twice",
         9: "frame 9 is missing from the files of "
         + ", ".join(f"au{n}" for n in raw_sets.DISFA if n != 1),
     }
-    assert "SN001_au2.txt has intensity '9" in found[2]
+    assert "SN001_au2.txt has intensity '9" in reasons[2]
     (folder / "SN001_au9.txt").unlink()
     with pytest.raises(UserError, match=r"SN001_au9\.txt is not there"):
         open_raw("disfa", tmp_path)
@@ -342,7 +342,7 @@ def test_gft_through_the_table(tmp_path):
     written = raw_sets.gft(tmp_path / "gft.csv")
     columns = {"image": "frame_file", "subject": "person"}
     source = open_raw("gft", tmp_path, columns=columns)
-    assert source.aus == au_names.DATASETS["gft"]
+    assert source.aus == au_names.names(*raw_sets.GFT)
     rows = list(source.rows())
     np.testing.assert_array_equal([row.labels for row in rows], written)
     assert [row.split for row in rows] == ["train"] * 4 + ["test"] * 4
@@ -404,6 +404,8 @@ def test_table_with_everything(tmp_path):
         ("image,AU1", {"columns": {"photo": "image"}}, "unknown name in --columns 'photo'"),
         ("image,AU1", {"columns": {"subject": "who"}}, "lacks the column 'who'"),
         ("image,AU1", {"name": "disfa"}, "--name=disfa cannot"),
+        ("image,AU1", {"name": "gft"}, "--name=gft cannot"),
+        ("image,AU1", {"name": "synthetic_faces"}, "--name=synthetic_faces cannot"),
         ("image,AU1", {"name": "My Set"}, "cannot be a data set's name"),
     ],
 )
@@ -425,7 +427,49 @@ def test_wrong_folder(tmp_path, dataset):
 
 
 def test_unknown_data_set(tmp_path):
-    with pytest.raises(UserError, match="unknown data set 'fer'; known: emotionet, affwild2"):
+    with pytest.raises(UserError, match=r"data set 'fer'; known: emotionet, affwild2.* csv, mod"):
         open_raw("fer", tmp_path)
     with pytest.raises(UserError, match="--columns is for --dataset=csv"):
         open_raw("disfa", tmp_path, columns={"image": "x"})
+    with pytest.raises(UserError, match="--name is for --dataset=csv; gft has its own"):
+        open_raw("gft", tmp_path, name="mine")
+
+
+READER = """
+from au_jax.prepare.readers.rows import RawSet, Row
+
+
+def read(raw):
+    def rows():
+        yield Row("train", "labels.txt", 1, image="a.jpg", labels=(1,), subject="p1")
+
+    return RawSet("mine", ("AU12",), ("closeup",), (raw / "labels.txt",), rows, "My faces.")
+
+
+def named(raw):
+    import dataclasses
+
+    return dataclasses.replace(read(raw), name="My faces")
+
+
+def nothing(raw):
+    return None
+"""
+
+
+def test_a_reader_of_the_users_own(tmp_path, monkeypatch):
+    (tmp_path / "my_reader.py").write_text(READER)
+    monkeypatch.syspath_prepend(tmp_path)
+    raw_set = open_raw("my_reader:read", tmp_path)
+    assert (raw_set.name, raw_set.aus) == ("mine", ("AU12",))
+    assert [row.labels for row in raw_set.rows()] == [(1,)]
+    for reference, sentence in (
+        ("my_reader:lost", "module my_reader has no 'lost'"),
+        ("no_such_reader:read", "cannot be imported"),
+        ("my_reader:named", "'My faces' of --dataset=my_reader:named cannot be a data set's name"),
+        ("my_reader:nothing", "--dataset=my_reader:nothing returns no RawSet"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            open_raw(reference, tmp_path)
+    with pytest.raises(UserError, match="--columns is for --dataset=csv"):
+        open_raw("my_reader:read", tmp_path, columns={"image": "x"})

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import raw_sets
 import tensorflow_datasets as tfds
 
 from au_jax import aus as au_names
+from au_jax.data.datasets import is_drawn
 from au_jax.errors import UserError
 from au_jax.prepare import run as preparation
 from au_jax.prepare import worker
@@ -56,11 +56,11 @@ def test_emotionet_counts_and_records(tmp_path):
     manual, automatic = raw_sets.emotionet(tmp_path / "raw", rows=20)
     folder = run("emotionet", tmp_path / "raw", tmp_path / "data")
     assert folder == tmp_path / "data" / "emotionet" / "1.0.0"
-    found = audit(folder)["splits"]
-    assert list(found["opt"]["labels"]) == list(au_names.EMOTIONET)
-    assert list(found["opt"]["labels"].values()) == counts(manual, 999)
+    audited = audit(folder)["splits"]
+    assert list(audited["opt"]["labels"]) == list(au_names.EMOTIONET)
+    assert list(audited["opt"]["labels"].values()) == counts(manual, 999)
     columns = np.array(raw_sets.EMOTIONET) - 1
-    assert list(found["noisy"]["labels"].values()) == counts(automatic[:, columns], 999)
+    assert list(audited["noisy"]["labels"].values()) == counts(automatic[:, columns], 999)
     stored = records(folder)
     assert {split: len(rows) for split, rows in stored.items()} == {"opt": 20, "noisy": 20}
     by_key = {row["key"].decode(): row for row in stored["opt"]}
@@ -77,14 +77,14 @@ def test_emotionet_counts_and_records(tmp_path):
 def test_affwild2_counts(tmp_path):
     written = raw_sets.affwild2(tmp_path / "raw")
     folder = run("affwild2", tmp_path / "raw", tmp_path / "data", crops=())
-    found = audit(folder)
+    audited = audit(folder)
     kept = np.delete(np.arange(7), 2)  # the third frame has no image
     train = np.concatenate([written["v1"], written["v1_left"]])
     kept_train = np.concatenate([written["v1"][kept], written["v1_left"][kept]])
-    assert list(found["splits"]["train"]["labels"].values()) == counts(kept_train, -1)
-    assert list(found["splits"]["train"]["raw_labels"].values()) == counts(train, -1)
-    assert found["left_out"] == {"missing": 3}
-    assert (found["rows"], found["kept"]) == (21, 18)
+    assert list(audited["splits"]["train"]["labels"].values()) == counts(kept_train, -1)
+    assert list(audited["splits"]["train"]["raw_labels"].values()) == counts(train, -1)
+    assert audited["left_out"] == {"missing": 3}
+    assert (audited["rows"], audited["kept"]) == (21, 18)
     assert {row["image"][-9:] for row in quarantine(folder)} == {"00003.jpg"}
 
 
@@ -109,9 +109,9 @@ def test_gft_through_the_table(tmp_path):
     labels = raw_sets.gft(tmp_path / "raw" / "gft.csv")
     columns = {"image": "frame_file", "subject": "person"}
     folder = run("gft", tmp_path / "raw", tmp_path / "data", columns=columns)
-    found = audit(folder)["splits"]
-    assert list(found["train"]["labels"].values()) == counts(labels[:4], -1)
-    assert list(found["test"]["labels"].values()) == counts(labels[4:], -1)
+    audited = audit(folder)["splits"]
+    assert list(audited["train"]["labels"].values()) == counts(labels[:4], -1)
+    assert list(audited["test"]["labels"].values()) == counts(labels[4:], -1)
 
 
 def test_affectnet_with_its_own_landmarks(tmp_path):
@@ -164,9 +164,9 @@ def test_bad_images_and_rows_are_left_out_by_name(tmp_path):
     rest = [(row["line"], row["kind"]) for row in rows if row["split"] == "noisy"]
     assert rest == [("13", "duplicate"), ("14", "bad row")]
     assert "line 5 is kept for this image; it has the same labels" in rows[-2]["reason"]
-    found = audit(folder)
-    assert found["rows"] == 26 == found["kept"] + len(rows)
-    assert sum(len(of_split) for of_split in records(folder).values()) == found["kept"] == 20
+    audited = audit(folder)
+    assert audited["rows"] == 26 == audited["kept"] + len(rows)
+    assert sum(len(of_split) for of_split in records(folder).values()) == audited["kept"] == 20
 
 
 def test_audit_finds_equal_images_and_leaks(tmp_path):
@@ -177,10 +177,10 @@ def test_audit_finds_equal_images_and_leaks(tmp_path):
     )
     folder = run("csv", tmp_path / "t.csv", tmp_path / "data", name="own")
     assert folder.parent.name == "own"
-    found = audit(folder)
-    assert found["equal_pictures"] == 2
-    assert found["contents_in_several_splits"] == 1
-    assert found["subjects_in_several_splits"] == ["a"]
+    audited = audit(folder)
+    assert audited["equal_pictures"] == 2
+    assert audited["contents_in_several_splits"] == 1
+    assert audited["subjects_in_several_splits"] == ["a"]
     page = (folder / "audit" / "index.html").read_text()
     assert "LEAK: 1 subjects stand in more than one split: a" in page
     assert "0.jpg = 3.jpg" in page
@@ -254,46 +254,38 @@ def test_interrupted_work_goes_on_where_it_was(tmp_path, monkeypatch):
     assert audit(folder) == audit(whole)
 
 
+# Ends itself as soon as the note of a task is there.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from au_jax.prepare import run
+
+raw, data_dir = map(Path, sys.argv[1:])
+
+
+def look(bar, by, done, faces):
+    if list(data_dir.rglob("parts/*.json")):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+run._advance = look
+if __name__ == "__main__":
+    run.run("emotionet", raw, data_dir, ("as_is",), processes=2)
+"""
+
+
 def test_killed_work_in_two_processes_goes_on(tmp_path):
     raw_sets.emotionet(tmp_path / "raw", rows=400)
-    program = (
-        "import sys; from pathlib import Path; from au_jax.prepare import run\n"
-        "if __name__ == '__main__':\n"
-        "    run.run('emotionet', Path(sys.argv[1]), Path(sys.argv[2]), ('as_is',),"
-        " processes=2)\n"
-    )
-    (tmp_path / "go.py").write_text(program)
+    (tmp_path / "go.py").write_text(KILLED)
     command = [sys.executable, str(tmp_path / "go.py"), str(tmp_path / "raw"), str(tmp_path / "d")]
-    notes = tmp_path / "d" / "emotionet.unfinished" / "parts"
-    with open(tmp_path / "err", "w") as screen:
-        started = subprocess.Popen(command, stdout=screen, stderr=screen)
-        while started.poll() is None and not (notes.exists() and list(notes.glob("*.json"))):
-            time.sleep(0.01)
-        started.send_signal(signal.SIGKILL)
-        started.wait()
-    assert not (tmp_path / "d" / "emotionet").exists(), (tmp_path / "err").read_text()
-    kept = {note.name: note.stat().st_mtime_ns for note in notes.glob("*.json")}
-    assert kept
-    end = time.monotonic() + 20  # the workers of the killed process leave by themselves
-    while _children_left(tmp_path) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not _children_left(tmp_path)
+    # The workers of the killed process leave by themselves: they share its screen, which ends here.
+    killed = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (tmp_path / "d" / "emotionet").exists()
+    assert list((tmp_path / "d" / "emotionet.unfinished" / "parts").glob("*.json"))
     whole = run("emotionet", tmp_path / "raw", tmp_path / "whole")
     finished = run("emotionet", tmp_path / "raw", tmp_path / "d")
     assert files(finished) == files(whole)
-
-
-def _children_left(folder: Path) -> list[str]:
-    """Processes that still hold a file under `folder` open or were started with its name."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            names = [os.readlink(link) for link in (process / "fd").iterdir()]
-        except OSError:
-            continue
-        if process.name != str(os.getpid()):
-            found += [name for name in names if name.startswith(str(folder / "d"))]
-    return found
 
 
 def test_other_wishes_do_not_mix_with_unfinished_work(tmp_path, monkeypatch):
@@ -401,3 +393,29 @@ def test_wishes_that_cannot_be_met(tmp_path):
     ):
         with pytest.raises(UserError, match=re.escape(sentence)):
             run("bp4d", tmp_path / "raw", tmp_path / "data", **options)
+
+
+READER = """
+from au_jax.prepare.readers.rows import RawSet, Row
+
+
+def read(raw):
+    def rows():
+        for number, line in enumerate((raw / "labels.txt").read_text().split(), 1):
+            yield Row("train", "labels.txt", number, image=f"{number}.jpg", labels=(int(line),))
+
+    return RawSet("mine", ("AU12",), ("as_is",), (raw / "labels.txt",), rows, "My faces.")
+"""
+
+
+def test_a_data_set_with_a_reader_of_the_users_own(tmp_path, monkeypatch):
+    (tmp_path / "my_whole_reader.py").write_text(READER)
+    monkeypatch.syspath_prepend(tmp_path)
+    for number in (1, 2, 3):
+        raw_sets.write_image(tmp_path / "raw" / f"{number}.jpg", number)
+    (tmp_path / "raw" / "labels.txt").write_text("1 0 -1")
+    folder = run("my_whole_reader:read", tmp_path / "raw", tmp_path / "data", crops=())
+    assert folder == tmp_path / "data" / "mine" / "1.0.0"
+    labels = {row["key"].decode(): row["labels"].tolist() for row in records(folder)["train"]}
+    assert labels == {f"mine/{number}.jpg#0": [code] for number, code in ((1, 1), (2, 0), (3, -1))}
+    assert not is_drawn(folder)

@@ -1,4 +1,4 @@
-"""What the labellers wrote down: careful people for `opt` and `test`, a detector for `noisy`.
+"""Labels of the drawn faces: by careful people for `opt` and `test`, by a detector for `noisy`.
 
 The detector errs like a real one: oftener on faint AUs, turned, hidden or blurred faces, and it
 misses AUs about as often as it invents them, which makes rare AUs wrong in both ways.

@@ -1,4 +1,4 @@
-"""The TFDS builder of the drawn faces: splits `opt`, `noisy` and `test`, by person.
+"""The TFDS builder of the drawn faces, with the splits `opt`, `noisy` and `test` by person.
 
 `opt` has careful labels with a few open, `noisy` a detector's labels for 12 AUs (the truth lies in
 `truth-noisy.npz` beside the records), `test` complete, correct labels.
@@ -22,7 +22,6 @@ from au_jax.data.synthetic_faces.population import AUS, SPLITS, sample_spec
 from au_jax.data.synthetic_faces.worker import VIEWS, rendered
 from au_jax.errors import UserError
 
-_TRUTH = "truth-noisy.npz"
 # With fewer images than this, another process takes longer to start than it saves.
 _WORTH_A_PROCESS = 100
 
@@ -61,15 +60,19 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
 
     url_infos = None  # nothing is downloaded; spares TFDS a search for checksums beside the code
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012
+    VERSION = tfds.core.Version("1.0.1")
+    RELEASE_NOTES = {  # noqa: RUF012
+        "1.0.1": "The metadata say that the faces are drawn.",
+        "1.0.0": "First version.",
+    }
 
     def __init__(self, *, config: SyntheticFacesConfig | None = None, **kwargs: Any):
         with quiet_tfds():
             super().__init__(config=config or SyntheticFacesConfig(), **kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return records.dataset_info(self, AUS, VIEWS, "Drawn faces with known action units.")
+        text = "Drawn faces with known action units."
+        return records.dataset_info(self, AUS, VIEWS, text, drawn=True)
 
     def download_and_prepare(self, **kwargs: Any) -> None:
         """Draws the data set unless it is there.
@@ -109,13 +112,8 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
         numbers = range(config.noisy)
         labels = [sample_spec(config.seed, "noisy", n).labels() for n in numbers]
         keys = np.array([_key("noisy", n) for n in numbers])
-        path = Path(self.data_path) / _TRUTH
+        path = records.truth_path(Path(self.data_path), "noisy")
         np.savez_compressed(path, keys=keys, aus=np.array(AUS), labels=np.stack(labels))
-
-
-def has_truth(folder: str | os.PathLike) -> bool:
-    """Whether a data set's folder holds the true labels of drawn faces."""
-    return (Path(folder) / _TRUTH).is_file()
 
 
 def noisy_truth(folder: str | os.PathLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -130,7 +128,7 @@ def noisy_truth(folder: str | os.PathLike) -> tuple[np.ndarray, np.ndarray, np.n
     Raises:
       UserError: the folder has no such file.
     """
-    path = Path(folder) / _TRUTH
+    path = records.truth_path(Path(folder), "noisy")
     if not path.is_file():
         raise UserError(f"no true labels at {path}; give the folder of a prepared synthetic_faces")
     with np.load(path, allow_pickle=False) as stored:

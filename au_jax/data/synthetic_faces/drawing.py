@@ -1,4 +1,4 @@
-"""Draws an image of a face with OpenCV.
+"""The drawing of a face with OpenCV.
 
 One scene is drawn per image; both crops are cut from it. Colours are BGR throughout.
 """
@@ -12,7 +12,7 @@ from au_jax.data.synthetic_faces.population import ImageSpec
 from au_jax.similarity import similarity
 
 _SCENE_MM = 380.0  # side of the scene
-_HEAD_AT = np.array([0.5, 0.44])  # in the scene, of the point between the eyes
+_HEAD_AT = np.array([0.5, 0.44])  # where in the scene the point between the eyes is
 # The close-up's framing: pixels per millimetre as a share of its side, and what is at its centre.
 _CLOSEUP_SCALE = 0.0052
 _CLOSEUP_CENTRE = np.array([0.0, 31.0])

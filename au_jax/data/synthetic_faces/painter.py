@@ -1,4 +1,4 @@
-"""Paints one head on a background: flat colours, multiplied by shading and fine relief."""
+"""The painter of a head on a background: flat colours, multiplied by shading and fine relief."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ from au_jax.data.synthetic_faces.anatomy import Motion, depth, project, rotation
 from au_jax.data.synthetic_faces.population import ImageSpec
 
 SHIFT = 4  # OpenCV's fixed-point coordinates: 1/16 pixel
-_FLAT = 128  # of shading and relief: leaves the colour as it is
+_FLAT = 128  # this shading or relief leaves the colour as it is
 
 
 class Painter:

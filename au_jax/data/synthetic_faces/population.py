@@ -1,4 +1,4 @@
-"""Who is in an image, what the face does, and how it was taken: everything that is drawn.
+"""The population of the drawn faces: who is in an image, what the face does, how it was taken.
 
 All of it is a pure function of (seed, split, record number). No figure here is fitted to real
 faces: the rates are ours, chosen in the spirit of EmotioNet's (few AUs are frequent, most are rare)

@@ -1,20 +1,31 @@
-"""Readers of data sets as their owners deliver them."""
+"""Readers of data sets as their owners deliver them, in one table.
 
-from collections.abc import Mapping
+A data set of this package has a module here and a line in `READERS`. A reader of your own needs
+neither: name it `module:function`. It takes the raw folder and returns a `rows.RawSet`.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from au_jax import outside
+from au_jax.data.datasets import EMBEDDED
 from au_jax.errors import UserError, unknown
-from au_jax.prepare.readers import affectnet, affwild2, bp4d, disfa, emotionet, spreadsheet
+from au_jax.prepare.readers import affectnet, affwild2, bp4d, disfa, emotionet, gft, spreadsheet
 from au_jax.prepare.readers.rows import RawSet
 
-_READERS = {
+READERS: dict[str, Callable[..., RawSet]] = {
     "emotionet": emotionet.read,
     "affwild2": affwild2.read,
     "affectnet": affectnet.read,
     "bp4d": bp4d.read,
     "disfa": disfa.read,
+    "gft": gft.read,
+    "csv": spreadsheet.read,
 }
-DATASETS = (*_READERS, "csv", "gft")
+# Names that a table of the user's own cannot have: folds and configs know them.
+TAKEN = (EMBEDDED, *(name for name in READERS if name != "csv"))
 
 
 def open_raw(
@@ -23,19 +34,42 @@ def open_raw(
     """Opens the raw files of a data set and checks what can be checked without reading them all.
 
     Args:
-      dataset: one of `DATASETS`.
+      dataset: a key of `READERS`, or `module:function` for a reader of your own.
       raw: the folder they lie in (for "csv" and "gft" also the table itself).
-      name: for "csv": the name to prepare it under, "csv" if empty.
-      columns: for "csv" and "gft": see `spreadsheet.read`.
+      name: what to call the prepared data set, for readers with an argument `name` ("csv").
+      columns: see `spreadsheet.read`, for readers with an argument `columns` ("csv" and "gft").
 
     Raises:
       UserError: the data set is unknown, or its reader finds the folder wrong.
     """
-    if dataset in ("csv", "gft"):
-        return spreadsheet.read(raw, name or dataset, columns)
-    if dataset not in _READERS:
-        raise unknown("data set", dataset, DATASETS)
-    if columns or name:
-        flag = "--columns" if columns else "--name"
-        raise UserError(f"{flag} is for --dataset=csv; {dataset} has its own")
-    return _READERS[dataset](raw)
+    reader = _reader(dataset)
+    options = {key: value for key, value in (("columns", columns), ("name", name)) if value}
+    for flag in options:
+        if flag not in inspect.signature(reader).parameters:
+            raise UserError(f"--{flag} is for --dataset=csv; {dataset} has its own")
+    if name:
+        _check_name(f"--name={name}", name, TAKEN)
+    raw_set = reader(raw, **options)
+    if not isinstance(raw_set, RawSet):
+        raise UserError(
+            f"--dataset={dataset} returns no RawSet; au_jax/prepare/readers/rows.py says what it is"
+        )
+    _check_name(f"the name '{raw_set.name}' of --dataset={dataset}", raw_set.name, (EMBEDDED,))
+    return raw_set
+
+
+def _reader(dataset: str) -> Callable[..., RawSet]:
+    if ":" in dataset:
+        return outside.resolve("reader", dataset)
+    if dataset not in READERS:
+        raise unknown("data set", dataset, (*READERS, "module:function"))
+    return READERS[dataset]
+
+
+def _check_name(what: str, name: str, taken: Sequence[str]) -> None:
+    """A name becomes a folder's and a TFDS data set's."""
+    if not re.fullmatch("[a-z][a-z0-9_]*", name) or name in taken:
+        raise UserError(
+            f"{what} cannot be a data set's name; use small letters, digits and _, and none of "
+            + ", ".join(taken)
+        )

@@ -1,4 +1,4 @@
-"""AffectNet (Mollahosseini et al., 2017): emotions, no AUs; the full release or the reduced one.
+"""AffectNet (Mollahosseini et al., 2017), emotions and no AUs: the full or the reduced release.
 
 Splits: `train`, `validation` and, where its list is there, `automatic`. The full release brings a
 face box and 68 points for each image, which say which of several faces is meant.
@@ -44,27 +44,25 @@ def read(raw: Path) -> RawSet:
       UserError: neither layout is found, or a list lacks a column.
     """
     rows.folder(raw)
-    lists = {
-        split: found
-        for split, (name, _) in _LISTS.items()
-        if (found := sorted(raw.glob(name)) or sorted(raw.glob(f"*/{name}")))
-    }
+    lists = {}
+    for split, (name, _) in _LISTS.items():
+        places = sorted(raw.glob(name)) or sorted(raw.glob(f"*/{name}"))
+        if places:
+            lists[split] = places[0]
     reduced = {s: raw / f for s, f in _REDUCED.items() if (raw / f / "annotations").is_dir()}
     if not lists and not reduced:
         raise UserError(
             f"--raw={raw} holds neither training.csv (full release) nor train_set/annotations "
             "(reduced release); name the folder of AffectNet"
         )
-    files = []
-    for split, found in lists.items():
+    for split, file in lists.items():
         if not _image_folder(raw, split).is_dir():
-            raise UserError(f"--raw={raw} lacks {_LISTS[split][1]}, the images of {found[0]}")
-        _columns(found[0])
-        files.append(found[0])
+            raise UserError(f"--raw={raw} lacks {_LISTS[split][1]}, the images of {file}")
+        _columns(file)
 
     def read_rows() -> Iterator[Row]:
-        for split, found in lists.items():
-            yield from _listed(raw, split, found[0])
+        for split, file in lists.items():
+            yield from _listed(raw, split, file)
         for split, place in reduced.items() if not lists else ():
             yield from _annotated(raw, split, place)
 
@@ -72,7 +70,7 @@ def read(raw: Path) -> RawSet:
         name="affectnet",
         aus=(),
         crops=("closeup",),
-        files=tuple(files),
+        files=tuple(lists.values()),
         rows=read_rows,
         description="AffectNet: images with one of eight emotions, official split.",
     )
@@ -154,13 +152,11 @@ def _annotated(raw: Path, split: str, place: Path) -> Iterator[Row]:
         annotation = place / "annotations" / f"{name}_exp.npy"
         points = _array(place / "annotations" / f"{name}_lnd.npy")
         expression = _array(annotation)
-        problem: Problem | None
-        if expression is None or expression.size != 1:
-            state = "cannot be read as one number" if annotation.exists() else "is not there"
-            bad = Problem("bad row", f"{annotation.name} {state}")
-            emotion, problem = -1, bad
-        else:
+        if expression is not None and expression.size == 1:
             emotion, problem = _emotion(str(expression.item()))
+        else:
+            state = "cannot be read as one number" if annotation.exists() else "is not there"
+            emotion, problem = -1, Problem("bad row", f"{annotation.name} {state}")
         yield Row(
             split,
             rows.relative(annotation, raw),

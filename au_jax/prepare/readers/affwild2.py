@@ -19,11 +19,11 @@ _FOLDERS = {
     "train": ("AU_Detection_Challenge/Train_Set", "AU_Set/Training_Set"),
     "validation": ("AU_Detection_Challenge/Validation_Set", "AU_Set/Validation_Set"),
 }
+_AUS = au_names.names(1, 2, 4, 6, 7, 10, 12, 15, 23, 24, 25, 26)
 _HEADERS = {
-    "AU1,AU2,AU4,AU6,AU7,AU10,AU12,AU15,AU23,AU24,AU25,AU26": au_names.DATASETS["affwild2"],
-    "AU1,AU2,AU4,AU6,AU12,AU15,AU20,AU25": tuple(  # the first edition
-        f"AU{n:02d}" for n in (1, 2, 4, 6, 12, 15, 20, 25)
-    ),
+    "AU1,AU2,AU4,AU6,AU7,AU10,AU12,AU15,AU23,AU24,AU25,AU26": _AUS,
+    # The first edition's.
+    "AU1,AU2,AU4,AU6,AU12,AU15,AU20,AU25": au_names.names(1, 2, 4, 6, 12, 15, 20, 25),
 }
 
 
@@ -35,7 +35,7 @@ def read(raw: Path) -> RawSet:
     """
     rows.folder(raw)
     files = {split: _annotations(raw, names) for split, names in _FOLDERS.items()}
-    listed = [file for found in files.values() for file in found]
+    listed = [file for of_split in files.values() for file in of_split]
     if not listed:
         raise UserError(
             f"--raw={raw} holds no annotations/AU_Detection_Challenge/Train_Set/*.txt; name the "
@@ -53,8 +53,8 @@ def read(raw: Path) -> RawSet:
     aus = _HEADERS[headers.pop()]
 
     def read_rows() -> Iterator[Row]:
-        for split, found in files.items():
-            for file in found:
+        for split, of_split in files.items():
+            for file in of_split:
                 yield from _video(raw, images / file.stem, split, file, aus)
 
     return RawSet(

@@ -14,7 +14,7 @@ from au_jax.errors import UserError
 from au_jax.prepare.readers import rows
 from au_jax.prepare.readers.rows import UNDIVIDED, Problem, RawSet, Row
 
-_AUS = au_names.DATASETS["bp4d"]
+_AUS = au_names.names(1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 _NUMBERS = tuple(int(au[2:]) for au in _AUS)
 _CODES = rows.codes(("9",))
 _LEVELS = {str(level): level for level in range(6)} | {"9": -1}

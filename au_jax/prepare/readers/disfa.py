@@ -4,6 +4,7 @@ One undivided split; `folds` parts it by subject. Frames are read from the video
 of a label file is the n-th frame of the video, so 1 is the first.
 """
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from au_jax.prepare.readers.rows import UNDIVIDED, Problem, RawSet, Row
 
 THRESHOLD = 2  # present from this intensity on, as in the published protocols
 
-_AUS = au_names.DATASETS["disfa"]
+_AUS = au_names.names(1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
 _NUMBERS = tuple(int(au[2:]) for au in _AUS)
 _LEVELS = {str(level): level for level in range(6)}
 _SUBJECT = re.compile(r"SN\d{3}$")
@@ -47,55 +48,73 @@ def read(raw: Path) -> RawSet:
     if not videos["left"] and not videos["right"]:
         raise UserError(f"--raw={raw} holds no video named like LeftVideoSN001_comp.avi")
     files = {s.name: [s / f"{s.name}_au{n}.txt" for n in _NUMBERS] for s in subjects}
-    missing = [file for of_one in files.values() for file in of_one if not file.exists()]
+    missing = [file for of_subject in files.values() for file in of_subject if not file.exists()]
     if missing:
         raise UserError(f"{missing[0]} is not there; every subject needs its 12 label files")
 
     def read_rows() -> Iterator[Row]:
-        for subject, of_one in files.items():
+        for subject, of_subject in files.items():
             video = (videos["left"] or videos["right"]).get(subject)
-            yield from _subject(raw, subject, of_one, video)
+            yield from _subject(raw, subject, of_subject, video)
 
     return RawSet(
         name="disfa",
         aus=_AUS,
         crops=("closeup", "arcface"),
-        files=tuple(file for of_one in files.values() for file in of_one),
+        files=tuple(file for of_subject in files.values() for file in of_subject),
         rows=read_rows,
         description="DISFA: videos of 27 subjects, intensities of 12 AUs; present from 2 on.",
     )
 
 
-def _subject(raw: Path, subject: str, files: list[Path], video: Path | None) -> Iterator[Row]:
-    """One row per frame number in any of the subject's 12 files, each needing all of them."""
-    levels: dict[int, dict[int, int]] = {}  # frame -> AU number -> intensity
-    lines: dict[int, int] = {}
-    problems: dict[int, Problem] = {}
-    for number, file in zip(_NUMBERS, files, strict=True):
+@dataclasses.dataclass
+class _Labels:
+    """What a subject's 12 files say of each frame number.
+
+    Attributes:
+      levels: frame -> AU number -> intensity, -1 where it is not known.
+      lines: frame -> the first line that names it.
+      problems: frame -> what keeps it out.
+    """
+
+    levels: dict[int, dict[int, int]] = dataclasses.field(default_factory=dict)
+    lines: dict[int, int] = dataclasses.field(default_factory=dict)
+    problems: dict[int, Problem] = dataclasses.field(default_factory=dict)
+
+    def read(self, number: int, file: Path) -> None:
+        """Adds the file of one AU."""
         for line, fields in read_table(file):
             if len(fields) != 2 or not fields[0].isdecimal():
                 frame = -line  # a line without a frame number is a row of its own
                 reason = f"line {line} of {file.name} is not 'frame,intensity'"
-                problems[frame] = Problem("bad row", reason)
-                levels.setdefault(frame, {})
-                lines.setdefault(frame, line)
+                self.problems[frame] = Problem("bad row", reason)
+                self.levels.setdefault(frame, {})
+                self.lines.setdefault(frame, line)
                 continue
             frame = int(fields[0])
-            of_frame = levels.setdefault(frame, {})
-            lines.setdefault(frame, line)
+            of_frame = self.levels.setdefault(frame, {})
+            self.lines.setdefault(frame, line)
             if number in of_frame:
-                problems[frame] = Problem("duplicate", f"{file.name} has frame {frame} twice")
+                reason = f"{file.name} has frame {frame} twice"
+                self.problems[frame] = Problem("duplicate", reason)
             elif fields[1] not in _LEVELS:
                 reason = f"{file.name} has intensity '{fields[1]}' at frame {frame}; known: 0 to 5"
-                problems[frame] = Problem("out of range", reason)
+                self.problems[frame] = Problem("out of range", reason)
             of_frame[number] = _LEVELS.get(fields[1], -1)
+
+
+def _subject(raw: Path, subject: str, files: list[Path], video: Path | None) -> Iterator[Row]:
+    """One row per frame number in any of the subject's 12 files, each needing all of them."""
+    labels = _Labels()
+    for number, file in zip(_NUMBERS, files, strict=True):
+        labels.read(number, file)
     count = None if video is None else _frame_count(video)
-    whole = _whole_problem(raw, subject, levels, video, count)
+    whole = _whole_problem(raw, subject, labels.levels, video, count)
     where = rows.relative(files[0], raw)
-    for frame in sorted(levels):  # in the order of the video, whatever that of the file
-        of_frame = levels[frame]
+    for frame in sorted(labels.levels):  # in the order of the video, whatever that of the file
+        of_frame = labels.levels[frame]
         lacking = [f"au{n}" for n in _NUMBERS if n not in of_frame]
-        problem = problems.get(frame) or whole
+        problem = labels.problems.get(frame) or whole
         if problem is None and lacking:
             reason = f"frame {frame} is missing from the files of {', '.join(lacking)}"
             problem = Problem("bad row", reason)
@@ -106,7 +125,7 @@ def _subject(raw: Path, subject: str, files: list[Path], video: Path | None) -> 
         yield Row(
             UNDIVIDED,
             where,
-            lines[frame],
+            labels.lines[frame],
             image="" if video is None else rows.relative(video, raw),
             labels=tuple(-1 if i < 0 else int(i >= THRESHOLD) for i in intensity),
             position=frame - 1,

@@ -115,13 +115,13 @@ def _sheet_rows(path: Path) -> Generator[tuple[int, str, list[str]], None, None]
 
     A row with more cells than the header gets empty codes, which are not known.
     """
-    found = False
+    has_labels = False
     with _open_sheets(path) as sheets:
         for lines in sheets:
             header = [cell.strip("'\" ") for cell in next(lines, (0, []))[1]]
             if "URL" not in header and len(sheets) > 1:
                 continue  # older workbooks have sheets of notes beside those of labels
-            found = True
+            has_labels = True
             at = _columns(path, header)
             for line, fields in lines:
                 fields = fields + [""] * (len(header) - len(fields))
@@ -131,7 +131,7 @@ def _sheet_rows(path: Path) -> Generator[tuple[int, str, list[str]], None, None]
                     fields[at[0]],
                     codes if len(fields) == len(header) else [""] * len(codes),
                 )
-    if not found:
+    if not has_labels:
         raise UserError(f"{path} has no sheet with a column 'URL' in its first line")
 
 

@@ -1,4 +1,4 @@
-"""What a reader of raw files gives: rows, each one label for one image or video frame."""
+"""Rows of raw label files, as every reader gives them: the labels of one image or video frame."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,22 +14,23 @@ UNDIVIDED = "full"
 
 
 class Problem(NamedTuple):
-    """Why a row is left out: a kind to count by (see `KINDS`), and a sentence."""
+    """Why a row is left out.
+
+    Attributes:
+      kind: what the audit counts it by:
+        "missing": the image or video is not there;
+        "unreadable": it is there and cannot be decoded whole;
+        "too large": it is refused before it is decoded;
+        "duplicate": it is a second row for one image;
+        "out of range": a label code or number is none that the format knows;
+        "bad row": it has too few or many columns, no number or no file name;
+        "misnumbered": rows and frames do not fit together;
+        "no label": it says that the image shows no usable face or emotion.
+      reason: a sentence.
+    """
 
     kind: str
     reason: str
-
-
-KINDS = (
-    "missing",  # the image or video is not there
-    "unreadable",  # it is there and cannot be decoded whole
-    "too large",
-    "duplicate",  # a second row for one image
-    "out of range",  # a label code or number that the format does not know
-    "bad row",  # too few or many columns, not a number, no file name
-    "misnumbered",  # rows and frames do not fit together
-    "no label",  # the row says that the image shows no usable face or emotion
-)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Row:
       intensity: 0 to 5, -1 unknown, for each AU; None where the data set has none.
       pose: degrees with the signs of `records.Record`; None unknown.
       emotion: position in `aus.EMOTIONS`, -1 unknown.
-      subject, video, frame: as in `records.Record`.
+      subject, video, frame: see `records.Record`.
       near: the face's box (left, top, width, height, pixels) where the data set gives one.
       points: the 68 points x0, y0, x1, ... in pixels where the data set gives them.
       problem: set when the row is to be left out; the other fields may then be empty.
@@ -77,7 +78,7 @@ class RawSet:
     """A data set as its owners deliver it, opened and checked but not yet read.
 
     Attributes:
-      name: of the prepared data set.
+      name: what the prepared data set is called.
       aus: the AU of each label.
       crops: the crops that are made unless others are asked for.
       files: the label files, for noticing that they changed.

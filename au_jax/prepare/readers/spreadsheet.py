@@ -1,12 +1,8 @@
-"""A user's own table: an image per row, a column per AU, and what else there is.
-
-GFT goes this way too: its AUs are known here, its layout on disk could not be verified, and its
-official train and test subjects must stand in the table's split column.
-"""
+"""A table of the user's own: an image per row, a column per AU, and what else there is."""
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from au_jax import aus as au_names
@@ -17,13 +13,18 @@ from au_jax.prepare.readers.rows import UNDIVIDED, Problem, RawSet, Row
 
 _CODES = rows.codes(("-1", "9", "999", ""))
 _TEXTS = ("image", "subject", "video", "frame", "pitch", "yaw", "roll", "emotion", "split")
-TAKEN = tuple(name for name in au_names.DATASETS if name != "gft")
 _ANGLES = ("pitch", "yaw", "roll")
-_NAME = re.compile(r"[a-z][a-z0-9_]*$")
 _SPLIT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*$")
 
 
-def read(raw: Path, name: str = "csv", columns: Mapping[str, str] | None = None) -> RawSet:
+def read(
+    raw: Path,
+    name: str = "csv",
+    columns: Mapping[str, str] | None = None,
+    *,
+    aus: Sequence[str] = (),
+    divided: bool = False,
+) -> RawSet:
     """Opens the table `raw`, or the one .csv file in the folder `raw`.
 
     Images are looked for relative to the table. AU columns are found by their names (AU1, AU01,
@@ -31,30 +32,29 @@ def read(raw: Path, name: str = "csv", columns: Mapping[str, str] | None = None)
 
     Args:
       raw: the file or its folder.
-      name: of the prepared data set; "gft" checks GFT's ten AUs and its two splits.
+      name: what the prepared data set is called.
       columns: column names in the table for what goes by another name there: any of image,
         subject, video, frame, pitch, yaw, roll, emotion, split, or an AU.
+      aus: which AU columns are read and must be there; all that are there if empty.
+      divided: whether the column `split` must be there.
 
     Raises:
       UserError: no or several tables, a column missing or twice, an unknown name in `columns`.
     """
-    if not _NAME.match(name) or name in TAKEN:
-        raise UserError(
-            f"--name={name} cannot be a data set's name; use small letters, digits and _, and none "
-            f"of {', '.join(TAKEN)}"
-        )
     file = _table_file(raw)
-    at, aus = _columns(file, dict(columns or {}))
-    if name == "gft":
-        lacking = [au for au in au_names.DATASETS["gft"] if au not in aus]
-        if lacking:
-            raise UserError(f"{file} has no column for {lacking[0]}, one of GFT's ten AUs")
-        if "split" not in at:
-            raise UserError(
-                f"{file} has no column 'split'; mark each row of GFT as train or test, as its "
-                "owners divide the subjects"
-            )
-        aus = {au: aus[au] for au in au_names.DATASETS["gft"]}
+    at, au_columns = _columns(file, dict(columns or {}))
+    lacking = [au for au in aus if au not in au_columns]
+    if lacking:
+        raise UserError(
+            f"{file} has no column for {lacking[0]}, one of the {len(aus)} AUs of {name}"
+        )
+    if divided and "split" not in at:
+        raise UserError(
+            f"{file} has no column 'split'; mark each row of {name} as train or test, as its "
+            "owners divide the subjects"
+        )
+    if aus:
+        au_columns = {au: au_columns[au] for au in aus}
 
     def read_rows() -> Iterator[Row]:
         lines = read_table(file)
@@ -64,11 +64,13 @@ def read(raw: Path, name: str = "csv", columns: Mapping[str, str] | None = None)
             if problem:
                 yield Row(UNDIVIDED, file.name, line, problem=problem)
             else:
-                yield _row(file.name, line, {k: fields[i] for k, i in at.items()}, fields, aus)
+                yield _row(
+                    file.name, line, {k: fields[i] for k, i in at.items()}, fields, au_columns
+                )
 
     return RawSet(
         name=name,
-        aus=tuple(aus),
+        aus=tuple(au_columns),
         crops=("closeup",),
         files=(file,),
         rows=read_rows,
@@ -79,11 +81,11 @@ def read(raw: Path, name: str = "csv", columns: Mapping[str, str] | None = None)
 def _table_file(raw: Path) -> Path:
     if raw.is_file():
         return raw
-    found = sorted(rows.folder(raw).glob("*.csv"))
-    if len(found) != 1:
-        count = "no" if not found else "several"
+    tables = sorted(rows.folder(raw).glob("*.csv"))
+    if len(tables) != 1:
+        count = "several" if tables else "no"
         raise UserError(f"--raw={raw} holds {count} .csv files; name the table itself as --raw")
-    return found[0]
+    return tables[0]
 
 
 def _columns(file: Path, mapped: dict[str, str]) -> tuple[dict[str, int], dict[str, int]]:
