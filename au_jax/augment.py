@@ -55,18 +55,18 @@ class Augment:
     image_size: int = 224
     flip: float = 0.0
     brightness: float = 0.0
-    brightness_strength: float = 0.4
+    brightness_strength: float = 0.3
     contrast: float = 0.0
-    contrast_strength: float = 0.4
+    contrast_strength: float = 0.3
     saturation: float = 0.0
-    saturation_strength: float = 0.4
+    saturation_strength: float = 0.3
     hue: float = 0.0
-    hue_strength: float = 0.1
+    hue_strength: float = 0.05
     greyscale: float = 0.0
     downsample: float = 0.0
-    downsample_smallest: float = 0.25
+    downsample_smallest: float = 0.4
     cutout: float = 0.0
-    cutout_side: float = 0.3
+    cutout_side: float = 0.25
 
 
 def _per_image(values: jax.Array) -> jax.Array:
