@@ -20,10 +20,10 @@ from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks, Seen, re
 
 def adversarial(
     network: Callable[[jax.Array], tuple[jax.Array, Any]],
-    images: Float32[Array, "examples height width 3"],
+    images: Float32[Array, "examples height width channels"],
     labels: Int8[Array, "examples aus"],
     epsilon: float,
-) -> Float32[Array, "examples height width 3"]:
+) -> Float32[Array, "examples height width channels"]:
     """The images, moved by the fast gradient sign method away from `labels`.
 
     Where a label is not known, it is the network's own decision. No gradient flows.

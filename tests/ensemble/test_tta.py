@@ -93,4 +93,4 @@ def test_mistakes_are_named():
     with pytest.raises(UserError, match="unknown test crops 'ten'; known: center, five, five_flip"):
         through("ten")
     with pytest.raises(UserError, match="image_size 9 does not fit the stored crops of 6 x 6"):
-        through_crops(METHOD, 9, "five").predict(VARIABLES, IMAGES, POSE)
+        through_crops(METHOD, 9, "five").predict(VARIABLES, jnp.asarray(IMAGES), POSE)
