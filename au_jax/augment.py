@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Float, Float32, Int, Int8, Num, PRNGKeyArray, Shaped, UInt8
 
 from au_jax import aus as au_names
 from au_jax.errors import UserError, unknown
@@ -69,26 +70,30 @@ class Augment:
     cutout_side: float = 0.25
 
 
-def _per_image(values: jax.Array) -> jax.Array:
-    """[B] -> [B, 1, 1, 1]."""
+def _per_image(values: Shaped[Array, " examples"]) -> Shaped[Array, "examples 1 1 1"]:
+    """One value per image, to meet its pixels."""
     return values[:, None, None, None]
 
 
-def _to_float(images: jax.Array) -> jax.Array:
-    """uint8 -> float32 in [0, 1]."""
+def _to_float(images: UInt8[Array, "*shape"]) -> Float32[Array, "*shape"]:
+    """Pixels in [0, 1]."""
     return images.astype(jnp.float32) * np.float32(1 / 255)
 
 
 def window(
-    images: jax.Array, top: jax.Array, left: jax.Array, flipped: jax.Array, size: int
-) -> jax.Array:
-    """Returns the window [B, size, size, 3] of each of `images` [B, H, W, 3], flipped or not.
+    images: Num[Array, "examples height width 3"],
+    top: Int[Array, " examples"],
+    left: Int[Array, " examples"],
+    flipped: Bool[Array, " examples"],
+    size: int,
+) -> Num[Array, "examples {size} {size} 3"]:
+    """The window of `size` pixels a side of each image, flipped or not.
 
     One gather does both: a flip of its own would be computed again for each operation after it.
 
     Args:
-      top, left: int [B], where the window begins in the unflipped image.
-      flipped: bool [B].
+      top, left: where the window begins in the unflipped image, pixels.
+      flipped: which images' windows are mirrored.
     """
     offset = jnp.arange(size)[None]
     rows = top[:, None] + offset
@@ -100,35 +105,49 @@ def window(
     return jax.vmap(take)(images, rows, columns)
 
 
-def luma(images: jax.Array) -> jax.Array:
-    """Returns the grey values [B, H, W, 1] of `images` [B, H, W, 3]."""
+def luma(
+    images: Float[Array, "examples height width 3"],
+) -> Float[Array, "examples height width 1"]:
+    """The grey values of `images`."""
     # A product with a vector: sums over slices of the channel axis are 3 x slower on the CPU.
     grey = jnp.einsum("bhwc,c->bhw", images, jnp.array(_LUMA, images.dtype), precision="highest")
     return grey[..., None]
 
 
-def _blend(images: jax.Array, other: jax.Array, factor: jax.Array) -> jax.Array:
+def _blend(
+    images: Float[Array, "examples height width 3"],
+    other: Float[Array, "examples _ _ _"],
+    factor: Float[Array, " examples"],
+) -> Float[Array, "examples height width 3"]:
     factor = _per_image(factor)
     return jnp.clip(factor * images + (1 - factor) * other, 0, 1)
 
 
-def adjust_brightness(images: jax.Array, factor: jax.Array) -> jax.Array:
-    """Multiplies [B, H, W, 3] in [0, 1] by `factor` [B], clipped to [0, 1]."""
+def adjust_brightness(
+    images: Float[Array, "examples height width 3"], factor: Float[Array, " examples"]
+) -> Float[Array, "examples height width 3"]:
+    """Multiplies pixels in [0, 1] by each image's factor, clipped to [0, 1]."""
     return jnp.clip(_per_image(factor) * images, 0, 1)
 
 
-def adjust_contrast(images: jax.Array, factor: jax.Array) -> jax.Array:
-    """Scales the distance to the image's mean grey value by `factor` [B], clipped to [0, 1]."""
+def adjust_contrast(
+    images: Float[Array, "examples height width 3"], factor: Float[Array, " examples"]
+) -> Float[Array, "examples height width 3"]:
+    """Scales the distance to the image's mean grey value by its factor, clipped to [0, 1]."""
     return _blend(images, luma(images).mean((1, 2, 3), keepdims=True), factor)
 
 
-def adjust_saturation(images: jax.Array, factor: jax.Array) -> jax.Array:
-    """Scales the distance to each pixel's grey value by `factor` [B], clipped to [0, 1]."""
+def adjust_saturation(
+    images: Float[Array, "examples height width 3"], factor: Float[Array, " examples"]
+) -> Float[Array, "examples height width 3"]:
+    """Scales the distance to each pixel's grey value by its image's factor, clipped to [0, 1]."""
     return _blend(images, luma(images), factor)
 
 
-def adjust_hue(images: jax.Array, turns: jax.Array) -> jax.Array:
-    """Adds `turns` [B] (1 is the whole circle) to the hue; saturation and value stay."""
+def adjust_hue(
+    images: Float[Array, "examples height width 3"], turns: Float[Array, " examples"]
+) -> Float[Array, "examples height width 3"]:
+    """Adds `turns` (1 is the whole circle) to the hue; saturation and value stay."""
     red, green, blue = (images[..., c] for c in range(3))
     value = jnp.maximum(jnp.maximum(red, green), blue)
     chroma = value - jnp.minimum(jnp.minimum(red, green), blue)
@@ -148,8 +167,10 @@ def adjust_hue(images: jax.Array, turns: jax.Array) -> jax.Array:
     return jnp.stack([channel(5), channel(3), channel(1)], -1)
 
 
-def resample(images: jax.Array, size: jax.Array) -> jax.Array:
-    """Shrinks square images to `size` int [B] pixels a side and enlarges them again.
+def resample(
+    images: Float[Array, "examples side side 3"], size: Num[Array, " examples"]
+) -> Float[Array, "examples side side 3"]:
+    """Shrinks square images to `size` (whole) pixels a side and enlarges them again.
 
     Both ways bilinear, the shrinking antialiased. As the size is not known to the compiler, both
     steps together are one matrix per image, applied to rows and columns.
@@ -167,8 +188,13 @@ def resample(images: jax.Array, size: jax.Array) -> jax.Array:
     return jnp.einsum("bjw,biwc->bijc", matrix, rows, precision="highest")
 
 
-def black_square(images: jax.Array, top: jax.Array, left: jax.Array, side: int) -> jax.Array:
-    """Blackens the square of `side` pixels at `top`, `left` int [B]."""
+def black_square(
+    images: Float[Array, "examples height width 3"],
+    top: Int[Array, " examples"],
+    left: Int[Array, " examples"],
+    side: int,
+) -> Float[Array, "examples height width 3"]:
+    """Blackens the square of `side` pixels at `top`, `left`."""
     row = jnp.arange(images.shape[1])[None] - top[:, None]
     column = jnp.arange(images.shape[2])[None] - left[:, None]
     inside_rows = (row >= 0) & (row < side)
@@ -177,24 +203,24 @@ def black_square(images: jax.Array, top: jax.Array, left: jax.Array, side: int) 
     return jnp.where(inside[..., None], 0, images)
 
 
-def mirror_labels(labels: jax.Array, aus: Sequence[str]) -> jax.Array:
-    """Labels int8 [..., A] of the flipped image; unknown where the mirror AU is not in `aus`."""
+def mirror_labels(labels: Num[Array, "*shape aus"], aus: Sequence[str]) -> Num[Array, "*shape aus"]:
+    """Labels of the flipped image; unknown where the mirror AU is not in `aus`."""
     mirrored = labels[..., au_names.mirror_permutation(aus)]
     keep = au_names.mirror_known(aus).reshape((1,) * (labels.ndim - 1) + (-1,))
     return jnp.where(keep, mirrored, jnp.int8(au_names.UNKNOWN))
 
 
-def mirror_pose(pose: jax.Array) -> jax.Array:
-    """Pose [..., 3] (pitch, yaw, roll) of the flipped image: yaw and roll change sign."""
+def mirror_pose(pose: Float[Array, "*shape 3"]) -> Float[Array, "*shape 3"]:
+    """Pose (pitch, yaw, roll) of the flipped image: yaw and roll change sign."""
     return pose * jnp.array([1, -1, -1], pose.dtype).reshape((1,) * (pose.ndim - 1) + (3,))
 
 
-def _place(where: jax.Array, room: int) -> jax.Array:
+def _place(where: Float[Array, "*shape"], room: int) -> Int[Array, "*shape"]:
     """Maps [0, 1) to the whole numbers 0 to `room`."""
     return (where * (room + 1)).astype(jnp.int32)
 
 
-def _check_size(images: jax.Array, size: int) -> None:
+def _check_size(images: UInt8[Array, "examples height width 3"], size: int) -> None:
     height, width = images.shape[1:3]
     if not 0 < size <= min(height, width):
         raise UserError(
@@ -204,24 +230,26 @@ def _check_size(images: jax.Array, size: int) -> None:
 
 
 def augment(
-    key: jax.Array,
-    images: jax.Array,
-    labels: jax.Array,
-    pose: jax.Array,
+    key: PRNGKeyArray,
+    images: UInt8[Array, "examples height width 3"],
+    labels: Int8[Array, "examples aus"] | Float32[Array, "examples aus"],
+    pose: Float32[Array, "examples 3"],
     config: Augment,
     aus: Sequence[str],
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+) -> tuple[
+    Float32[Array, "examples side side 3"],
+    Int8[Array, "examples aus"] | Float32[Array, "examples aus"],
+    Float32[Array, "examples 3"],
+]:
     """Draws and applies one augmentation per example; call twice for two views of one batch.
 
     Args:
-      key: PRNG key.
-      images: uint8 [B, H, W, 3].
-      labels: int8 [B, A].
-      pose: float32 [B, 3], degrees: pitch, yaw, roll.
+      labels: or probabilities of present AUs, -1 where unknown.
+      pose: degrees: pitch, yaw, roll.
       config, aus: static; aus names the label columns.
 
     Returns:
-      images float32 [B, S, S, 3] in [0, 1], labels, pose.
+      Images in [0, 1], of the side that `config` says, labels, pose.
 
     Raises:
       UserError: `config.image_size` is larger than the stored images.
@@ -282,8 +310,10 @@ def augment(
     return images, labels, pose
 
 
-def center_crop(images: jax.Array, size: int) -> jax.Array:
-    """uint8 [B, H, W, 3] -> float32 [B, size, size, 3] in [0, 1], for evaluation.
+def center_crop(
+    images: UInt8[Array, "examples height width 3"], size: int
+) -> Float32[Array, "examples {size} {size} 3"]:
+    """The middle of each image, in [0, 1], for evaluation.
 
     Raises:
       UserError: `size` is larger than the stored images.
@@ -291,18 +321,19 @@ def center_crop(images: jax.Array, size: int) -> jax.Array:
     return _to_float(test_crops(images, size, "center")[0][0])
 
 
-def test_crops(images: jax.Array, size: int, kind: str) -> tuple[jax.Array, tuple[bool, ...]]:
+def test_crops(
+    images: UInt8[Array, "examples height width 3"], size: int, kind: str
+) -> tuple[UInt8[Array, "crops examples {size} {size} 3"], tuple[bool, ...]]:
     """The crops through which one image is scored.
 
     Args:
-      images: uint8 [B, H, W, 3].
       size: side of the crops, pixels.
       kind: "center"; "five" (the centre, then the corners top left, top right, bottom left, bottom
         right); "five_flip" (the five, then the five flipped).
 
     Returns:
-      uint8 [K, B, size, size, 3], and for each of the K crops whether it is flipped: its scores are
-      then the mirror image's (`mirror_pose`, `aus.mirror_permutation`).
+      The crops, and for each of them whether it is flipped: its scores are then the mirror image's
+      (`mirror_pose`, `aus.mirror_permutation`).
 
     Raises:
       UserError: `size` is larger than the stored images, or `kind` is none of the three.

@@ -1,4 +1,4 @@
-"""A strict environment: eight fake devices, no silent rank promotion, compiled steps kept."""
+"""A strict environment: eight fake devices, shapes checked, no silent rank promotion."""
 
 import os
 from pathlib import Path
@@ -9,8 +9,20 @@ os.environ["XLA_FLAGS"] = (
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import jax
+import jaxtyping
 import pytest
-import tiny  # noqa: F401
+
+# The modules whose annotated shapes and dtypes are checked at every call, before any is imported.
+CHECKED = (
+    "au_jax.augment",
+    "au_jax.losses",
+    "au_jax.methods",
+    "au_jax.metrics",
+    "au_jax.training.step",
+)
+jaxtyping.install_import_hook(CHECKED, "beartype.beartype")
+
+import tiny  # noqa: E402, F401
 
 CACHE = Path(__file__).parent.parent / ".pytest_cache" / "xla"
 jax.config.update("jax_compilation_cache_dir", str(CACHE))

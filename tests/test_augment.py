@@ -4,6 +4,7 @@ import colorsys
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -118,8 +119,9 @@ def test_brightness_contrast_and_saturation_are_torchvisions_formulas():
         augment.adjust_saturation: f * images + (1 - f) * grey,
     }
     for operation, expected in cases.items():
-        np.testing.assert_allclose(operation(images, factor), np.clip(expected, 0, 1), atol=1e-6)
-        np.testing.assert_array_equal(operation(images, factor)[2], images[2])
+        adjusted = jax.jit(operation)(images, factor)
+        np.testing.assert_allclose(adjusted, np.clip(expected, 0, 1), atol=1e-6)
+        np.testing.assert_array_equal(adjusted[2], images[2])
 
 
 def test_greyscale_is_the_luma_in_all_three_channels():
@@ -136,7 +138,7 @@ def test_hue_rotation_equals_colorsys():
     for n, y, x in np.ndindex(images.shape[:3]):
         h, s, v = colorsys.rgb_to_hsv(*images[n, y, x].tolist())
         expected[n, y, x] = colorsys.hsv_to_rgb((h + turns[n]) % 1, s, v)
-    np.testing.assert_allclose(augment.adjust_hue(images, turns), expected, atol=2e-5)
+    np.testing.assert_allclose(jax.jit(augment.adjust_hue)(images, turns), expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("size", [1, 4, 7, 11, 16])
@@ -146,7 +148,7 @@ def test_down_sampling_equals_antialiased_bilinear_there_and_back(size):
     resize = functools.partial(torch.nn.functional.interpolate, mode="bilinear")
     small = resize(planes, (size, size), antialias=True, align_corners=False)
     expected = resize(small, (16, 16), align_corners=False).permute(0, 2, 3, 1)
-    out = augment.resample(images, np.full(2, size))
+    out = jax.jit(augment.resample)(images, np.full(2, size))
     np.testing.assert_allclose(out, expected.numpy(), atol=1e-5)
 
 
@@ -155,7 +157,9 @@ def test_down_sampling_draws_a_size_for_each_image():
     batch = (images[:1].repeat(32, 0), labels, pose)
     out = _apply(Augment(image_size=16, downsample=1.0, downsample_smallest=0.25), batch)[0]
     sizes = np.arange(4, 17)
-    candidates = augment.resample(images[:1].repeat(len(sizes), 0) / np.float32(255), sizes)
+    candidates = jax.jit(augment.resample)(
+        images[:1].repeat(len(sizes), 0) / np.float32(255), sizes
+    )
     distance = np.abs(out[:, None] - np.asarray(candidates)[None]).max((2, 3, 4))
     assert distance.min(1).max() < 1e-5
     assert len(set(distance.argmin(1).tolist())) > 6
@@ -267,14 +271,14 @@ def test_eight_devices_give_what_one_gives_without_moving_images():
 
 
 def test_center_crop_takes_the_middle():
-    images = _batch(2, side=6)[0]
+    images = jnp.asarray(_batch(2, side=6)[0])
     np.testing.assert_allclose(augment.center_crop(images, 4), images[:, 1:5, 1:5] / 255, rtol=1e-6)
 
 
 def test_test_crops_are_the_centre_the_corners_and_their_mirror_images():
-    images = _batch(2, side=6)[0]
+    images = jnp.asarray(_batch(2, side=6)[0])
     places = [(1, 1), (0, 0), (0, 2), (2, 0), (2, 2)]
-    expected = np.stack([images[:, y : y + 4, x : x + 4] for y, x in places])
+    expected = jnp.stack([images[:, y : y + 4, x : x + 4] for y, x in places])
     five, flipped = augment.test_crops(images, 4, "five")
     np.testing.assert_array_equal(five, expected)
     assert five.dtype == np.uint8
@@ -293,6 +297,6 @@ def test_mistakes_are_named():
     with pytest.raises(UserError, match=r"image_size 13 does not fit .* 12 x 12"):
         _apply(Augment(image_size=13), (images, labels, pose))
     with pytest.raises(UserError, match="image_size 13"):
-        augment.center_crop(images, 13)
+        augment.center_crop(jnp.asarray(images), 13)
     with pytest.raises(UserError, match="unknown test crops 'ten'; known: center, five, five_flip"):
-        augment.test_crops(images, 8, "ten")
+        augment.test_crops(jnp.asarray(images), 8, "ten")

@@ -1,4 +1,38 @@
-"""Methods of training by name: one file per paper or rival, pure functions of an objective."""
+"""Methods of training by name: one file per paper or rival, pure functions of an objective.
+
+A method trains on arrays alone, without a config or a run's folder:
+
+    import numpy as np
+    import optax
+
+    from au_jax import methods, sharding
+    from au_jax.augment import Augment
+    from au_jax.models.network_spec import NetworkSpec
+    from au_jax.training.step import init_state, make_train_step
+
+    aus = ("AU01", "AU12")
+    context = methods.Context(
+        aus=aus,
+        network=NetworkSpec("ownnet1"),
+        augmentation=Augment(image_size=32, flip=0.5),
+        streams={"clean": methods.StreamFacts(records=64, share=8)},
+        epochs=1,
+        steps_per_epoch=2,
+    )
+    method = methods.create("supervised", context, {"selective_ratios": [0.3, 0.3]})
+    mesh, optimizer = sharding.make_mesh(), optax.adam(1e-3)
+    state = init_state(method, optimizer, seed=0, mesh=mesh)
+    step = make_train_step(method, optimizer, mesh)
+    random = np.random.default_rng(0)
+    for _ in range(context.steps):
+        stream = {
+            "image": random.integers(0, 256, (8, 40, 40, 3), np.uint8),
+            "labels": random.integers(-1, 2, (8, 2), np.int8),  # -1: unknown
+            "pose": np.zeros((8, 3), np.float32),
+        }
+        state, logs = step(state, sharding.put_batch({"clean": stream}, mesh))
+        print(float(logs["loss"]))
+"""
 
 import inspect
 from collections.abc import Callable, Mapping

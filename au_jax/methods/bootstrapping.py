@@ -1,22 +1,26 @@
 """Bootstrapping: noisy labels mixed with the network's own predictions.
 
 Reed et al., "Training Deep Neural Networks on Noisy Labels with Bootstrapping" (ICLR workshop
-2015), sections 3.2 and 3.3: targets w y + (1 - w) q, where q is the prediction as it is (soft, w
-0.95) or decided (hard, w 0.8). BS-S and BS-H in ReCoT's tables.
+2015, https://arxiv.org/abs/1412.6596), sections 3.2 and 3.3: targets w y +
+(1 - w) q, where q is the prediction as it is (soft, w 0.95) or decided (hard, w 0.8). BS-S and BS-H
+in ReCoT's tables.
 """
 
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32, Int8
 
 from au_jax import losses
 from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.co_training import CLEAN, STREAMS, Networks, joined
 
 
-def bootstrapped(logits: jax.Array, labels: jax.Array, weight: float, hard: bool) -> jax.Array:
-    """The targets w y + (1 - w) q, float32, the shape of `logits` and `labels`.
+def bootstrapped(
+    logits: Float[Array, "*shape"], labels: Int8[Array, "*#shape"], weight: float, hard: bool
+) -> Float32[Array, "*shape"]:
+    """The targets w y + (1 - w) q.
 
     Soft targets carry their gradient, as in the paper: the loss is then the usual one with an
     entropy penalty.

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Float32, Int8, Num, PRNGKeyArray, UInt8
 
 from au_jax import augment, losses
 from au_jax import aus as au_names
@@ -53,18 +54,20 @@ class Seen(NamedTuple):
     """An augmented batch.
 
     Attributes:
-      images: float32 [B, S, S, 3] in [0, 1]. pose: float32 [B, 3].
-      columns: int8 [B, A], the column of the stored image's labels that each label of this image
-        is; the other way round as well.
+      images: in [0, 1]. pose: pitch, yaw, roll, degrees.
+      columns: the column of the stored image's labels that each label of this image is; the other
+        way round as well.
     """
 
-    images: jax.Array
-    pose: jax.Array
-    columns: jax.Array
+    images: Float32[Array, "examples side side 3"]
+    pose: Float32[Array, "examples 3"]
+    columns: Int8[Array, "examples aus"]
 
 
-def rearranged(values: jax.Array, columns: jax.Array) -> jax.Array:
-    """[B, A] of the stored images as of the augmented ones, or back."""
+def rearranged(
+    values: Num[Array, "examples aus"], columns: Int8[Array, "examples aus"]
+) -> Num[Array, "examples aus"]:
+    """Values of the stored images' AUs as of the augmented images', or back."""
     return jnp.take_along_axis(values, columns.astype(jnp.int32), 1)
 
 
@@ -157,7 +160,7 @@ class Networks:
         params = {view: v["params"] for view, v in variables.items()}
         return params, {view: v["batch_stats"] for view, v in variables.items()}, {}
 
-    def augmented(self, key: jax.Array, batch: PyTree, streams: Sequence[str]) -> Seen:
+    def augmented(self, key: PRNGKeyArray, batch: PyTree, streams: Sequence[str]) -> Seen:
         """One view of all `streams`, one after the other."""
         images, pose = joined(batch, streams, "image"), joined(batch, streams, "pose")
         columns = jnp.arange(len(self.aus), dtype=jnp.int8)[None]
@@ -169,16 +172,16 @@ class Networks:
 
     def apply(
         self,
-        key: jax.Array,
+        key: PRNGKeyArray,
         params: PyTree,
         batch_stats: PyTree,
-        images: jax.Array,
-        pose: jax.Array,
-    ) -> tuple[dict[str, jax.Array], PyTree]:
+        images: Float32[Array, "examples side side 3"],
+        pose: Float32[Array, "examples 3"],
+    ) -> tuple[dict[str, Float32[Array, "examples aus"]], PyTree]:
         """A training pass of one network, with its own trees, `key` for its dropout.
 
         Returns:
-          The logits of each head, float32 [B, A], and new batch statistics.
+          The logits of each head, and new batch statistics.
         """
         by_head, updated = self.net.apply(
             {"params": params, "batch_stats": batch_stats},
@@ -198,19 +201,18 @@ class Networks:
 
     def forward(
         self,
-        key: jax.Array,
+        key: PRNGKeyArray,
         params: PyTree,
         batch_stats: PyTree,
         batch: PyTree,
         streams: Sequence[str],
-    ) -> tuple[dict[str, jax.Array], PyTree]:
+    ) -> tuple[dict[str, Float32[Array, "views examples aus"]], PyTree]:
         """A training pass of each network over its own augmentation of `streams`.
 
         All streams go in one pass, so that batch statistics are those of the whole batch.
 
         Returns:
-          The logits of each head, float32 [views, B, A], as of the stored images, and new batch
-          statistics.
+          The logits of each head, as of the stored images, and new batch statistics.
         """
         each, updated = [], {}
         for view, (augment_key, dropout_key) in zip(self.views, self.keys(key), strict=True):
@@ -222,9 +224,13 @@ class Networks:
         return {head: jnp.stack([e[head] for e in each]) for head in each[0]}, updated
 
     def evaluate(
-        self, variables: Variables, images: jax.Array, pose: jax.Array, net: PerceptronNet
-    ) -> dict[str, jax.Array]:
-        """The logits of each head of `net` on plain images uint8: float32 [views, B, A]."""
+        self,
+        variables: Variables,
+        images: UInt8[Array, "examples height width 3"],
+        pose: Float32[Array, "examples 3"],
+        net: PerceptronNet,
+    ) -> dict[str, Float32[Array, "views examples aus"]]:
+        """The logits of each head of `net` on plain images."""
         crops = augment.center_crop(images, self.augmentation.image_size)
         each: list[Any] = [
             net.apply({kind: tree[view] for kind, tree in variables.items()}, crops, pose, False)
@@ -232,8 +238,13 @@ class Networks:
         ]
         return {head: jnp.stack([e[head] for e in each]) for head in each[0]}
 
-    def predict(self, variables: Variables, images: jax.Array, pose: jax.Array) -> jax.Array:
-        """The logit of the networks' mean clean probability: float32 [B, A]."""
+    def predict(
+        self,
+        variables: Variables,
+        images: UInt8[Array, "examples height width 3"],
+        pose: Float32[Array, "examples 3"],
+    ) -> Float32[Array, "examples aus"]:
+        """The logit of the networks' mean clean probability."""
         return mean_logits(self.evaluate(variables, images, pose, self.predictor)[CLEAN])
 
     def kept(self, params: PyTree, batch_stats: PyTree, method_state: PyTree) -> Variables:
@@ -246,37 +257,39 @@ class Networks:
         kept = {view: clean(tree) | {"net": clean(tree["net"])} for view, tree in params.items()}
         return {"params": kept, "batch_stats": batch_stats}
 
-    def selective_masks(self, key: jax.Array, labels: jax.Array) -> jax.Array:
-        """Which entries count, bool [views, N, A]: selective learning, drawn for each view.
+    def selective_masks(
+        self, key: PRNGKeyArray, labels: Int8[Array, "examples aus"]
+    ) -> Bool[Array, "views examples aus"]:
+        """Which entries count by selective learning, drawn for each view.
 
         The 0/1 mask of Eq. 2. With half = r_k times the known labels of AU k in the batch: where
         its positives are fewer, ceil(half) of its negatives are drawn and the others left out (as
         in the released code of MLCR, with which ReCoT shares authors).
-
-        Args:
-          labels: int8 [N, A].
         """
         numbers = jnp.arange(len(self.views))
         keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
         return jax.vmap(lambda k: losses.balanced_mask(k, labels, self.ratios, "released"))(keys)
 
-    def clean_loss(self, key: jax.Array, logits: jax.Array, labels: jax.Array) -> jax.Array:
-        """L_clean, Eq. 2, mean over the views: logits [views, N, A], labels int8 [N, A]."""
+    def clean_loss(
+        self,
+        key: PRNGKeyArray,
+        logits: Float[Array, "views examples aus"],
+        labels: Int8[Array, "examples aus"],
+    ) -> Float32[Array, ""]:
+        """L_clean of ReCoT, Eq. 2, the mean over the views."""
         return losses.selective_loss(logits, labels[None] == 1, self.selective_masks(key, labels))
 
 
-def mean_logits(logits: jax.Array, votes: jax.Array | None = None) -> jax.Array:
+def mean_logits(
+    logits: Float[Array, "voters *#shape"], votes: Bool[Array, "voters *#shape"] | None = None
+) -> Float32[Array, "*shape"]:
     """The logit of the mean probability of K views: sigmoid(result) = mean of sigmoid(logits).
 
     Computed from the logits, so that it neither overflows nor loses probabilities near 0 and 1.
 
     Args:
-      logits: [K, ...].
-      votes: bool [K, ...]: False leaves an entry out of the mean; every view votes when not given.
-        At least one of the K must vote.
-
-    Returns:
-      float32 [...].
+      votes: False leaves an entry out of the mean; every view votes when not given. At least one
+        must vote.
     """
     logits = logits.astype(jnp.float32)
     # The number of voters cancels in log p - log (1 - p).

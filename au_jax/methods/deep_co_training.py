@@ -1,7 +1,8 @@
 """Deep co-training: two networks that agree, and do not fall for each other's adversarial examples.
 
-Qiao et al., "Deep Co-Training for Semi-Supervised Image Recognition" (ECCV 2018), section 3, with
-Bernoulli distributions per AU. Noisy images are used without their labels. CoT of ReCoT's Table 1.
+Qiao et al., "Deep Co-Training for Semi-Supervised Image Recognition" (ECCV 2018,
+https://arxiv.org/abs/1803.05984), section 3, with Bernoulli distributions per AU. Noisy images
+are used without their labels. CoT of ReCoT's Table 1.
 """
 
 import functools
@@ -10,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32, Int8
 
 from au_jax import losses
 from au_jax.methods.base import Context, Method, PyTree
@@ -18,16 +20,17 @@ from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks, Seen, re
 
 def adversarial(
     network: Callable[[jax.Array], tuple[jax.Array, Any]],
-    images: jax.Array,
-    labels: jax.Array,
+    images: Float32[Array, "examples height width channels"],
+    labels: Int8[Array, "examples aus"],
     epsilon: float,
-) -> jax.Array:
+) -> Float32[Array, "examples height width channels"]:
     """The images, moved by the fast gradient sign method away from `labels`.
 
     Where a label is not known, it is the network's own decision. No gradient flows.
 
     Args:
-      network: images -> (logits [B, A], ...). images: [B, H, W, 3] in [0, 1]. labels: int8 [B, A].
+      network: images -> (logits, ...).
+      images: in [0, 1].
       epsilon: how far each pixel moves.
     """
 
@@ -40,12 +43,14 @@ def adversarial(
     return jax.lax.stop_gradient(jnp.clip(moved, 0, 1))
 
 
-def view_difference_loss(logits: jax.Array, fooled: jax.Array) -> jax.Array:
+def view_difference_loss(
+    logits: Float[Array, "examples aus"], fooled: Float[Array, "examples aus"]
+) -> Float32[Array, ""]:
     """L_dif of one side: H(p1(x), p2(g1(x))), mean over images and AUs.
 
     Args:
-      logits: [B, A], of the network that the examples g1 were made against, on plain images.
-      fooled: [B, A], of the other network, on the adversarial ones.
+      logits: of the network that the examples g1 were made against, on plain images.
+      fooled: of the other network, on the adversarial ones.
     """
     return losses.binary_cross_entropy(fooled, jax.nn.sigmoid(logits)).mean()
 

@@ -8,17 +8,20 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32
 
 from au_jax import losses
 from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
 
 
-def soft_loss(logits: jax.Array, soft: jax.Array) -> jax.Array:
+def soft_loss(
+    logits: Float[Array, "views examples aus"], soft: Float32[Array, "examples aus"]
+) -> Float32[Array, ""]:
     """Cross entropy against probabilities `soft`, divided by the number of all entries.
 
     Args:
-      logits: [V, B, A]. soft: float32 [B, A]; an entry that is negative or NaN is not known.
+      soft: an entry that is negative or NaN is not known.
     """
     known = (soft >= 0)[None]
     counted = jnp.broadcast_to(known, logits.shape)

@@ -1,7 +1,8 @@
 """Mean teacher: a student that agrees with the running average of its own weights.
 
-Tarvainen and Valpola, "Mean Teachers Are Better Role Models" (NeurIPS 2017), section 2. Noisy
-images are used without their labels. MT in ReCoT's tables.
+Tarvainen and Valpola, "Mean Teachers Are Better Role Models" (NeurIPS 2017,
+https://arxiv.org/abs/1703.01780), section 2. Noisy images are used without their labels. MT in
+ReCoT's tables.
 """
 
 from collections.abc import Sequence
@@ -9,13 +10,14 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Int
 
 from au_jax import losses
 from au_jax.methods.base import Context, Method, PyTree, Variables
 from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
 
 
-def averaged(teacher: PyTree, student: PyTree, step: jax.Array, decay: float) -> PyTree:
+def averaged(teacher: PyTree, student: PyTree, step: Int[Array, ""], decay: float) -> PyTree:
     """The teacher's parameters after the update of `step` (0 for the first).
 
     The decay grows with 1 - 1 / (step + 2) up to `decay`, as in the authors' code.

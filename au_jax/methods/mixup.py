@@ -1,34 +1,41 @@
 """Mixup: convex combinations of images and of their labels.
 
-Zhang et al., "mixup: Beyond Empirical Risk Minimization" (ICLR 2018). Clean and noisy images are
-mixed with one another, one lambda a batch as in the authors' code.
+Zhang et al., "mixup: Beyond Empirical Risk Minimization" (ICLR 2018,
+https://arxiv.org/abs/1710.09412). Clean and noisy images are mixed with one another, one lambda a
+batch as in the authors' code.
 """
 
 from collections.abc import Sequence
 
 import jax
+from jaxtyping import Array, Bool, Float, Float32, Int, Int8
 
 from au_jax import losses
 from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.co_training import CLEAN, STREAMS, Networks, joined, rearranged
 
 
-def mixed(values: jax.Array, partner: jax.Array, share: jax.Array) -> jax.Array:
-    """share x_i + (1 - share) x_j, j the partner, int [B], of i in `values` [B, ...]."""
+def mixed(
+    values: Float[Array, "examples ..."],
+    partner: Int[Array, " examples"],
+    share: Float[Array, ""],
+) -> Float[Array, "examples ..."]:
+    """The mixtures share x_i + (1 - share) x_j, where j is the partner of i in `values`."""
     return share * values + (1 - share) * values[partner]
 
 
 def mixed_loss(
-    logits: jax.Array, labels: jax.Array, counted: jax.Array, partner: jax.Array, share: jax.Array
-) -> jax.Array:
+    logits: Float[Array, "examples aus"],
+    labels: Int8[Array, "examples aus"],
+    counted: Bool[Array, "examples aus"],
+    partner: Int[Array, " examples"],
+    share: Float[Array, ""],
+) -> Float32[Array, ""]:
     """The loss of mixed images against mixed labels.
 
     Cross entropy is linear in its target, so that it is the same mixture of the losses against
     either label; written so, an unknown label (or one that selective learning leaves out) takes
     away its own part only.
-
-    Args:
-      logits: [B, A]. labels: int8 [B, A]. counted: bool [B, A]. partner: int [B]. share: scalar.
     """
 
     def against(labels: jax.Array, counted: jax.Array) -> jax.Array:

@@ -1,8 +1,8 @@
 """Multi-label co-regularisation: two networks that agree on unlabelled images, by other weights.
 
 Niu et al., "Multi-Label Co-Regularization for Semi-Supervised Facial Action Unit Recognition"
-(NeurIPS 2019), without its graph of AU relations (ours: ReCoT compares two plain ResNet-34). Noisy
-images are used without their labels. MLCR in ReCoT's tables.
+(NeurIPS 2019, https://arxiv.org/abs/1910.11012), without its graph of AU relations (ours: ReCoT
+compares two plain ResNet-34). Noisy images are used without their labels. MLCR in ReCoT's tables.
 """
 
 from collections.abc import Sequence

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32
 
 from au_jax import losses
 from au_jax.errors import UserError
@@ -16,19 +17,21 @@ from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
 
 
-def handed_loss(logits: jax.Array, teacher: jax.Array, share: float) -> jax.Array:
+def handed_loss(
+    logits: Float[Array, "examples aus"], teacher: Float[Array, "examples aus"], share: float
+) -> Float32[Array, ""]:
     """Cross entropy of one view against the labels that the other hands it; their mean.
 
-    Of each AU, ceil(share B) images: those with the largest |logit|, equal ones in order.
+    Of each AU, ceil(share B) of B images: those with the largest |logit|, equal ones in order.
 
     Args:
-      logits: [B, A]. teacher: [B, A], of the other view; carries no gradient.
+      teacher: the logits of the other view; they carry no gradient.
     """
     teacher = jax.lax.stop_gradient(teacher)
     count = math.ceil(round(share * len(teacher), 9))
     rank = jnp.argsort(jnp.argsort(-jnp.abs(teacher), 0), 0)
-    entries = losses.binary_cross_entropy(logits, teacher > 0)
-    return jnp.where(rank < count, entries, 0).sum() / (count * logits.shape[1])
+    entries = losses.masked_cross_entropy(logits, teacher > 0, rank < count)
+    return entries.sum() / (count * logits.shape[1])
 
 
 def create(

@@ -42,7 +42,7 @@ def create(
         raise unknown("predict_head", predict_head, dict.fromkeys(heads.values()))
     net = context.network.build(dict.fromkeys(heads.values(), len(aus)))
     weights = {
-        name: losses.damped_class_weights(facts.positives, facts.negatives, damping)
+        name: jnp.asarray(losses.damped_class_weights(facts.positives, facts.negatives, damping))
         for name, facts in context.streams.items()
     }
 

@@ -74,7 +74,9 @@ def create(
                 mutable=["batch_stats"],
             )
             logits[view], updated[view] = by_head[_HEAD], changed["batch_stats"]
-        recognition = sum(losses.recognition_loss(logits[view], labels, counted) for view in VIEWS)
+        recognition = sum(
+            losses.selective_loss(logits[view], labels == 1, counted) for view in VIEWS
+        )
         first, second = (params[view][f"head_{_HEAD}"] for view in VIEWS)
         multi_view = losses.multi_view_loss(
             first["kernel"], first["bias"], second["kernel"], second["bias"], signed

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Sharding
+from jaxtyping import Array, Bool, Float, Float32, Int8
 
 from au_jax import losses
 from au_jax.errors import UserError
@@ -28,16 +29,12 @@ from au_jax.methods.base import Context, Method, PyTree, Variables
 from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
 
 
-def small_loss(values: jax.Array, among: jax.Array, gamma: float) -> jax.Array:
+def small_loss(
+    values: Float[Array, "examples aus"], among: Bool[Array, "examples aus"], gamma: float
+) -> Bool[Array, "examples aus"]:
     """The floor(gamma N) entries with the smallest losses of the N in `among`; one at least.
 
     Equal losses are taken in row-major order (ours). No gradient flows.
-
-    Args:
-      values: float [B, A]. among: bool [B, A].
-
-    Returns:
-      bool [B, A].
     """
     # Rounded down on the host in double precision: 0.9 x 10 is 9 and never a little less.
     whole = np.floor((gamma * np.arange(values.size + 1)).round(9)).astype(np.int32)
@@ -48,13 +45,13 @@ def small_loss(values: jax.Array, among: jax.Array, gamma: float) -> jax.Array:
 
 
 def selective_balanced_loss(
-    logits: jax.Array,
-    ranked_by: jax.Array,
-    labels: jax.Array,
+    logits: Float[Array, "examples aus"],
+    ranked_by: Float[Array, "examples aus"],
+    labels: Int8[Array, "examples aus"],
     alpha: float,
     beta: float,
     gamma: float,
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[Float32[Array, ""], Bool[Array, "examples aus"]]:
     """L_noisy of one view, Eq. 4.
 
     The mean negative log likelihood of the selected positive entries times alpha, plus that of the
@@ -62,17 +59,15 @@ def selective_balanced_loss(
     the other view, over all images and AUs together.
 
     Args:
-      logits: [B, A], whose sigmoid is p_noisy: f_clean + f_noisy of this view.
-      ranked_by: [B, A], those of the other view.
-      labels: int8 [B, A], refined; unknown ones are left out.
+      logits: whose sigmoid is p_noisy: f_clean + f_noisy of this view.
+      ranked_by: those of the other view.
+      labels: refined; unknown ones are left out.
 
     Returns:
-      float32 scalar, and which entries were selected, bool [B, A].
+      The loss, and which entries were selected.
     """
     theirs = losses.binary_cross_entropy(ranked_by, labels == 1)
-    # The logit itself is replaced, as an infinite one would still give a NaN gradient.
-    known = losses.known_mask(labels)
-    ours = losses.binary_cross_entropy(jnp.where(known, logits, 0), labels == 1)
+    ours = losses.masked_cross_entropy(logits, labels == 1, losses.known_mask(labels))
     total, selected = jnp.zeros(()), jnp.zeros(labels.shape, bool)
     for weight, label in ((alpha, 1), (beta, 0)):
         chosen = small_loss(theirs, labels == label, gamma)
@@ -81,13 +76,15 @@ def selective_balanced_loss(
     return total, selected
 
 
-def refined_labels(given: jax.Array, fusion: jax.Array) -> jax.Array:
+def refined_labels(
+    given: Int8[Array, "examples aus"], fusion: Float32[Array, "examples aus"]
+) -> Int8[Array, "examples aus"]:
     """Temporal label refinement: 1[p > 0.5] in the place of every known label.
 
     A label that is not known stays so (ours: the paper's noisy labels are all known).
 
     Args:
-      given: int8 [N, A]. fusion: float32 [N, A], p averaged over the epochs (Eq. 7).
+      fusion: p averaged over the epochs (Eq. 7).
     """
     return jnp.where(given >= 0, (fusion > 0.5).astype(given.dtype), given)
 
@@ -207,8 +204,10 @@ def create(
     )
 
 
-def _selection_logs(selected: jax.Array, labels: jax.Array, noisy: PyTree) -> dict[str, jax.Array]:
-    """What small-loss selection kept, bool [views, B, A], of the noisy labels learned from.
+def _selection_logs(
+    selected: Bool[Array, "views examples aus"], labels: Int8[Array, "examples aus"], noisy: PyTree
+) -> dict[str, jax.Array]:
+    """What small-loss selection kept of the noisy labels learned from.
 
     Where the stream has the field `true`, int8 [B, A], also which share of those labels is right,
     and of those selected.

@@ -15,7 +15,7 @@ from au_jax.methods.base import Method
 
 @flax.struct.dataclass
 class TrainState:
-    """All that a step reads and writes.
+    """All that a step reads and writes: arrays, or their shapes where jax asks for those alone.
 
     Attributes:
       step: int32 scalar, updates done.
@@ -25,12 +25,12 @@ class TrainState:
       key: uint32 [2], the run's key; a step draws from `fold_in(key, step)`.
     """
 
-    step: jax.Array
+    step: Any
     params: Any
     batch_stats: Any
     opt_state: Any
     method_state: Any
-    key: jax.Array
+    key: Any
 
 
 def init_state(

@@ -45,7 +45,7 @@ def predict(variables, images, pose):
     return jnp.stack([left, red.mean((1, 2)), right, pose[:, 1] / 10], -1) * variables["gain"]
 
 
-METHOD = Method(aus=AUS, init=None, loss=None, predict=predict)
+METHOD = Method(aus=AUS, init=lambda key: (), loss=lambda *inputs: (), predict=predict)
 VARIABLES = {"gain": jnp.float32(1.5)}
 RNG = np.random.default_rng(1)
 IMAGES = RNG.integers(0, 256, (3, 6, 6, 3), np.uint8)
@@ -96,4 +96,4 @@ def test_mistakes_are_named():
     with pytest.raises(UserError, match="unknown test crops 'ten'; known: center, five, five_flip"):
         through("ten")
     with pytest.raises(UserError, match="image_size 9 does not fit the stored crops of 6 x 6"):
-        through_crops(METHOD, 9, "five").predict(VARIABLES, IMAGES, POSE)
+        through_crops(METHOD, 9, "five").predict(VARIABLES, jnp.asarray(IMAGES), POSE)

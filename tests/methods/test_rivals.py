@@ -35,8 +35,9 @@ UNKNOWN = RNG.integers(-1, 2, (5, 3)).astype(np.int8)
 @pytest.mark.parametrize("hard", [False, True])
 def test_bootstrapped_targets(hard):
     def loss(x):
-        targets = bootstrapping.bootstrapped(x, UNKNOWN[None], 0.8, hard)
-        return losses.selective_loss(x, targets, UNKNOWN[None] >= 0)
+        labels = jnp.asarray(UNKNOWN[None])
+        targets = bootstrapping.bootstrapped(x, labels, 0.8, hard)
+        return losses.selective_loss(x, targets, labels >= 0)
 
     value, gradient = jax.jit(jax.value_and_grad(loss))(LOGITS)
 
@@ -67,7 +68,7 @@ def test_mixed_loss_is_that_of_mixed_labels():
     counted = np.ones_like(labels, bool)
     loss = jax.jit(jax.value_and_grad(mixup.mixed_loss))
     value, gradient = loss(LOGITS[0], labels, counted, partner, share)
-    targets = mixup.mixed(labels.astype(np.float32), partner, share)
+    targets = np.asarray(jax.jit(mixup.mixed)(labels.astype(np.float32), partner, share))
     np.testing.assert_allclose(targets[0], 0.3 * labels[0] + 0.7 * labels[1], rtol=1e-6)
     expected = np.mean(
         [cross_entropy(x, t) for x, t in zip(LOGITS.flat, targets.flat, strict=True)]
@@ -95,7 +96,7 @@ def test_soft_loss_leaves_out_what_the_teacher_does_not_know():
 
 
 def test_the_teacher_is_a_running_average():
-    average = jax.jit(mean_teacher.averaged)
+    average = jax.jit(mean_teacher.averaged, static_argnums=3)
     # The decay grows: 1/2 at the first update, 9/10 at the ninth, 0.999 in the end.
     for step, decay in ((0, 0.5), (8, 0.9), (10**6, 0.999)):
         teacher = average({"w": 3.0}, {"w": 1.0}, step, 0.999)["w"]
@@ -125,12 +126,16 @@ def test_adversarial_images_move_against_the_label():
     for image, targets in zip(images.reshape(2, 3), ([1, 1], [1, 0]), strict=True):
         logits = image @ weights - 0.1
         gradients.append(weights @ (sigmoid(logits) - targets))
-    moved = jax.jit(lambda x: deep_co_training.adversarial(network, x, labels, 0.02))(images)
+    moved = jax.jit(lambda x: deep_co_training.adversarial(network, x, jnp.asarray(labels), 0.02))(
+        images
+    )
     expected = np.clip(images.reshape(2, 3) + 0.02 * np.sign(gradients), 0, 1)
     np.testing.assert_allclose(moved.reshape(2, 3), expected, atol=1e-6)
     assert (expected != images.reshape(2, 3)).any(1).all()
     gradient = jax.jit(
-        jax.grad(lambda x: deep_co_training.adversarial(network, x, labels, 0.02).sum())
+        jax.grad(
+            lambda x: deep_co_training.adversarial(network, x, jnp.asarray(labels), 0.02).sum()
+        )
     )(images)
     assert not np.any(gradient)
 
