@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "au_jax"
 # From the lowest level to the highest; a name is a module or a folder of the package.
 LEVELS = (
-    ("errors", "aus", "losses", "metrics"),
+    ("errors", "outside", "aus", "losses", "metrics"),
     ("data", "models", "faces", "augment", "sharding", "log", "run_dir"),
     ("methods",),
     ("training",),
@@ -22,7 +22,7 @@ LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 # What the methods share; no other file of theirs is imported by another.
 SHARED_BY_METHODS = ("base", "co_training")
 # Within the two lowest levels a module may use these of its own level.
-FOUNDATIONS = {"errors", "aus"}
+FOUNDATIONS = {"errors", "outside", "aus"}
 
 
 def modules_of(file: Path) -> set[str]:
