@@ -14,7 +14,7 @@ def test_every_kind_of_training_is_measured_once(data_dir, tiny_faces, tmp_path)
     config.data.synthetic.update(size=40, opt=48, noisy=40, test=24, seed=3)
     config.model.update(backbone="tiny", image_size=32)
     config.train.update(epochs=3)
-    config.stages.recot.options.refine_from = 1
+    config.stages.recot.options.refine_after = 0.5
     config.devices = 1
     parts = experiment.Build(config, RunFolder(tmp_path), data_dir)
     trainings = parts.trainings()
