@@ -1,6 +1,6 @@
 """The figures by which action unit detectors are judged, per AU over known labels only.
 
-All are computed from confusion counts [..., 4] in the order TP, FP, FN, TN, pooled over the
+All but the AUC are computed from confusion counts in the order TP, FP, FN, TN, pooled over the
 examples of a split. A figure that is not defined is NaN here, left out of means, and null (None) in
 a `summary`. F1 of an AU without positives is not defined.
 """
@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import scipy.special
+import scipy.stats
+from jaxtyping import Bool, Float, Float64, Int, Int64, Num, Shaped
 
 DEFAULT_THRESHOLD = 0.5
 _CONFIDENCE = 0.95
@@ -18,25 +20,25 @@ _SEED = 0
 _FIGURES = ("f1", "f1_macro", "accuracy", "auc", "kappa")
 
 
-def probabilities(logits: np.ndarray) -> np.ndarray:
+def probabilities(logits: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """The sigmoid of `logits`, in their dtype, without overflow."""
     return scipy.special.expit(logits)
 
 
-def decide(probabilities: np.ndarray, thresholds: np.ndarray | float) -> np.ndarray:
-    """Returns bool: p >= t, the decision rule of the whole package."""
+def decide(
+    probabilities: Shaped[np.ndarray, "*shape"], thresholds: Num[np.ndarray, "*#shape"] | float
+) -> Bool[np.ndarray, "*shape"]:
+    """The decision rule of the whole package: present where p >= t."""
     return np.asarray(probabilities) >= thresholds
 
 
-def confusion(decisions: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Counts decisions against known labels.
+def confusion(
+    decisions: Bool[np.ndarray, "*leading examples aus"], labels: Int[np.ndarray, "examples aus"]
+) -> Int64[np.ndarray, "*leading aus 4"]:
+    """Counts decisions against known labels: TP, FP, FN, TN.
 
     Args:
-      decisions: bool [..., N, A]; leading axes (epochs, models) are kept.
-      labels: int8 [N, A].
-
-    Returns:
-      int64 [..., A, 4]: TP, FP, FN, TN.
+      decisions: leading axes (epochs, models) are kept.
     """
     present, absent = labels == 1, labels == 0
     true_positives = (decisions & present).sum(-2)
@@ -46,36 +48,36 @@ def confusion(decisions: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.stack([true_positives, false_positives, false_negatives, true_negatives], -1)
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Returns the quotient, NaN where the denominator is 0."""
+def _ratio(numerator: Any, denominator: Any) -> np.ndarray:
+    """The quotient of two arrays or numbers, NaN where the denominator is 0."""
     defined = denominator != 0
     return np.where(defined, numerator / np.where(defined, denominator, 1), np.nan)
 
 
-def mean_defined(values: np.ndarray) -> np.ndarray:
-    """Returns the mean over the last axis of the entries that are not NaN; NaN when all are."""
+def mean_defined(values: Float[np.ndarray, "*shape entries"]) -> Float64[np.ndarray, "*shape"]:
+    """The mean over the last axis of the entries that are not NaN; NaN when all are."""
     defined = ~np.isnan(values)
     return _ratio(np.where(defined, values, 0).sum(-1), defined.sum(-1))
 
 
-def f1(counts: np.ndarray) -> np.ndarray:
-    """F1 of the positive class, [..., 4] -> [...]; NaN without positives."""
+def f1(counts: Num[np.ndarray, "*shape 4"]) -> Float64[np.ndarray, "*shape"]:
+    """F1 of the positive class; NaN without positives."""
     tp, fp, fn, _ = np.moveaxis(counts, -1, 0)
     return np.where(tp + fn > 0, _ratio(2 * tp, 2 * tp + fp + fn), np.nan)
 
 
-def f1_macro(counts: np.ndarray) -> np.ndarray:
-    """Mean of the F1 of both classes, [..., 4] -> [...]; NaN when either class is missing."""
-    return (f1(counts) + f1(counts[..., ::-1])) / 2
+def f1_macro(counts: Num[np.ndarray, "*shape 4"]) -> Float64[np.ndarray, "*shape"]:
+    """Mean of the F1 of both classes; NaN when either class is missing."""
+    return np.asarray((f1(counts) + f1(counts[..., ::-1])) / 2)
 
 
-def accuracy(counts: np.ndarray) -> np.ndarray:
-    """Share of right decisions, [..., 4] -> [...]; NaN without known labels."""
+def accuracy(counts: Num[np.ndarray, "*shape 4"]) -> Float64[np.ndarray, "*shape"]:
+    """Share of right decisions; NaN without known labels."""
     return _ratio(counts[..., 0] + counts[..., 3], counts.sum(-1))
 
 
-def kappa(counts: np.ndarray) -> np.ndarray:
-    """Cohen's kappa of decisions and labels, [..., 4] -> [...].
+def kappa(counts: Num[np.ndarray, "*shape 4"]) -> Float64[np.ndarray, "*shape"]:
+    """Cohen's kappa of decisions and labels.
 
     NaN without known labels, and where labels and decisions are all of one same class.
     """
@@ -84,64 +86,61 @@ def kappa(counts: np.ndarray) -> np.ndarray:
     return _ratio(2 * (tp * tn - fp * fn), (tp + fp) * (fp + tn) + (tp + fn) * (fn + tn))
 
 
-def final_score(counts: np.ndarray) -> np.ndarray:
-    """The EmotioNet challenge's score (mean accuracy + mean F1) / 2, [..., A, 4] -> [...].
+def final_score(counts: Num[np.ndarray, "*shape aus 4"]) -> Float64[np.ndarray, "*shape"]:
+    """The EmotioNet challenge's score (mean accuracy + mean F1) / 2.
 
     Each mean is over the AUs for which the figure is defined.
     """
-    return (mean_defined(accuracy(counts)) + mean_defined(f1(counts))) / 2
+    return np.asarray((mean_defined(accuracy(counts)) + mean_defined(f1(counts))) / 2)
 
 
-def final_score_per_au(counts: np.ndarray) -> np.ndarray:
-    """(accuracy + F1) / 2 of each AU on its own, [..., 4] -> [...]; NaN without positives."""
-    return (accuracy(counts) + f1(counts)) / 2
+def final_score_per_au(counts: Num[np.ndarray, "*shape 4"]) -> Float64[np.ndarray, "*shape"]:
+    """(accuracy + F1) / 2 of each AU on its own; NaN without positives."""
+    return np.asarray((accuracy(counts) + f1(counts)) / 2)
 
 
-def auc(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve of each AU, tied scores counting half.
+def auc(
+    scores: Num[np.ndarray, "examples aus"], labels: Int[np.ndarray, "examples aus"]
+) -> Float64[np.ndarray, " aus"]:
+    """Area under the ROC curve of each AU, tied scores counting half; NaN without either class.
+
+    It is the Mann-Whitney statistic: the share of pairs of a positive and a negative example in
+    which the positive one has the higher score.
 
     Args:
-      scores: float [N, A], any monotone scale.
-      labels: int8 [N, A].
-
-    Returns:
-      float64 [A]; NaN where either class is missing.
+      scores: on any monotone scale.
     """
-    order = np.argsort(scores, 0)
-    scores = np.take_along_axis(scores, order, 0)
-    labels = np.take_along_axis(labels, order, 0)
-    # One point of the curve per distinct score; within a tie the curve is a straight line.
-    last_of_tie = np.ones(scores.shape, bool)
-    last_of_tie[:-1] = scores[1:] != scores[:-1]
-    start = np.zeros((1, scores.shape[1]), np.int64)
-
-    def curve(members: np.ndarray) -> np.ndarray:
-        counted = np.where(last_of_tie, np.cumsum(members, 0), 0)
-        return np.concatenate([start, np.maximum.accumulate(counted, 0)])
-
-    positives, negatives = curve(labels == 1), curve(labels == 0)
-    area = (np.diff(positives, axis=0) * (negatives[1:] + negatives[:-1])).sum(0) / 2
-    return _ratio(area, positives[-1] * negatives[-1])
+    present, absent = (labels == 1), (labels == 0)
+    ranks = scipy.stats.rankdata(
+        np.where(present | absent, scores, np.nan), axis=0, nan_policy="omit"
+    )
+    positives, negatives = present.sum(0), absent.sum(0)
+    above = np.where(present, ranks, 0).sum(0) - positives * (positives + 1) / 2
+    return _ratio(above, positives * negatives)
 
 
-def subject_numbers(subjects: np.ndarray | None, rows: int) -> np.ndarray:
-    """Numbers the subjects of `rows` examples from 0: int [rows].
+def subject_numbers(
+    subjects: Shaped[np.ndarray, " {rows}"] | None, rows: int
+) -> Int[np.ndarray, " {rows}"]:
+    """Numbers the subjects of `rows` examples from 0.
 
     An example whose subject is '' (or any, when `subjects` is None) is a subject of its own.
     """
-    own = np.arange(rows)
+    single = np.arange(rows)
     if subjects is None:
-        return own
+        return single
     subjects = np.asarray(subjects)
     names, number = np.unique(subjects, return_inverse=True)
-    number = np.where(subjects == "", len(names) + own, number)
+    number = np.where(subjects == "", len(names) + single, number)
     return np.unique(number, return_inverse=True)[1]
 
 
 def _confusion_per_subject(
-    decisions: np.ndarray, labels: np.ndarray, subjects: np.ndarray | None
-) -> np.ndarray:
-    """Counts int64 [S, A, 4] (see `subject_numbers`)."""
+    decisions: Bool[np.ndarray, "examples aus"],
+    labels: Int[np.ndarray, "examples aus"],
+    subjects: Shaped[np.ndarray, " examples"] | None,
+) -> Int64[np.ndarray, "subjects aus 4"]:
+    """The confusion counts of each subject (see `subject_numbers`)."""
     rows, aus = labels.shape
     subject = subject_numbers(subjects, rows)
     cell = np.where(labels == 1, np.where(decisions, 0, 2), np.where(decisions, 1, 3))
@@ -152,14 +151,14 @@ def _confusion_per_subject(
 
 
 def bootstrap_interval(
-    decisions: np.ndarray, labels: np.ndarray, subjects: np.ndarray | None = None
+    decisions: Bool[np.ndarray, "examples aus"],
+    labels: Int[np.ndarray, "examples aus"],
+    subjects: Shaped[np.ndarray, " examples"] | None = None,
 ) -> tuple[float, float]:
     """The 95 % percentile interval of the final score under 1000 redraws of the subjects.
 
     Args:
-      decisions: bool [N, A].
-      labels: int8 [N, A].
-      subjects: text [N]; examples without one (or all, when not given) are redrawn singly.
+      subjects: names; examples without one (or all, when not given) are redrawn singly.
 
     Returns:
       (low, high), the same at every call; NaN when it is not defined in any draw.
@@ -180,12 +179,12 @@ def bootstrap_interval(
         )
         times = np.bincount(drawn.ravel(), minlength=draws * number).reshape(draws, number)
         values.append(final_score((times @ flat).reshape(draws, *counts.shape[1:])))
-    found = np.concatenate(values)
-    found = found[~np.isnan(found)]
-    if not len(found):
+    scores = np.concatenate(values)
+    scores = scores[~np.isnan(scores)]
+    if not len(scores):
         return float("nan"), float("nan")
     tail = (1 - _CONFIDENCE) / 2
-    low, high = np.quantile(found, [tail, 1 - tail])
+    low, high = np.quantile(scores, [tail, 1 - tail])
     return float(low), float(high)
 
 
@@ -195,21 +194,21 @@ def _plain(value: float | np.ndarray) -> float | None:
 
 def summary(
     aus: Sequence[str],
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    thresholds: np.ndarray | float = DEFAULT_THRESHOLD,
-    subjects: np.ndarray | None = None,
+    probabilities: Shaped[np.ndarray, "examples aus"],
+    labels: Int[np.ndarray, "examples aus"],
+    thresholds: Num[np.ndarray, "..."] | float = DEFAULT_THRESHOLD,
+    subjects: Shaped[np.ndarray, " examples"] | None = None,
     members: Sequence[Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """The SUMMARY of `results.json`: every figure of one split, ready for JSON.
 
     Args:
-      aus: names [A].
-      probabilities: float [N, A]; hard decisions may be given as 0 and 1.
-      labels: int8 [N, A].
-      thresholds: one number, [A], or [N, A] where the threshold differs between examples (chosen on
-        other subjects' folds); `threshold` is null for an AU whose threshold differs.
-      subjects: text [N], for the confidence interval (see `bootstrap_interval`).
+      aus: names, in order.
+      probabilities: hard decisions may be given as 0 and 1.
+      thresholds: one number, one per AU, or one per example and AU where the threshold differs
+        between examples (chosen on other subjects' folds); `threshold` is null for an AU whose
+        threshold differs.
+      subjects: names, for the confidence interval (see `bootstrap_interval`).
       members: for each AU the names of the checkpoints that vote; null when not given.
 
     Returns:

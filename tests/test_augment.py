@@ -287,8 +287,8 @@ def test_test_crops_are_the_centre_the_corners_and_their_mirror_images():
     np.testing.assert_array_equal(ten[:5], expected)
     np.testing.assert_array_equal(ten[5:], expected[:, :, :, ::-1])
     assert flipped == (False,) * 5 + (True,) * 5
-    one, flipped = augment.test_crops(images, 4, "center")
-    np.testing.assert_array_equal(one, expected[:1])
+    center, flipped = augment.test_crops(images, 4, "center")
+    np.testing.assert_array_equal(center, expected[:1])
     assert flipped == (False,)
 
 

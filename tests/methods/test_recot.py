@@ -114,12 +114,14 @@ noisy_loss = jax.jit(
 @pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
 @pytest.mark.parametrize("logits", [SMOOTH, TIES], ids=["smooth", "ties"])
 def test_selective_balanced_loss(logits, labels, gamma):
-    own, other = logits
-    (value, chosen), (gradient, through_ranking) = noisy_loss(own, other, labels, 0.8, 0.1, gamma)
-    np.testing.assert_allclose(
-        value, slow_noisy(own, other, labels, 0.8, 0.1, gamma), rtol=1e-5, atol=1e-7
+    of_view, other = logits
+    (value, chosen), (gradient, through_ranking) = noisy_loss(
+        of_view, other, labels, 0.8, 0.1, gamma
     )
-    expected = numeric_gradient(lambda x: slow_noisy(x, other, labels, 0.8, 0.1, gamma), own)
+    np.testing.assert_allclose(
+        value, slow_noisy(of_view, other, labels, 0.8, 0.1, gamma), rtol=1e-5, atol=1e-7
+    )
+    expected = numeric_gradient(lambda x: slow_noisy(x, other, labels, 0.8, 0.1, gamma), of_view)
     np.testing.assert_allclose(gradient, expected, atol=1e-6)
     assert not np.any(through_ranking)
     places = [p for label in (1, 0) for p in selected_entries(other, labels, label, gamma)]
@@ -130,8 +132,8 @@ def test_selective_balanced_loss_by_hand():
     # Positives: entries 0, 1, 2; the other view's two smallest losses are those of 2 and 0.
     labels = np.array([[1, 1, 1, 0, 0, -1]], np.int8)
     other = np.array([[1.0, -1.0, 2.0, 3.0, -3.0, 9.0]], np.float32)
-    own = np.array([[0.0, 5.0, math.log(3), math.log(4), 0.0, np.inf]], np.float32)
-    (value, chosen), (gradient, _) = noisy_loss(own, other, labels, 1.0, 0.5, 0.7)
+    of_view = np.array([[0.0, 5.0, math.log(3), math.log(4), 0.0, np.inf]], np.float32)
+    (value, chosen), (gradient, _) = noisy_loss(of_view, other, labels, 1.0, 0.5, 0.7)
     # floor(0.7 x 3) = 2 positives and floor(0.7 x 2) = 1 negative.
     np.testing.assert_array_equal(chosen, [[True, False, True, False, True, False]])
     expected = (math.log(2) + math.log(4 / 3)) / 2 + 0.5 * math.log(2)
@@ -243,14 +245,14 @@ def test_the_total_is_equation_1_on_given_labels_before_epoch_k_and_refined_ones
         terms = []
         for v in range(2):
             on_clean = np.tile(f_clean[v], (SHARES["clean"], 1))
-            own = np.tile(f_clean[v] + f_noisy[v], (SHARES["noisy"], 1))
+            of_view = np.tile(f_clean[v] + f_noisy[v], (SHARES["noisy"], 1))
             other = np.tile(
-                np.float32(CLEAN_BIAS[1 - v]) + np.float32(NOISY_BIAS[1 - v]), own.shape
+                np.float32(CLEAN_BIAS[1 - v]) + np.float32(NOISY_BIAS[1 - v]), of_view.shape
             )
             other = other[:, : len(AUS)]
             terms.append(
                 slow_clean(on_clean, clean_labels, clean_labels >= 0)
-                + 0.7 * slow_noisy(own, other, labels, 1.0, 0.1, 0.9)
+                + 0.7 * slow_noisy(of_view, other, labels, 1.0, 0.1, 0.9)
             )
         return sum(terms) / 2 + 2.0 * slow_consistency(*f_clean)
 
@@ -258,8 +260,10 @@ def test_the_total_is_equation_1_on_given_labels_before_epoch_k_and_refined_ones
     np.testing.assert_allclose(value, slow(biases), rtol=1e-5)
     parts = logs["loss_clean"] + 0.7 * logs["loss_noisy"] + 2.0 * logs["loss_consistency"]
     np.testing.assert_allclose(value, parts, rtol=1e-6)
-    found = [[grads[v][f"output_{head}"]["bias"] for v in VIEWS] for head in ("clean", "noisy")]
-    np.testing.assert_allclose(found, numeric_gradient(slow, biases), atol=1e-6)
+    bias_gradients = [
+        [grads[v][f"output_{head}"]["bias"] for v in VIEWS] for head in ("clean", "noisy")
+    ]
+    np.testing.assert_allclose(bias_gradients, numeric_gradient(slow, biases), atol=1e-6)
     np.testing.assert_array_equal(after["fusion"], state["fusion"])
     np.testing.assert_allclose(logs["agreement"], 3 / 4)  # the signs of CLEAN_BIAS
     known, true = labels >= 0, batch["noisy"]["true"]
@@ -347,9 +351,9 @@ def test_one_view_and_no_noisy_head_are_the_ablations(variables, batch):
     (value, _), _ = value_and_grads(single, (params, batch_stats, state), batch)
     clean, noisy = np.float32(CLEAN_BIAS[0]), np.float32(NOISY_BIAS[0])
     labels = batch["clean"]["labels"]
-    own = np.tile(clean + noisy, (SHARES["noisy"], 1))
+    of_view = np.tile(clean + noisy, (SHARES["noisy"], 1))
     expected = slow_clean(np.tile(clean, (len(labels), 1)), labels, labels >= 0)
-    expected += 0.7 * slow_noisy(own, own, batch["noisy"]["labels"], 1.0, 0.1, 0.9)
+    expected += 0.7 * slow_noisy(of_view, of_view, batch["noisy"]["labels"], 1.0, 0.1, 0.9)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
 
 
@@ -484,10 +488,10 @@ def test_resume_in_the_middle_of_refinement_is_bit_exact(training, tmp_path):
     train(whole, training, mesh)
     train(parts, dataclasses.replace(training, epochs=2), mesh)  # refined labels since epoch 2
     train(parts, training, mesh)
-    expected, found = last_state(whole), last_state(parts)
-    assert int(found.method_state["finished"]) == 3
-    assert (np.abs(found.method_state["fusion"] - 0.5) > 1e-3).all(1).any()
-    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    expected, resumed = last_state(whole), last_state(parts)
+    assert int(resumed.method_state["finished"]) == 3
+    assert (np.abs(resumed.method_state["fusion"] - 0.5) > 1e-3).all(1).any()
+    jax.tree.map(np.testing.assert_array_equal, resumed, expected)
 
 
 # ---- Parity with PyTorch ----
@@ -588,9 +592,9 @@ def test_one_step_equals_pytorch(method, variables, batch):
     loss.backward()
     np.testing.assert_allclose(value, loss.item(), rtol=1e-5)
 
-    def close(found, expected):
+    def close(actual, expected):
         for (path, a), b in zip(
-            jax.tree_util.tree_leaves_with_path(found), jax.tree.leaves(expected), strict=True
+            jax.tree_util.tree_leaves_with_path(actual), jax.tree.leaves(expected), strict=True
         ):
             error = np.linalg.norm(a - b) / np.linalg.norm(b)
             assert error < 1e-5, (jax.tree_util.keystr(path), error)

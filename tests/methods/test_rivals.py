@@ -46,8 +46,8 @@ def test_bootstrapped_targets(hard):
         for i, k in np.ndindex(UNKNOWN.shape):
             if UNKNOWN[i, k] >= 0:
                 p = sigmoid(x[0, i, k])
-                own = float(x[0, i, k] > 0) if hard else p
-                total += cross_entropy(x[0, i, k], 0.8 * UNKNOWN[i, k] + 0.2 * own)
+                predicted = float(x[0, i, k] > 0) if hard else p
+                total += cross_entropy(x[0, i, k], 0.8 * UNKNOWN[i, k] + 0.2 * predicted)
         return total / UNKNOWN.size
 
     np.testing.assert_allclose(value, slow(LOGITS), rtol=1e-5)
@@ -141,8 +141,8 @@ def test_adversarial_images_move_against_the_label():
 
 
 def test_view_difference_is_a_cross_entropy_between_networks():
-    own, fooled = jnp.array([[math.log(3), 0.0]]), jnp.array([[0.0, math.log(4)]])
-    value = deep_co_training.view_difference_loss(own, fooled)
+    plain, fooled = jnp.array([[math.log(3), 0.0]]), jnp.array([[0.0, math.log(4)]])
+    value = deep_co_training.view_difference_loss(plain, fooled)
     # H((3/4), 1/2) = log 2 and H(1/2, 4/5) = -(log 0.8 + log 0.2) / 2.
     expected = (math.log(2) - (math.log(0.8) + math.log(0.2)) / 2) / 2
     np.testing.assert_allclose(value, expected, rtol=1e-6)
@@ -212,9 +212,9 @@ def distilled(clean, noisy):
 
 
 def bootstrapped(clean, noisy):
-    own = 0.8 * N_LABELS + 0.2 * (CLEAN[:1] > 0)
+    predicted = 0.8 * N_LABELS + 0.2 * (CLEAN[:1] > 0)
     parts = mean_loss(clean[0], C_LABELS) * C_LABELS.size
-    parts += mean_loss(clean[0], N_LABELS, own) * N_LABELS.size
+    parts += mean_loss(clean[0], N_LABELS, predicted) * N_LABELS.size
     return parts / ALL_LABELS.size
 
 
@@ -271,8 +271,8 @@ def test_totals(rival):
     total = TOTALS[name]
     np.testing.assert_allclose(value, total(CLEAN, NOISY), rtol=1e-5)
     expected = numeric_gradient(lambda x: total(x, NOISY), CLEAN)[:views]
-    found = [grads[view]["output_clean"]["bias"] for view in params]
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    bias_gradients = [grads[view]["output_clean"]["bias"] for view in params]
+    np.testing.assert_allclose(bias_gradients, expected, atol=1e-5)
     if name == "noise_residual":
         expected = numeric_gradient(lambda x: total(CLEAN, x), NOISY)
         np.testing.assert_allclose(grads["view1"]["output_noisy"]["bias"], expected[0], atol=1e-6)

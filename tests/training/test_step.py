@@ -54,11 +54,11 @@ def run(devices, steps=4, seed=0, **changes):
 
 
 def test_one_and_eight_devices_agree():
-    one, _, _ = run(1)
+    single, _, _ = run(1)
     eight, _, _ = run(8)
     for part in ("params", "batch_stats"):
         for (path, a), b in zip(
-            jax.tree_util.tree_leaves_with_path(getattr(one, part)),
+            jax.tree_util.tree_leaves_with_path(getattr(single, part)),
             jax.tree.leaves(getattr(eight, part)),
             strict=True,
         ):
