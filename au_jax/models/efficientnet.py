@@ -59,8 +59,7 @@ class EfficientNet(Backbone):
     """EfficientNet-B`scale`.
 
     `maps` are the last outputs at 1/2, 1/4, ... 1/32 of the input's size, before the head
-    convolution. The default conventions are torchvision's for B0 to B4; Google's weights need
-    padding "same" and `bn_epsilon` 1e-3.
+    convolution. The default conventions are torchvision's, for B0 to B4.
 
     Attributes:
       scale: 0 to 7.
@@ -69,6 +68,8 @@ class EfficientNet(Backbone):
     """
 
     padding: str = "torch"
+    bn_epsilon: float = 1e-5
+    bn_momentum: float = 0.9
     scale: int = 0
     drop_path: float = 0.2
 
@@ -106,3 +107,10 @@ class EfficientNet(Backbone):
             round_channels(_HEAD * width), 1, activation=nn.silu, style=style, name="head"
         )(x, train)
         return Features(tuple(maps), global_mean(x))
+
+
+class LargeEfficientNet(EfficientNet):
+    """EfficientNet-B5 to B7, whose BatchNorm torchvision configures as the authors' code does."""
+
+    bn_epsilon: float = 1e-3
+    bn_momentum: float = 0.99

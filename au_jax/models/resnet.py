@@ -64,6 +64,8 @@ class ResNet(Backbone):
     """
 
     padding: str = "torch"
+    bn_epsilon: float = 1e-5
+    bn_momentum: float = 0.9
     depth: int = 50
 
     @nn.compact
