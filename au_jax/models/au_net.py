@@ -48,8 +48,8 @@ class AUNet(nn.Module):
         Args:
           images: float [B, H, W, 3] in [0, 1].
           pose: float32 [B, 3]: pitch, yaw, roll in degrees, NaN where not known.
-          train: whether BatchNorm uses the batch's statistics (and updates its own, when
-            `batch_stats` is mutable) and dropout drops.
+          train: whether BatchNorm uses the batch's statistics and updates its own (`batch_stats`
+            must then be mutable), and dropout drops.
         """
         mean = jnp.asarray(self.image_mean, images.dtype).reshape(1, 1, 1, 3)
         std = jnp.asarray(self.image_std, images.dtype).reshape(1, 1, 1, 3)
