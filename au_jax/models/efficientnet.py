@@ -1,14 +1,15 @@
-"""EfficientNet-B0 to B7, one network scaled in width and depth.
+"""The networks EfficientNet-B0 to B7, which are one network scaled in width and depth.
 
 Source: Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (ICML
 2019), table 1 and section 3.3; the widths and depths of B1 to B7 are those of the authors' code.
+https://arxiv.org/abs/1905.11946
 """
 
 import math
 from typing import NamedTuple
 
 import flax.linen as nn
-import jax
+from jaxtyping import Array, Float
 
 from au_jax.models.backbone import Backbone
 from au_jax.models.features import Features
@@ -74,7 +75,7 @@ class EfficientNet(Backbone):
     drop_path: float = 0.2
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> Features:
+    def __call__(self, images: Float[Array, "B H W 3"], train: bool) -> Features:
         style = self.style
         width = SCALES[self.scale][0]
         x = ConvNorm(

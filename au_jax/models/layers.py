@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32
 
 from au_jax.models import cpu_ops
 
@@ -37,9 +38,10 @@ class Style(NamedTuple):
 
 
 class Conv(nn.Module):
-    """A square convolution, [B, H, W, C] -> [B, H', W', features], with parameter `kernel`.
+    """A square convolution, with parameter `kernel`.
 
-    With `depthwise`, each channel has its own kernel and `features` must equal C.
+    With `depthwise`, each channel has its own kernel and `features` must equal the channels of the
+    images.
     """
 
     features: int
@@ -51,7 +53,7 @@ class Conv(nn.Module):
     kernel_init: Initializer = nn.initializers.he_normal()
 
     @nn.compact
-    def __call__(self, images: jax.Array) -> jax.Array:
+    def __call__(self, images: Float[Array, "B H W C"]) -> Float[Array, "B H2 W2 D"]:
         inputs = 1 if self.depthwise else images.shape[-1]
         shape = (self.kernel, self.kernel, inputs, self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
@@ -97,7 +99,7 @@ class ConvNorm(nn.Module):
     kernel_init: Initializer = nn.initializers.he_normal()
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, images: Float[Array, "B H W C"], train: bool) -> Float[Array, "B H2 W2 D"]:
         x = Conv(
             self.features,
             self.kernel,
@@ -111,11 +113,13 @@ class ConvNorm(nn.Module):
         return x if self.activation is None else self.activation(x)
 
 
-def max_pool(images: jax.Array, size: int, stride: int, style: Style) -> jax.Array:
-    """Max-pooling of [B, H, W, C]; see `cpu_ops.max_pool`."""
+def max_pool(
+    images: Float[Array, "B H W C"], size: int, stride: int, style: Style
+) -> Float[Array, "B H2 W2 C"]:
+    """Max-pooling; see `cpu_ops.max_pool`."""
     return cpu_ops.max_pool(images, size, stride, style.padding)
 
 
-def global_mean(images: jax.Array) -> jax.Array:
-    """Global average pooling of [B, H, W, C] to float32 [B, C]."""
+def global_mean(images: Float[Array, "B H W C"]) -> Float32[Array, "B C"]:
+    """Global average pooling, in float32."""
     return images.mean((1, 2), dtype=jnp.float32)

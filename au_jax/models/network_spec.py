@@ -20,7 +20,7 @@ IMAGE_CONVENTIONS = ("image_mean", "image_std")
 
 def _three(values: Sequence[float]) -> tuple[float, float, float]:
     first, second, third = values
-    return first, second, third
+    return float(first), float(second), float(third)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ CNN Self-Training for the EmotioNet Challenge" (CVPR Workshops 2020), section 3.
 """
 
 import flax.linen as nn
-import jax
+from jaxtyping import Array, Float
 
 from au_jax.models.backbone import Backbone
 from au_jax.models.features import Features
@@ -30,7 +30,7 @@ class OwnNet(Backbone):
     width: int = 3
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> Features:
+    def __call__(self, images: Float[Array, "B H W 3"], train: bool) -> Features:
         x = images
         maps = []
         for number, channels in enumerate(_CHANNELS, 1):
