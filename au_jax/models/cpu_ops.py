@@ -78,9 +78,7 @@ def _windows(padded: jax.Array, size: int, stride: int) -> Iterator[jax.Array]:
             )
 
 
-def _blocks_met(
-    outputs: jax.Array, reach: int, fill: float
-) -> Iterator[tuple[int, int, jax.Array]]:
+def _blocks_met(outputs: jax.Array, reach: int, fill: int) -> Iterator[tuple[int, int, jax.Array]]:
     """Yields, for each block, the output of the window that starts in it or up to `reach` before.
 
     A gradient by these gathers what the textbook form scatters, which XLA turns into one loop.
