@@ -48,8 +48,8 @@ def create(name: str, dtype: Any = jnp.float32, **fields: Any) -> Backbone:
     if name not in BACKBONES:
         raise unknown("backbone", name, BACKBONES)
     backbone, fixed = BACKBONES[name]
-    flax_own = {"parent", "name"}
-    free = [f.name for f in dataclasses.fields(backbone) if f.name not in {*flax_own, *fixed}]
+    of_flax = {"parent", "name"}
+    free = [f.name for f in dataclasses.fields(backbone) if f.name not in {*of_flax, *fixed}]
     for field in fields:
         if field not in free:
             raise unknown(f"field of backbone {name}", field, free)
