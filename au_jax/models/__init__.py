@@ -1,15 +1,16 @@
 """Backbones by name, and the network built on them."""
 
 import dataclasses
+import inspect
 from typing import Any
 
 import jax.numpy as jnp
 
 from au_jax import outside
-from au_jax.errors import unknown
+from au_jax.errors import UserError, unknown
 from au_jax.models.au_net import AUNet
 from au_jax.models.backbone import Backbone
-from au_jax.models.efficientnet import SCALES, EfficientNet
+from au_jax.models.efficientnet import SCALES, EfficientNet, LargeEfficientNet
 from au_jax.models.features import Features
 from au_jax.models.mobilenet_v3 import MobileNetV3Large
 from au_jax.models.ownnet import OwnNet
@@ -19,7 +20,13 @@ from au_jax.models.resnet import STAGES, ResNet
 BACKBONES: dict[str, tuple[type[Backbone], dict[str, Any]]] = {
     **{f"ownnet{width}": (OwnNet, {"width": width}) for width in range(1, 9)},
     "mobilenet_v3_large": (MobileNetV3Large, {}),
-    **{f"efficientnet_b{scale}": (EfficientNet, {"scale": scale}) for scale in range(len(SCALES))},
+    **{
+        f"efficientnet_b{scale}": (
+            EfficientNet if scale < 5 else LargeEfficientNet,
+            {"scale": scale},
+        )
+        for scale in range(len(SCALES))
+    },
     **{f"resnet{depth}": (ResNet, {"depth": depth}) for depth in STAGES},
 }
 
@@ -28,8 +35,8 @@ def create(name: str, dtype: Any = jnp.float32, **fields: Any) -> Backbone:
     """Returns the backbone called `name`.
 
     Args:
-      name: one of `BACKBONES`, or module:function of a backbone outside this package: a function
-        of the other arguments.
+      name: one of `BACKBONES`, or `module:function` for a backbone outside the package; the
+        function takes `dtype` and the fields by keyword and returns a `Backbone`.
       dtype: compute dtype, jnp.float32 or jnp.bfloat16; parameters and statistics stay float32.
       fields: further fields of the backbone (`padding`, `bn_epsilon`, ...).
 
@@ -37,16 +44,34 @@ def create(name: str, dtype: Any = jnp.float32, **fields: Any) -> Backbone:
       UserError: there is no such backbone, or it has no such field.
     """
     if ":" in name:
-        return outside.resolve("backbone", name)(dtype=dtype, **fields)
+        return _create_outside(name, {"dtype": dtype, **fields})
     if name not in BACKBONES:
         raise unknown("backbone", name, BACKBONES)
     backbone, fixed = BACKBONES[name]
-    flax_own = {"parent", "name"}
-    free = [f.name for f in dataclasses.fields(backbone) if f.name not in {*flax_own, *fixed}]
+    of_flax = {"parent", "name"}
+    free = [f.name for f in dataclasses.fields(backbone) if f.name not in {*of_flax, *fixed}]
     for field in fields:
         if field not in free:
             raise unknown(f"field of backbone {name}", field, free)
     return backbone(dtype=dtype, **fixed, **fields)
+
+
+def _create_outside(reference: str, fields: dict[str, Any]) -> Backbone:
+    function = outside.resolve("backbone", reference)
+    try:
+        inspect.signature(function).bind(**fields)
+    except TypeError as error:
+        raise UserError(
+            f"backbone '{reference}' cannot be called with {', '.join(fields)} ({error}); let it "
+            "take them by keyword"
+        ) from None
+    backbone = function(**fields)
+    if not isinstance(backbone, Backbone):
+        raise UserError(
+            f"backbone '{reference}' returned a {type(backbone).__name__}; let it return an "
+            "au_jax.models.Backbone"
+        )
+    return backbone
 
 
 __all__ = ["BACKBONES", "AUNet", "Backbone", "Features", "create"]

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32
 
 from au_jax.models.layers import xavier
 
@@ -40,16 +40,18 @@ class AUNet(nn.Module):
     image_std: tuple[float, float, float] = IMAGENET_STD
 
     @nn.compact
-    def __call__(self, images: jax.Array, pose: jax.Array, train: bool) -> dict[str, jax.Array]:
-        """Returns the logits of each head, by its name: float32 [B, n].
+    def __call__(
+        self, images: Float[Array, "B H W 3"], pose: Float32[Array, "B 3"], train: bool
+    ) -> dict[str, Float32[Array, "B _"]]:
+        """Returns the logits of each head, by its name: one column per output.
 
         Needs the random stream "dropout" when `train` and `dropout` > 0.
 
         Args:
-          images: float [B, H, W, 3] in [0, 1].
-          pose: float32 [B, 3]: pitch, yaw, roll in degrees, NaN where not known.
-          train: whether BatchNorm uses the batch's statistics (and updates its own, when
-            `batch_stats` is mutable) and dropout drops.
+          images: red, green and blue in [0, 1].
+          pose: pitch, yaw, roll in degrees, NaN where not known.
+          train: whether BatchNorm uses the batch's statistics and updates its own (`batch_stats`
+            must then be mutable), and dropout drops.
         """
         mean = jnp.asarray(self.image_mean, images.dtype).reshape(1, 1, 1, 3)
         std = jnp.asarray(self.image_std, images.dtype).reshape(1, 1, 1, 3)

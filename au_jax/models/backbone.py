@@ -1,17 +1,17 @@
-"""What all backbones share: their fields and their call."""
+"""The base class of backbones: their fields and their call."""
 
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from au_jax.models.features import Features
 from au_jax.models.layers import Style
 
 
 class Backbone(nn.Module):
-    """A network from normalised images, float [B, H, W, 3], to `Features`.
+    """A network from normalised images to `Features`.
 
     The fields are those of `layers.Style`.
     """
@@ -25,5 +25,5 @@ class Backbone(nn.Module):
     def style(self) -> Style:
         return Style(self.dtype, self.padding, self.bn_epsilon, self.bn_momentum)
 
-    def __call__(self, images: jax.Array, train: bool) -> Features:
+    def __call__(self, images: Float[Array, "B H W 3"], train: bool) -> Features:
         raise NotImplementedError

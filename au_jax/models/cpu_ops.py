@@ -1,6 +1,7 @@
-"""Convolution and max-pooling as pure functions, each in several forms with one result.
+"""The forms of convolution, depthwise convolution and max-pooling that XLA's CPU backend needs.
 
-XLA's own operators are right on an accelerator, but some of them are naive loops on the CPU: a
+Each operation is a pure function with one result and several forms of computing it. XLA's own
+operators are right on an accelerator, but some of them are naive loops on the CPU: a
 convolution over a map smaller than its kernel, a depthwise convolution, and the gradient of
 max-pooling. The forms here avoid those loops. Which form runs is chosen from the shapes and the
 backend when the function is traced; values, gradients and parameters do not depend on it.
@@ -12,6 +13,7 @@ from functools import partial, reduce
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Float
 
 from au_jax.errors import unknown
 
@@ -76,9 +78,7 @@ def _windows(padded: jax.Array, size: int, stride: int) -> Iterator[jax.Array]:
             )
 
 
-def _blocks_met(
-    outputs: jax.Array, reach: int, fill: float
-) -> Iterator[tuple[int, int, jax.Array]]:
+def _blocks_met(outputs: jax.Array, reach: int, fill: int) -> Iterator[tuple[int, int, jax.Array]]:
     """Yields, for each block, the output of the window that starts in it or up to `reach` before.
 
     A gradient by these gathers what the textbook form scatters, which XLA turns into one loop.
@@ -106,9 +106,13 @@ def _pixels(blocks: jax.Array) -> jax.Array:
 
 
 def convolve(
-    images: jax.Array, kernel: jax.Array, stride: int, padding: str, form: str | None = None
-) -> jax.Array:
-    """Convolves [B, H, W, C] with a square kernel [k, k, C, N] to [B, H', W', N].
+    images: Float[Array, "B H W C"],
+    kernel: Float[Array, "k k C N"],
+    stride: int,
+    padding: str,
+    form: str | None = None,
+) -> Float[Array, "B H2 W2 N"]:
+    """Convolves images with a square kernel.
 
     Args:
       padding: see `pads`.
@@ -139,9 +143,13 @@ def convolve(
 
 
 def depthwise(
-    images: jax.Array, kernel: jax.Array, stride: int, padding: str, form: str | None = None
-) -> jax.Array:
-    """Convolves each channel of [B, H, W, C] with its own square kernel of [k, k, 1, C].
+    images: Float[Array, "B H W C"],
+    kernel: Float[Array, "k k 1 C"],
+    stride: int,
+    padding: str,
+    form: str | None = None,
+) -> Float[Array, "B H2 W2 C"]:
+    """Convolves each channel of the images with its own square kernel.
 
     Args:
       padding: see `pads`.
@@ -206,9 +214,9 @@ _shifted_products.defvjp(_shifted_products_forward, _shifted_products_backward)
 
 
 def max_pool(
-    images: jax.Array, size: int, stride: int, padding: str, form: str | None = None
-) -> jax.Array:
-    """The largest value of each size x size window of [B, H, W, C]; padding never wins.
+    images: Float[Array, "B H W C"], size: int, stride: int, padding: str, form: str | None = None
+) -> Float[Array, "B H2 W2 C"]:
+    """The largest value of each size x size window of the images; padding never wins.
 
     Of equal values in a window, the first in row-major order takes the gradient, as in PyTorch.
 

@@ -1,14 +1,15 @@
-"""EfficientNet-B0 to B7, one network scaled in width and depth.
+"""The networks EfficientNet-B0 to B7, which are one network scaled in width and depth.
 
 Source: Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (ICML
 2019), table 1 and section 3.3; the widths and depths of B1 to B7 are those of the authors' code.
+https://arxiv.org/abs/1905.11946
 """
 
 import math
 from typing import NamedTuple
 
 import flax.linen as nn
-import jax
+from jaxtyping import Array, Float
 
 from au_jax.models.backbone import Backbone
 from au_jax.models.features import Features
@@ -59,8 +60,7 @@ class EfficientNet(Backbone):
     """EfficientNet-B`scale`.
 
     `maps` are the last outputs at 1/2, 1/4, ... 1/32 of the input's size, before the head
-    convolution. The default conventions are torchvision's for B0 to B4; Google's weights need
-    padding "same" and `bn_epsilon` 1e-3.
+    convolution. The default conventions are torchvision's, for B0 to B4.
 
     Attributes:
       scale: 0 to 7.
@@ -69,11 +69,13 @@ class EfficientNet(Backbone):
     """
 
     padding: str = "torch"
+    bn_epsilon: float = 1e-5
+    bn_momentum: float = 0.9
     scale: int = 0
     drop_path: float = 0.2
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> Features:
+    def __call__(self, images: Float[Array, "B H W 3"], train: bool) -> Features:
         style = self.style
         width = SCALES[self.scale][0]
         x = ConvNorm(
@@ -106,3 +108,10 @@ class EfficientNet(Backbone):
             round_channels(_HEAD * width), 1, activation=nn.silu, style=style, name="head"
         )(x, train)
         return Features(tuple(maps), global_mean(x))
+
+
+class LargeEfficientNet(EfficientNet):
+    """EfficientNet-B5 to B7, whose BatchNorm torchvision configures as the authors' code does."""
+
+    bn_epsilon: float = 1e-3
+    bn_momentum: float = 0.99

@@ -1,18 +1,17 @@
-"""What every backbone returns."""
+"""The features that every backbone returns."""
 
 from typing import NamedTuple
 
-import jax
+from jaxtyping import Array, Float
 
 
 class Features(NamedTuple):
     """The feature maps and the pooled feature vector of a batch of images.
 
     Attributes:
-      maps: [B, H_i, W_i, C_i] for each resolution stage, finest first, in the compute dtype; for
-        necks such as an FPN.
-      pooled: float32 [B, D], what heads and probes use.
+      maps: one for each resolution, finest first, in the compute dtype; for necks such as an FPN.
+      pooled: what heads and probes use, float32.
     """
 
-    maps: tuple[jax.Array, ...]
-    pooled: jax.Array
+    maps: tuple[Float[Array, "B H W C"], ...]
+    pooled: Float[Array, "B D"]

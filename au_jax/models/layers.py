@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32
 
 from au_jax.models import cpu_ops
 
@@ -37,9 +38,10 @@ class Style(NamedTuple):
 
 
 class Conv(nn.Module):
-    """A square convolution, [B, H, W, C] -> [B, H', W', features], with parameter `kernel`.
+    """A square convolution, with parameter `kernel`.
 
-    With `depthwise`, each channel has its own kernel and `features` must equal C.
+    With `depthwise`, each channel has its own kernel and `features` must equal the channels of the
+    images.
     """
 
     features: int
@@ -51,7 +53,7 @@ class Conv(nn.Module):
     kernel_init: Initializer = nn.initializers.he_normal()
 
     @nn.compact
-    def __call__(self, images: jax.Array) -> jax.Array:
+    def __call__(self, images: Float[Array, "B H W C"]) -> Float[Array, "B H2 W2 D"]:
         inputs = 1 if self.depthwise else images.shape[-1]
         shape = (self.kernel, self.kernel, inputs, self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
@@ -64,38 +66,25 @@ class Conv(nn.Module):
         return out
 
 
-class BatchNorm(nn.Module):
-    """Batch normalisation of [B, ..., C] over all axes but the last.
+def batch_norm(style: Style, name: str) -> nn.BatchNorm:
+    """Batch normalisation of [B, ..., C] over all axes but the last, statistics in float32.
 
     Under `jax.jit` with a sharded batch the statistics are those of the global batch. The running
-    variance is the biased one, as in Flax and TensorFlow; PyTorch keeps the unbiased one, which is
-    n / (n - 1) times as large (n = values per channel).
+    variance is the biased one, as in TensorFlow; PyTorch keeps the unbiased one, which is
+    n / (n - 1) times as large (n = values per channel). A call with the batch's statistics needs
+    `batch_stats` to be mutable.
+
+    Source: Ioffe and Szegedy, "Batch Normalization" (ICML 2015), algorithm 1,
+    https://arxiv.org/abs/1502.03167.
     """
-
-    style: Style = Style()
-
-    @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        shape = (x.shape[-1],)
-        scale = self.param("scale", nn.initializers.ones_init(), shape, jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros_init(), shape, jnp.float32)
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
-        running_var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
-        axes = tuple(range(x.ndim - 1))
-        channels = (1,) * len(axes) + shape
-        if train:
-            wide = x.astype(jnp.float32)
-            mean = wide.mean(axes)
-            var = jnp.square(wide - mean.reshape(channels)).mean(axes)
-            if self.is_mutable_collection("batch_stats") and not self.is_initializing():
-                kept = self.style.bn_momentum
-                running_mean.value = kept * running_mean.value + (1 - kept) * mean
-                running_var.value = kept * running_var.value + (1 - kept) * var
-        else:
-            mean, var = running_mean.value, running_var.value
-        scale = scale * jax.lax.rsqrt(var + self.style.bn_epsilon)
-        x = (x - mean.reshape(channels)) * scale.reshape(channels) + bias.reshape(channels)
-        return x.astype(self.style.dtype)
+    return nn.BatchNorm(
+        momentum=style.bn_momentum,
+        epsilon=style.bn_epsilon,
+        dtype=style.dtype,
+        # Flax's quick E[x^2] - E[x]^2 loses the variance of channels far from zero.
+        use_fast_variance=False,
+        name=name,
+    )
 
 
 class ConvNorm(nn.Module):
@@ -110,7 +99,7 @@ class ConvNorm(nn.Module):
     kernel_init: Initializer = nn.initializers.he_normal()
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, images: Float[Array, "B H W C"], train: bool) -> Float[Array, "B H2 W2 D"]:
         x = Conv(
             self.features,
             self.kernel,
@@ -120,15 +109,17 @@ class ConvNorm(nn.Module):
             kernel_init=self.kernel_init,
             name="conv",
         )(images)
-        x = BatchNorm(self.style, name="norm")(x, train)
+        x = batch_norm(self.style, "norm")(x, use_running_average=not train)
         return x if self.activation is None else self.activation(x)
 
 
-def max_pool(images: jax.Array, size: int, stride: int, style: Style) -> jax.Array:
-    """Max-pooling of [B, H, W, C]; see `cpu_ops.max_pool`."""
+def max_pool(
+    images: Float[Array, "B H W C"], size: int, stride: int, style: Style
+) -> Float[Array, "B H2 W2 C"]:
+    """Max-pooling; see `cpu_ops.max_pool`."""
     return cpu_ops.max_pool(images, size, stride, style.padding)
 
 
-def global_mean(images: jax.Array) -> jax.Array:
-    """Global average pooling of [B, H, W, C] to float32 [B, C]."""
+def global_mean(images: Float[Array, "B H W C"]) -> Float32[Array, "B C"]:
+    """Global average pooling, in float32."""
     return images.mean((1, 2), dtype=jnp.float32)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax
+from jaxtyping import Array, Float
 
 from au_jax.models.layers import ConvNorm, Style, global_mean, xavier
 
@@ -21,7 +22,7 @@ def round_channels(channels: float, divisor: int = 8) -> int:
 
 
 class SqueezeExcite(nn.Module):
-    """Scales each channel of [B, H, W, C] by a gate computed from all channels' means."""
+    """Scales each channel by a gate computed from all channels' means."""
 
     hidden: int
     activation: Activation
@@ -29,7 +30,7 @@ class SqueezeExcite(nn.Module):
     style: Style
 
     @nn.compact
-    def __call__(self, images: jax.Array) -> jax.Array:
+    def __call__(self, images: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
         dtype = self.style.dtype
         x = nn.Dense(self.hidden, dtype=dtype, kernel_init=xavier, name="reduce")(
             global_mean(images)
@@ -63,7 +64,7 @@ class InvertedResidual(nn.Module):
     style: Style
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, images: Float[Array, "B H W C"], train: bool) -> Float[Array, "B H2 W2 D"]:
         channels = images.shape[-1]
         x = images
         if self.expanded != channels:

@@ -1,12 +1,13 @@
-"""MobileNetV3-Large.
+"""The mobile network MobileNetV3-Large.
 
-Source: Howard et al., "Searching for MobileNetV3" (ICCV 2019), table 1.
+Source: Howard et al., "Searching for MobileNetV3" (ICCV 2019), table 1,
+https://arxiv.org/abs/1905.02244.
 """
 
 from typing import NamedTuple
 
 import flax.linen as nn
-import jax
+from jaxtyping import Array, Float
 
 from au_jax.models.backbone import Backbone
 from au_jax.models.features import Features
@@ -57,7 +58,7 @@ class MobileNetV3Large(Backbone):
     bn_momentum: float = 0.99
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> Features:
+    def __call__(self, images: Float[Array, "B H W 3"], train: bool) -> Features:
         style = self.style
         x = ConvNorm(_STEM, 3, 2, activation=nn.hard_swish, style=style, name="stem")(images, train)
         maps = []

@@ -1,20 +1,26 @@
-"""Networks from their specification: plain values that a checkpoint keeps with its weights."""
+"""The specification of a network: plain values that a checkpoint keeps with its weights."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 
 from au_jax import models
-from au_jax.errors import unknown
+from au_jax.errors import UserError, unknown
+from au_jax.models import weight_schemes
+from au_jax.models.weight_schemes import Scheme
 
 PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+# What `conventions` settles: fields of the backbone, and values of `NetworkSpec` itself.
+BACKBONE_CONVENTIONS = ("padding", "bn_epsilon", "bn_momentum")
+IMAGE_CONVENTIONS = ("image_mean", "image_std")
 
 
 def _three(values: Sequence[float]) -> tuple[float, float, float]:
     first, second, third = values
-    return first, second, third
+    return float(first), float(second), float(third)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +28,8 @@ class NetworkSpec:
     """One network, in JSON-able values.
 
     Attributes:
-      backbone: a name of `models.BACKBONES`; `fields` are its further fields.
+      backbone: a name of `models.BACKBONES`, or `module:function` (see `models.create`); `fields`
+        are its further fields.
       precision: "float32" or "bfloat16", the compute dtype; parameters stay float32.
       dropout, pose_branch, pose_mean, pose_std, image_mean, image_std: see `models.AUNet`.
     """
@@ -51,3 +58,50 @@ class NetworkSpec:
             image_mean=_three(self.image_mean),
             image_std=_three(self.image_std),
         )
+
+
+def conventions(backbone: str, weights: Path | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """How a network pads and normalises: as imported weights need, else as its backbone does.
+
+    Args:
+      backbone: see `NetworkSpec`.
+      weights: the imported ImageNet weights, which settle all but BatchNorm's momentum.
+      given: what the user set of `BACKBONE_CONVENTIONS` and `IMAGE_CONVENTIONS`.
+
+    Returns:
+      The values of `NetworkSpec`'s `fields` (all of `BACKBONE_CONVENTIONS`), `image_mean` and
+      `image_std`.
+
+    Raises:
+      UserError: there is no such backbone, the weights cannot be read, or a given value is not
+        the one that the weights need.
+    """
+    network = models.create(backbone)
+    settled: dict[str, Any] = {name: getattr(network, name) for name in BACKBONE_CONVENTIONS}
+    settled |= {
+        "image_mean": models.au_net.IMAGENET_MEAN,
+        "image_std": models.au_net.IMAGENET_STD,
+    }
+    for name in given:
+        if name not in settled:
+            raise unknown("convention", name, settled)
+    if weights is not None:
+        required = weight_schemes.scheme(backbone, weights)
+        _refuse_contradictions(weights, required, given)
+        settled |= required._asdict()
+    settled |= given
+    return {
+        "fields": {name: settled[name] for name in BACKBONE_CONVENTIONS},
+        **{name: _three(settled[name]) for name in IMAGE_CONVENTIONS},
+    }
+
+
+def _refuse_contradictions(weights: Path, required: Scheme, given: Mapping[str, Any]) -> None:
+    for name, value in required._asdict().items():
+        chosen = given.get(name, value)
+        same = chosen == value if isinstance(value, str | float) else tuple(chosen) == value
+        if not same:
+            raise UserError(
+                f"--config.model.{name}={chosen} contradicts '{weights}', whose weights need "
+                f"{value}; leave the flag out"
+            )

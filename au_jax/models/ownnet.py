@@ -5,7 +5,7 @@ CNN Self-Training for the EmotioNet Challenge" (CVPR Workshops 2020), section 3.
 """
 
 import flax.linen as nn
-import jax
+from jaxtyping import Array, Float
 
 from au_jax.models.backbone import Backbone
 from au_jax.models.features import Features
@@ -19,15 +19,18 @@ class OwnNet(Backbone):
     """Seven 3x3 convolutions, each with BatchNorm and ReLU; 3x3 max-pooling of stride 2 after 1-5.
 
     The paper gives the channels in units of `width` (3 or 8 there) and Xavier initialisation; the
-    kernel size and the padding are not given: 3x3 and "same" are ours. `maps` are the outputs of
+    kernel size, the padding and BatchNorm's constants are not given: 3x3, "same", and an epsilon of
+    1e-3 and a momentum of 0.9 are ours. `maps` are the outputs of
     convolutions 1 to 5 (before pooling) and 7, at 1, 1/2, ... 1/32 of the input's size.
     """
 
+    padding: str = "same"
     bn_epsilon: float = 1e-3
+    bn_momentum: float = 0.9
     width: int = 3
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> Features:
+    def __call__(self, images: Float[Array, "B H W 3"], train: bool) -> Features:
         x = images
         maps = []
         for number, channels in enumerate(_CHANNELS, 1):

@@ -1,7 +1,7 @@
 """ImageNet weights from the PyTorch files that people have.
 
-Both naming schemes in use are read: torchvision's and timm's (for ResNets they are the same). What
-such weights expect of padding, BatchNorm and input is in `conventions`.
+Both torchvision's names of the arrays and timm's are read (for ResNets they are the same). Which
+padding, BatchNorm epsilon and normalisation the weights need stands in `weight_schemes`.
 """
 
 import pickle
@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 
 from au_jax.errors import UserError, unknown
 from au_jax.models import BACKBONES
-from au_jax.models.efficientnet import EfficientNet
+from au_jax.models.efficientnet import EfficientNet, LargeEfficientNet
 from au_jax.models.mobilenet_v3 import BLOCKS, MobileNetV3Large
 from au_jax.models.resnet import ResNet
 
@@ -96,6 +96,11 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     return {name: array.float().numpy() for name, array in state.items()}
 
 
+def is_timm(state: Mapping[str, np.ndarray]) -> bool:
+    """Whether the arrays have timm's names, where those differ from torchvision's."""
+    return "conv_stem.weight" in state
+
+
 def convert(
     state: Mapping[str, np.ndarray],
     backbone_name: str,
@@ -115,7 +120,7 @@ def convert(
         readable = [name for name, (kind, _) in BACKBONES.items() if kind in _SCHEMES]
         raise unknown("backbone with ImageNet weights", backbone_name, readable)
     names, classifiers = scheme
-    prefix = dict(names(params, "conv_stem.weight" in state))
+    prefix = dict(names(params, is_timm(state)))
 
     places = {}
     for collection, tree in (("params", params), ("batch_stats", batch_stats)):
@@ -239,5 +244,6 @@ def _resnet(params: Tree, timm: bool) -> Names:
 _SCHEMES: dict[type, tuple[Callable[[Tree, bool], Names], tuple[str, ...]]] = {
     MobileNetV3Large: (_mobilenet, ("classifier", "classifier.3")),
     EfficientNet: (_efficientnet, ("classifier", "classifier.1")),
+    LargeEfficientNet: (_efficientnet, ("classifier", "classifier.1")),
     ResNet: (_resnet, ("fc",)),
 }

@@ -1,11 +1,12 @@
-"""ResNet-18, 34, 50 and 101.
+"""The residual networks ResNet-18, 34, 50 and 101.
 
 Source: He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016), table 1; in the
 bottleneck the 3x3 convolution takes the stride, as in torchvision ("v1.5").
+https://arxiv.org/abs/1512.03385
 """
 
 import flax.linen as nn
-import jax
+from jaxtyping import Array, Float
 
 from au_jax.models.backbone import Backbone
 from au_jax.models.features import Features
@@ -31,7 +32,7 @@ class ResidualBlock(nn.Module):
     style: Style
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, images: Float[Array, "B H W C"], train: bool) -> Float[Array, "B H2 W2 D"]:
         width, stride = self.width, self.stride
         if self.bottleneck:
             layers = [(width, 1, 1), (width, 3, stride), (width * _EXPANSION, 1, 1)]
@@ -64,10 +65,12 @@ class ResNet(Backbone):
     """
 
     padding: str = "torch"
+    bn_epsilon: float = 1e-5
+    bn_momentum: float = 0.9
     depth: int = 50
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> Features:
+    def __call__(self, images: Float[Array, "B H W 3"], train: bool) -> Features:
         style = self.style
         x = ConvNorm(_STEM, 7, 2, style=style, name="stem")(images, train)
         maps = [x]

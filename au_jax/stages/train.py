@@ -21,8 +21,7 @@ from au_jax.data.pipeline import Stream
 from au_jax.data.sources import Source
 from au_jax.errors import UserError, unknown
 from au_jax.methods.base import Context, Method, StreamFacts
-from au_jax.models.conventions import conventions
-from au_jax.models.network_spec import NetworkSpec
+from au_jax.models.network_spec import NetworkSpec, conventions
 from au_jax.stages.base import StageContext
 from au_jax.training.loop import Training, train
 from au_jax.training.model_card import ModelCard
@@ -233,7 +232,9 @@ class Train:
 
     def _network(self, lead: Stream) -> NetworkSpec:
         weights = self.model["weights"]
-        given = {field: self.model[field] for field in _CONVENTIONS if self.model.get(field)}
+        given = {
+            field: self.model[field] for field in _CONVENTIONS if self.model.get(field) is not None
+        }
         return NetworkSpec(
             backbone=self.model["backbone"],
             precision=self.model["precision"],

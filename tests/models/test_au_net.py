@@ -51,7 +51,10 @@ def test_pose_branch_is_dense_relu_beside_the_features(posed):
 
 def test_images_are_normalised_by_channel():
     network = models.AUNet(
-        models.create("ownnet1"), (("opt", 4),), image_mean=(0.1, 0.2, 0.3), image_std=(1, 2, 4)
+        models.create("ownnet1"),
+        (("opt", 4),),
+        image_mean=(0.1, 0.2, 0.3),
+        image_std=(1.0, 2.0, 4.0),
     )
     images = jnp.asarray(np.random.default_rng(0).random((1, 32, 32, 3)), jnp.float32)
     variables = random_variables(network, images, jnp.zeros((1, 3)), False)

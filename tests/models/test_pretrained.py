@@ -14,8 +14,8 @@ from random_weights import shapes
 from au_jax import models
 from au_jax.errors import UserError
 from au_jax.models import pretrained
+from au_jax.models.network_spec import conventions
 
-SAME = {"padding": "same", "bn_epsilon": 1e-3}
 IMAGES = np.random.default_rng(0).normal(size=(2, 40, 40, 3)).astype(np.float32)
 
 
@@ -28,14 +28,13 @@ def _arrays(torch_network):
     return {name: a.numpy() for name, a in torch_network.state_dict().items()}
 
 
-def _assert_same_features(torch_network, name, fields, folder, suffix, pooled_of=None):
+def _assert_same_features(torch_network, name, path, pooled_of=None):
     torch_networks.randomise(torch_network)
-    path = folder / f"weights{suffix}"
-    if suffix == ".pth":
+    if path.suffix == ".pth":
         torch.save(torch_network.state_dict(), path)
     else:
         safetensors.numpy.save_file(_arrays(torch_network), path)
-    backbone = models.create(name, **fields)
+    backbone = models.create(name, **conventions(name, path, {})["fields"])
     params, batch_stats = pretrained.load(path, name, *_trees(backbone))
     assert {leaf.dtype for leaf in jax.tree.leaves((params, batch_stats))} == {np.dtype("float32")}
     variables = {"params": params, "batch_stats": batch_stats}
@@ -47,34 +46,27 @@ def _assert_same_features(torch_network, name, fields, folder, suffix, pooled_of
 
 
 @pytest.mark.parametrize(
-    ("build", "name", "fields", "suffix"),
+    ("build", "name", "file_name"),
     [
-        (
-            lambda: torch_networks.MobileNetV3Large(),
-            "mobilenet_v3_large",
-            {"bn_epsilon": 1e-3},
-            ".pth",
-        ),
+        (torch_networks.MobileNetV3Large, "mobilenet_v3_large", "net.pth"),
         (
             lambda: torch_networks.MobileNetV3Large(timm=True, same=True),
             "mobilenet_v3_large",
-            SAME,
-            ".safetensors",
+            "tf_mobilenetv3_large_100.safetensors",
         ),
-        (lambda: torch_networks.EfficientNet(0), "efficientnet_b0", {}, ".pth"),
+        (lambda: torch_networks.EfficientNet(0), "efficientnet_b0", "net.pth"),
         (
             lambda: torch_networks.EfficientNet(0, timm=True, eps=1e-3, same=True),
             "efficientnet_b0",
-            SAME,
-            ".safetensors",
+            "tf_efficientnet_b0.safetensors",
         ),
-        (lambda: torch_networks.ResNet((2, 2, 2, 2), False), "resnet18", {}, ".pth"),
-        (lambda: torch_networks.ResNet((3, 4, 6, 3), True), "resnet50", {}, ".safetensors"),
+        (lambda: torch_networks.ResNet((2, 2, 2, 2), False), "resnet18", "net.pth"),
+        (lambda: torch_networks.ResNet((3, 4, 6, 3), True), "resnet50", "net.safetensors"),
     ],
     ids=["mobilenet", "mobilenet-timm-same", "b0", "b0-timm-same", "resnet18", "resnet50"],
 )
-def test_features_equal_pytorchs(build, name, fields, suffix, tmp_path):
-    _assert_same_features(build(), name, fields, tmp_path, suffix)
+def test_features_equal_pytorchs(build, name, file_name, tmp_path):
+    _assert_same_features(build(), name, tmp_path / file_name)
 
 
 @pytest.mark.parametrize("timm", [False, True])
@@ -208,24 +200,24 @@ def test_torchvisions_own_networks(name, tmp_path):
     classifier = network.fc if name.startswith("resnet") else network.classifier[-1]
     pooled = []
     classifier.register_forward_hook(lambda module, inputs, outputs: pooled.append(inputs[0]))
-    _assert_same_features(network, name, {}, tmp_path, ".pth", lambda: pooled[-1])
+    _assert_same_features(network, name, tmp_path / "net.pth", lambda: pooled[-1])
 
 
 @pytest.mark.parametrize(
-    ("timm_name", "name", "fields"),
+    ("timm_name", "name"),
     [
-        ("mobilenetv3_large_100", "mobilenet_v3_large", {"bn_epsilon": 1e-5}),
-        ("tf_mobilenetv3_large_100", "mobilenet_v3_large", SAME),
-        ("efficientnet_b0", "efficientnet_b0", {}),
-        ("tf_efficientnet_b1", "efficientnet_b1", SAME),
-        ("resnet34", "resnet34", {}),
+        ("mobilenetv3_large_100", "mobilenet_v3_large"),
+        ("tf_mobilenetv3_large_100", "mobilenet_v3_large"),
+        ("efficientnet_b0", "efficientnet_b0"),
+        ("tf_efficientnet_b1", "efficientnet_b1"),
+        ("resnet34", "resnet34"),
     ],
 )
-def test_timms_own_networks(timm_name, name, fields, tmp_path):
+def test_timms_own_networks(timm_name, name, tmp_path):
     timm = pytest.importorskip("timm")
     network = timm.create_model(timm_name)
     pooled = []
     network.get_classifier().register_forward_hook(
         lambda module, inputs, outputs: pooled.append(inputs[0])
     )
-    _assert_same_features(network, name, fields, tmp_path, ".safetensors", lambda: pooled[-1])
+    _assert_same_features(network, name, tmp_path / f"{timm_name}.safetensors", lambda: pooled[-1])
