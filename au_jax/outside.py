@@ -1,4 +1,4 @@
-"""Functions and classes of a user's own modules, by their name `module:function`."""
+"""Names of functions that live outside the package, written `module:function`."""
 
 import importlib
 from typing import Any
@@ -7,22 +7,36 @@ from au_jax.errors import UserError
 
 
 def resolve(kind: str, reference: str) -> Any:
-    """The object that `reference`, "module:name", names.
+    """Returns the function (or class) that `reference` names, importing its module.
 
     Args:
-      kind: what it stands for, as a noun ("method"), for the error's sentence.
+      kind: what the function makes, as a noun for the error ("backbone", "method").
+      reference: `module:function`, such as "my_package.nets:tiny"; the module must be importable.
 
     Raises:
-      UserError: the module cannot be found or has no such name.
+      UserError: `reference` is not written so, there is no such module, or it has no such function.
     """
-    module, _, name = reference.partition(":")
+    module_name, _, function_name = reference.partition(":")
+    parts = (*module_name.split("."), function_name)
+    if not all(part.isidentifier() for part in parts):
+        raise UserError(
+            f"{kind} '{reference}' does not name a function; write it as my_package.my_module:"
+            "my_function"
+        )
     try:
-        return getattr(importlib.import_module(module), name)
+        module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
+        # A module that exists but lacks one of its own imports is a fault to be shown whole.
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
         raise UserError(
-            f"{kind} '{reference}' cannot be imported ({error}); put the module on PYTHONPATH"
-        ) from error
-    except AttributeError as error:
+            f"{kind} '{reference}': there is no module '{error.name}'; install it, or put its "
+            "folder on PYTHONPATH"
+        ) from None
+    function = getattr(module, function_name, None)
+    if not callable(function):
         raise UserError(
-            f"{kind} '{reference}' does not exist: module {module} has no '{name}'"
-        ) from error
+            f"{kind} '{reference}': the module '{module_name}' has no function '{function_name}'; "
+            "give the name of one that it defines"
+        )
+    return function

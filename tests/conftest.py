@@ -18,6 +18,7 @@ CHECKED = (
     "au_jax.losses",
     "au_jax.methods",
     "au_jax.metrics",
+    "au_jax.models",
     "au_jax.training.step",
 )
 jaxtyping.install_import_hook(CHECKED, "beartype.beartype")

@@ -98,8 +98,8 @@ def test_a_method_outside_the_package_trains(outside):
             r"option of method mixup 'weight'; known: selective_ratios, con",
         ),
         ("mlct", {"handed_share": 0.1}, r"mlct lacks its options selective_ratios, handed_weight"),
-        ("no_module:create", {}, r"method 'no_module:create' cannot be imported"),
-        ("json:nothing", {}, r"method 'json:nothing' does not exist: module json has no 'nothing'"),
+        ("no_module:create", {}, r"method 'no_module:create': there is no module 'no_module'"),
+        ("json:nothing", {}, r"method 'json:nothing': the module 'json' has no function 'nothing'"),
     ],
 )
 def test_mistakes_are_named(name, options, sentence):

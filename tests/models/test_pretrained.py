@@ -38,7 +38,7 @@ def _assert_same_features(torch_network, name, path, pooled_of=None):
     params, batch_stats = pretrained.load(path, name, *_trees(backbone))
     assert {leaf.dtype for leaf in jax.tree.leaves((params, batch_stats))} == {np.dtype("float32")}
     variables = {"params": params, "batch_stats": batch_stats}
-    pooled = jax.jit(lambda v: backbone.apply(v, IMAGES, False).pooled)(variables)
+    pooled = jax.jit(lambda v: backbone.apply(v, jnp.asarray(IMAGES), False).pooled)(variables)
     with torch.inference_mode():
         expected = torch_network(torch.from_numpy(IMAGES).permute(0, 3, 1, 2))
         expected = (expected if pooled_of is None else pooled_of()).numpy()

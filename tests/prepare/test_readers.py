@@ -465,7 +465,7 @@ def test_a_reader_of_the_users_own(tmp_path, monkeypatch):
     assert [row.labels for row in raw_set.rows()] == [(1,)]
     for reference, sentence in (
         ("my_reader:lost", "module my_reader has no 'lost'"),
-        ("no_such_reader:read", "cannot be imported"),
+        ("no_such_reader:read", "there is no module 'no_such_reader'"),
         ("my_reader:named", "'My faces' of --dataset=my_reader:named cannot be a data set's name"),
         ("my_reader:nothing", "--dataset=my_reader:nothing returns no RawSet"),
     ):

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from au_jax import aus, run_dir
-from au_jax.data.corruptions import CHANGES, EXPANDED
+from au_jax.data.corruptions import CORRUPTIONS
 from au_jax.errors import UserError
 from au_jax.run_dir import RunFolder, Scores
 from au_jax.stages.select import Rules, select
 
 MEAN = Rules("last", "mean", "default")
 BEST = Rules("best", "mean", "best")
-ROWS = 10 * len(CHANGES)
+ROWS = 10 * len(CORRUPTIONS)
 AUS = {"face": ("AU01", "AU12"), "head": aus.POSE[:2]}
 
 
@@ -23,7 +23,7 @@ def run(tmp_path) -> RunFolder:
     folder = RunFolder(tmp_path)
     rng = np.random.default_rng(0)
     subject = np.array([f"person{row % 5}" for row in range(ROWS)])
-    for split in ("val", "test", "other", f"val{EXPANDED}"):
+    for split in ("val", "test", "other", "val-expanded"):
         keys = np.array([f"{split}{row}" for row in range(ROWS)])
         for stage, names in AUS.items():
             labels = rng.integers(-1, 2, (ROWS, 2)).astype(np.int8)
@@ -84,11 +84,11 @@ def test_without_a_choice_both_figures_are_one(run):
 
 
 def test_an_expanded_split_is_scored_on_its_unchanged_part_too(run):
-    stage = choose(run, BEST, split=f"val{EXPANDED}")
+    stage = choose(run, BEST, split="val-expanded")
     results = run_dir.read_json(stage.results)
     assert {split: figures["honest"]["n"] for split, figures in results.items()} == {
-        f"val{EXPANDED}": ROWS,
-        "val": ROWS // len(CHANGES),
+        "val-expanded": ROWS,
+        "val": ROWS // len(CORRUPTIONS),
         "test": ROWS,
     }
 
