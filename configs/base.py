@@ -84,7 +84,7 @@ def base() -> ConfigDict:
 
     config.train = ConfigDict()
     config.train.epochs = 10
-    config.train.times = 1.0  # a stage trains for so many times those epochs
+    config.train.times = 1.0  # a stage without epochs of its own trains for so many times these
     config.train.steps_per_epoch = 0  # 0: one pass over the stage's epoch_stream
     config.train.steps = 0  # in all; sets the number of epochs where it is not 0
     config.train.score_batch = 64

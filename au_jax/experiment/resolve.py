@@ -43,6 +43,8 @@ def resolve(config: ConfigDict, name: StageName) -> Stage:
                 if field not in whole:
                     raise unknown(f"field of config.stages.{name.base}.{section}", field, whole)
             given[section] = whole | changed
+            if section == "train" and "epochs" in changed:
+                given[section]["times"] = 1.0  # of its own number of epochs
     missing = [
         field.name
         for field in dataclasses.fields(KINDS[kind])

@@ -39,7 +39,7 @@ def shrunk(**changed):
     for name, stage in config.stages.items():
         if stage.kind == "train":
             stage.model.backbone = "tiny_wide" if name.endswith("_2") else "tiny"
-            stage.train = {"epochs": 2, "times": 1.0, "steps_per_epoch": 2}
+            stage.train = {"epochs": 2, "steps_per_epoch": 2}
     config.stages.confirmed.threshold = 0.5
     config.stages.expression_step_6.inputs = ("finetuned_1", "base_2")
     config.order = ORDER

@@ -135,6 +135,8 @@ def test_what_follows_from_other_values_moves_with_them():
         for name in ("teacher", "teacher_on", "student_pose")
     }
     assert lengths == {"teacher": (2, 400), "teacher_on": (6, 400), "student_pose": (1, 400)}
+    config.stages.student_pose.train.epochs = 20
+    assert recipe_of(config).stage("student_pose").epochs_and_steps(0, 1) == (20, 400)
     config = get_config("noisy_student", "paper")
     stage = recipe_of(config).stage("T1_expression")
     assert stage.epochs_and_steps(records=0, share=1) == (50, 10_000)

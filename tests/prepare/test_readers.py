@@ -464,7 +464,7 @@ def test_a_reader_of_the_users_own(tmp_path, monkeypatch):
     assert (raw_set.name, raw_set.aus) == ("mine", ("AU12",))
     assert [row.labels for row in raw_set.rows()] == [(1,)]
     for reference, sentence in (
-        ("my_reader:lost", "module my_reader has no 'lost'"),
+        ("my_reader:lost", "the module 'my_reader' has no function 'lost'"),
         ("no_such_reader:read", "there is no module 'no_such_reader'"),
         ("my_reader:named", "'My faces' of --dataset=my_reader:named cannot be a data set's name"),
         ("my_reader:nothing", "--dataset=my_reader:nothing returns no RawSet"),
