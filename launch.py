@@ -13,7 +13,11 @@ for name, default, text in (
     ("mode", "run", "run, select, report, benchmark or prepare."),
     ("workdir", None, "The run's folder; runs/NAME-VARIANT by default."),
     ("data_dir", None, "Where data sets lie; AU_JAX_CACHE or ~/.cache/au_jax."),
-    ("dataset", "", "prepare: emotionet, affwild2, affectnet, bp4d, disfa, gft, csv."),
+    (
+        "dataset",
+        "",
+        "prepare: emotionet, affwild2, affectnet, bp4d, disfa, gft, csv, module:function.",
+    ),
     ("raw", "", "prepare: the raw files' folder, or table (csv, gft). benchmark: a photograph."),
     ("landmarks", "models", "prepare: models, dataset, or a folder of OpenFace CSVs."),
     ("name", "", "prepare csv: what to call the data set."),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from au_jax import log, run_dir, sharding
@@ -95,3 +96,20 @@ class Scoring:
             if jax.process_index() == 0:
                 folder.write_scores(split, epoch, scores, member.crops)
         sharding.barrier("scores are kept")
+
+
+def say_of_split(
+    folder: StageFolder, split: str, source: OpenSource, mesh: Mesh, threads: int
+) -> tuple[Selection, list[Scores], np.ndarray]:
+    """What a trained or selecting stage says of a split.
+
+    Args:
+      folder: of a finished train stage, whose last epoch speaks, or of a select stage.
+      source: (split, crop) -> the records.
+
+    Returns:
+      Its selection, the scores of every member, and probabilities float32 [N, A].
+    """
+    chosen = read_selection(folder)
+    scores = Scoring(folder.path.parent.parent, source, mesh, threads).of_members(chosen, split)
+    return chosen, scores, selection.apply(chosen, [(s.aus.tolist(), s.logits) for s in scores])

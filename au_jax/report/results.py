@@ -153,14 +153,14 @@ def _spread(values: list[float | None]) -> dict[str, Any]:
 
 def _last_epoch(stage: StageFolder, splits: set[str]) -> dict[str, Any]:
     """{split: choices} of the last epoch at threshold 0.5, where nothing was chosen."""
-    about, last = ModelCard.read(stage), stage.epochs()[-1]
+    card, last = ModelCard.read(stage), stage.epochs()[-1]
     results = {}
     for split in sorted(splits):
         if not stage.scores(split, last).exists():
             continue
         scores = stage.read_scores(split, last)
         figures = summary(
-            about.aus, probabilities(scores.logits), scores.labels, subjects=scores.subject
+            card.aus, probabilities(scores.logits), scores.labels, subjects=scores.subject
         )
         results[split] = {"as_printed": figures, "honest": figures}
     return results

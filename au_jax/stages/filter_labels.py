@@ -12,8 +12,7 @@ import jax
 import numpy as np
 
 from au_jax import aus, log, run_dir
-from au_jax.ensemble.member_scores import Scoring, read_selection
-from au_jax.ensemble.selection import apply
+from au_jax.ensemble.member_scores import say_of_split
 from au_jax.errors import UserError
 from au_jax.metrics import DEFAULT_THRESHOLD, decide
 from au_jax.stages.base import StageContext
@@ -74,11 +73,9 @@ class FilterLabels:
                 "from 0.5 to below 1"
             )
         teacher = context.input(self.teacher)
-        selection = read_selection(teacher)
-        workdir = teacher.path.parent.parent
-        scoring = Scoring(workdir, context.source, context.mesh, context.threads)
-        scores = scoring.of_members(selection, self.split)
-        probabilities = apply(selection, [(s.aus.tolist(), s.logits) for s in scores])
+        selection, scores, probabilities = say_of_split(
+            teacher, self.split, context.source, context.mesh, context.threads
+        )
         given = np.full(probabilities.shape, aus.UNKNOWN, np.int8)
         for member in scores:  # each knows the labels of its own AUs
             given = np.maximum(given, aus.align(member.labels, member.aus.tolist(), selection.aus))

@@ -11,8 +11,7 @@ import jax
 import numpy as np
 
 from au_jax import log, run_dir
-from au_jax.ensemble.member_scores import Scoring, read_selection
-from au_jax.ensemble.selection import apply
+from au_jax.ensemble.member_scores import say_of_split
 from au_jax.metrics import decide
 from au_jax.stages.base import StageContext
 
@@ -37,11 +36,9 @@ class PseudoLabel:
 
     def run(self, context: StageContext) -> None:
         teacher = context.input(self.teacher)
-        selection = read_selection(teacher)
-        workdir = teacher.path.parent.parent
-        scoring = Scoring(workdir, context.source, context.mesh, context.threads)
-        scores = scoring.of_members(selection, self.split)
-        probabilities = apply(selection, [(s.aus.tolist(), s.logits) for s in scores])
+        selection, scores, probabilities = say_of_split(
+            teacher, self.split, context.source, context.mesh, context.threads
+        )
         labels = decide(probabilities, selection.thresholds).astype(np.int8)
         if jax.process_index() == 0:
             run_dir.write_arrays(

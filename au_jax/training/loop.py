@@ -46,7 +46,7 @@ class Training:
       validation: the sources that every epoch is scored on, by split.
       epochs, steps_per_epoch: how long.
       seed: of initialisation, noise and order.
-      threads: that read and decode pictures.
+      threads: that read and decode images.
       score_batch: examples in a batch of scoring.
       keep: every so-manieth epoch's model is kept, and the last one's.
       start: (params, batch_stats) as initialised -> those to start from (imported weights).
@@ -200,7 +200,7 @@ def run_epoch(
         if not math.isfinite(logs["loss"]):
             raise UserError(
                 f"the loss is {logs['loss']} after step {bar.n - len(waiting)}; lower "
-                "--config.optimizer.learning_rate, or look for broken labels or pictures"
+                "--config.optimizer.learning_rate, or look for broken labels or images"
             )
         sums.update({name: float(value) for name, value in logs.items()})
         bar.set_postfix(loss=f"{logs['loss']:.4f}", refresh=False)
