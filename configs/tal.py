@@ -3,7 +3,7 @@
     python launch.py --config=configs/tal.py
 
 Wang et al., "TAL EmotioNet Challenge 2020: Rethinking the Model Chosen Problem in Multi-Task
-Learning" (CVPR Workshops 2020).
+Learning" (CVPR Workshops 2020, https://arxiv.org/abs/2004.09862).
 
     variant          data         time                           final score to expect (test)
     default          drawn faces  7 min on two cores (measured)  0.63 (17 AUs), 0.58 (6 AUs)

@@ -1,7 +1,8 @@
 """Multi-view co-regularisation: two networks that agree, by weights that differ.
 
-Shi et al. (TAL), "Facial Action Unit Recognition Using Multi-View Co-Regularization" (EmotioNet
-Challenge 2020), section 2.2, after Niu et al. (MLCR, NeurIPS 2019), which adds unlabelled images.
+Wang et al., "TAL EmotioNet Challenge 2020: Rethinking the Model Chosen Problem in Multi-Task
+Learning" (CVPR Workshops 2020, https://arxiv.org/abs/2004.09862), section 2.2, after Niu et al.
+(MLCR, NeurIPS 2019, https://arxiv.org/abs/1910.11012), which adds unlabelled images.
 """
 
 from collections.abc import Sequence
