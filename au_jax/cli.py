@@ -1,4 +1,4 @@
-"""What the command line asks for: flags parsed with one clear sentence for each mistake."""
+"""The command line: flags parsed with one clear sentence for each mistake."""
 
 import os
 import runpy

@@ -1,4 +1,4 @@
-"""How fast the parts of training are, side by side in one run: `--mode=benchmark`."""
+"""Training speed: how fast the parts of a step are, side by side in one run."""
 
 import itertools
 import resource

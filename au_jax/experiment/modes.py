@@ -1,4 +1,4 @@
-"""What the command line can do with a config: run it, select again, report, measure."""
+"""The modes of the command line over a config: run, select again, report, benchmark."""
 
 import dataclasses
 import time

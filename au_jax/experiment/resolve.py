@@ -1,4 +1,4 @@
-"""Resolving a stage's config: sections inherited from the top, every field checked by name."""
+"""The resolved fields of a stage: sections inherited from the top, every field checked by name."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""What a method of training is: its pure functions, and the context that it is created in."""
+"""The interface of a training method: its pure functions, and the context it is created in."""
 
 import dataclasses
 import math

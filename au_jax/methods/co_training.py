@@ -1,4 +1,4 @@
-"""What the methods for clean and noisy labels share: networks, augmented views, selective learning.
+"""Two-network co-training on clean and noisy labels: networks, views and selective learning.
 
 Li et al., "ReCoT: Regularized Co-Training for Facial Action Unit Recognition with Noisy Labels"
 (BMVC 2023), section 3.2. ReCoT and its rivals are built from the same parts, so that what differs

@@ -1,4 +1,4 @@
-"""Self-training: a teacher labels a split.
+"""Pseudo-labels for self-training: a teacher labels a split.
 
 Werner, Saxen and Al-Hamadi (Magdeburg, EmotioNet 2020), section 2: hard labels for all AUs. That
 labels are hard is our decision, as the paper does not say; the probabilities are kept beside them.

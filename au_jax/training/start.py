@@ -1,4 +1,4 @@
-"""What a training starts from: imported weights, or the network of an earlier stage."""
+"""Starting weights of a training: imported ones, or the network of an earlier stage."""
 
 from pathlib import Path
 from typing import Any
