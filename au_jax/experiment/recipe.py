@@ -137,15 +137,12 @@ class Recipe:
         Raises:
           UserError: the config trains nothing.
         """
-        first: dict[tuple, str] = {}
+        first: dict[tuple, tuple[str, Train]] = {}
         for name in self.config.order:
             stage = self.stage(name)
             if isinstance(stage, Train) and stage.stands_alone:
                 kind = (stage.method, stage.model["backbone"], len(stage.streams))
-                first.setdefault(kind, name)
+                first.setdefault(kind, (name, stage))
         if not first:
             raise UserError(f"config {self.config.name} has no training stage to measure")
-        return {
-            name: Train.prepare(self.stage(name), self.context(name))[0]  # type: ignore[arg-type]
-            for name in first.values()
-        }
+        return {name: stage.prepare(self.context(name))[0] for name, stage in first.values()}
