@@ -40,6 +40,11 @@ def apply(config: ConfigDict, arguments: Sequence[str]) -> None:
                     raise unknown(f"field of {where}", field, known)
                 where = f"{where}.{field}"
                 if depth == len(fields) - 1:
+                    if field in SECTIONS or isinstance(known[field], Mapping):
+                        within = _known(config, config.stages[name], fields)
+                        raise UserError(
+                            f"{where} is a section; set one of its fields: {', '.join(within)}"
+                        )
                     section[field] = _typed(text, known[field], where)
                 elif field not in section:
                     section[field] = ConfigDict()
@@ -48,14 +53,11 @@ def apply(config: ConfigDict, arguments: Sequence[str]) -> None:
 
 
 def _known(config: ConfigDict, stage: ConfigDict, path: Sequence[str]) -> Mapping[str, Any]:
-    """The fields at `path` of a stage, each with a value of its type (None where any will do)."""
+    """The fields at `path` of a stage, each with a value of its type, where it has one."""
     if not path:
-        defaults = {
-            field.name: None if field.default is dataclasses.MISSING else field.default
-            for field in dataclasses.fields(KINDS[stage.kind])
-            if field.name in fields_of(stage.kind)
-        }
-        return {"kind": "", **defaults, **stage.to_dict()}
+        names = fields_of(stage.kind)
+        defaults = {field.name: field.default for field in dataclasses.fields(KINDS[stage.kind])}
+        return {"kind": "", **{name: defaults[name] for name in names}, **stage.to_dict()}
     if len(path) == 1 and path[0] in SECTIONS:
         return config[path[0]].to_dict()
     if list(path) == ["options"]:

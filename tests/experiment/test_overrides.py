@@ -58,6 +58,8 @@ def test_an_option_that_only_the_method_knows():
         ),
         ("teacher.train.epochs=x", "--config.stages.teacher.train.epochs=x is not of the type int"),
         ("teacher.train.epochs=1.5", "is not of the type int"),
+        ("teacher.train=5", "config.stages.teacher.train is a section; set one of its fields: ep"),
+        ("teacher.streams=5", "config.stages.teacher.streams is a section; .* fields: opt"),
         ("teacher.seed", "lacks a value; write --config.stages.teacher.seed=VALUE"),
     ],
 )
