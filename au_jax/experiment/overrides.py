@@ -15,6 +15,7 @@ from au_jax import methods
 from au_jax.errors import UserError, unknown
 from au_jax.experiment.resolve import SECTIONS, fields_of
 from au_jax.stages import KINDS
+from au_jax.stages.train import StreamConfig
 
 PREFIX = "--config.stages."
 
@@ -60,6 +61,9 @@ def _known(config: ConfigDict, stage: ConfigDict, path: Sequence[str]) -> Mappin
         return {"kind": "", **{name: defaults[name] for name in names}, **stage.to_dict()}
     if len(path) == 1 and path[0] in SECTIONS:
         return config[path[0]].to_dict()
+    if len(path) == 2 and path[0] == "streams":
+        defaults = {field.name: field.default for field in dataclasses.fields(StreamConfig)}
+        return {**defaults, **stage.streams.to_dict().get(path[1], {})}
     if list(path) == ["options"]:
         method = _known(config, stage, ())["method"]
         return {**methods.options_of(method), **stage.get("options", ConfigDict()).to_dict()}

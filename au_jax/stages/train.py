@@ -84,6 +84,17 @@ class Train:
     start: str = ""
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Raises UserError when a stream has an unknown field, or lacks its split or share."""
+        known = [field.name for field in dataclasses.fields(StreamConfig)]
+        for name, fields in self.streams.items():
+            for field in fields:
+                if field not in known:
+                    raise unknown(f"field of stream '{name}'", field, known)
+            for field in ("split", "share"):
+                if field not in fields:
+                    raise UserError(f"stream '{name}' lacks the field '{field}'")
+
     def renamed(self, rename: Callable[[str], str]) -> "Train":
         streams = {
             name: {**fields, "labels": rename(fields["labels"]) if fields.get("labels") else ""}

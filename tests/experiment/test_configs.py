@@ -183,6 +183,10 @@ def _unknown_field_of_a_section(config):
     config.stages.teacher.optimizer = {"rate": 1.0}
 
 
+def _misnamed_stream_field(config):
+    config.stages.teacher.streams.opt.shares = 4
+
+
 def _missing_field(config):
     del config.stages.teacher["crop"]
 
@@ -198,6 +202,7 @@ def _missing_field(config):
             _unknown_field_of_a_section,
             r"unknown field of config\.stages\.teacher\.optimizer 'rate'; known: .*learning_rate",
         ),
+        (_misnamed_stream_field, r"unknown field of stream 'opt' 'shares'; known: split, share,"),
         (_missing_field, r"config\.stages\.teacher lacks the fields crop"),
     ],
 )

@@ -23,6 +23,7 @@ def test_fields_that_the_config_leaves_unset():
         "final.inputs=('teacher', 'student')",
         "final.epoch_rule=last",
         "student.streams.noisy.share=4",
+        "student.streams.noisy.soft=true",
         "teacher.options.damping=0.75",
         "teacher.options.label_smoothing=0",
     )
@@ -35,6 +36,7 @@ def test_fields_that_the_config_leaves_unset():
     assert stages.final.inputs == ("teacher", "student")
     assert stages.final.epoch_rule == "last"
     assert stages.student.streams.noisy.share == 4
+    assert stages.student.streams.noisy.soft is True
     assert stages.teacher.options.damping == 0.75
     assert type(stages.teacher.options.label_smoothing) is float
 
