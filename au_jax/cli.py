@@ -52,7 +52,7 @@ stage_overrides: list[str] = []
 
 def parse(arguments: Sequence[str]) -> list[str]:
     """Parses the command line as `app.run` asks; ends the process with a sentence on a mistake."""
-    stage_overrides[:] = [a for a in arguments if a.startswith(OF_STAGES)]
+    stage_overrides[:] = [a.removeprefix(OF_STAGES) for a in arguments if a.startswith(OF_STAGES)]
     arguments = [a for a in arguments if not a.startswith(OF_STAGES)]
     sys.argv[:] = arguments  # which ml_collections reads, too
     for named in (a.removeprefix("--config=") for a in arguments if a.startswith("--config=")):

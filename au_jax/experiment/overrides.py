@@ -17,40 +17,47 @@ from au_jax.experiment.resolve import SECTIONS, fields_of
 from au_jax.stages import KINDS
 from au_jax.stages.train import StreamConfig
 
-PREFIX = "--config.stages."
-
 
 def apply(config: ConfigDict, arguments: Sequence[str]) -> None:
-    """Sets the fields that `arguments`, which begin with `PREFIX`, name.
+    """Sets fields of stages.
+
+    Args:
+      arguments: NAME.[SECTION.]FIELD=VALUE, what stands behind `--config.stages.`.
 
     Raises:
       UserError: a stage or field is unknown, or a value is not of the field's type.
     """
     for argument in arguments:
-        path, equals, text = argument.removeprefix(PREFIX).partition("=")
+        path, equals, text = argument.partition("=")
         if not equals:
-            raise UserError(f"{argument} lacks a value; write {argument}=VALUE")
+            flag = f"--config.stages.{argument}"
+            raise UserError(f"{flag} lacks a value; write {flag}=VALUE")
         name, *fields = path.split(".")
         if name not in config.stages:
             raise unknown("field of config.stages", name, config.stages)
-        section, where = config.stages[name], f"config.stages.{name}"
+        if not fields:
+            raise UserError(f"config.stages.{name} is a stage; set one of its fields")
         with config.unlocked():
-            for depth, field in enumerate(fields):
-                known = _known(config, config.stages[name], fields[:depth])
-                if field not in known:
-                    raise unknown(f"field of {where}", field, known)
-                where = f"{where}.{field}"
-                if depth == len(fields) - 1:
-                    if field in SECTIONS or isinstance(known[field], Mapping):
-                        within = _known(config, config.stages[name], fields)
-                        raise UserError(
-                            f"{where} is a section; set one of its fields: {', '.join(within)}"
-                        )
-                    section[field] = _typed(text, known[field], where)
-                elif field not in section:
-                    section[field] = ConfigDict()
-                if depth < len(fields) - 1:
-                    section = section[field]
+            _set(config, name, fields, text)
+
+
+def _set(config: ConfigDict, name: str, fields: Sequence[str], text: str) -> None:
+    """Sets the field at the path `fields` of the stage `name`, making the sections on the way."""
+    stage = section = config.stages[name]
+    where = f"config.stages.{name}"
+    for depth, field in enumerate(fields):
+        known = _known(config, stage, fields[:depth])
+        if field not in known:
+            raise unknown(f"field of {where}", field, known)
+        where = f"{where}.{field}"
+        if depth < len(fields) - 1:
+            if field not in section:
+                section[field] = ConfigDict()
+            section = section[field]
+    if field in SECTIONS or isinstance(known[field], Mapping):
+        within = ", ".join(_known(config, stage, fields))
+        raise UserError(f"{where} is a section; set one of its fields: {within}")
+    section[field] = _typed(text, known[field], where)
 
 
 def _known(config: ConfigDict, stage: ConfigDict, path: Sequence[str]) -> Mapping[str, Any]:

@@ -67,13 +67,9 @@ class Context:
         # Rounded first: 0.1 x 30 is 3 and never a little less.
         return math.floor(round(share * self.steps, 9))
 
-    def to_json(self) -> dict[str, Any]:
-        """The context in JSON-able values, which `from_json` takes."""
-        return dataclasses.asdict(self)
-
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Context":
-        """The context that `to_json` made `values` of."""
+        """The context that `dataclasses.asdict` made `values` of, perhaps through JSON."""
         streams = {
             name: StreamFacts(
                 **{

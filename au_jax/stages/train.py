@@ -21,15 +21,17 @@ from au_jax.data.pipeline import Stream
 from au_jax.data.sources import Source
 from au_jax.errors import UserError, unknown
 from au_jax.methods.base import Context, Method, StreamFacts
-from au_jax.models.network_spec import NetworkSpec, conventions
+from au_jax.models.network_spec import (
+    BACKBONE_CONVENTIONS,
+    IMAGE_CONVENTIONS,
+    NetworkSpec,
+    conventions,
+)
 from au_jax.stages.base import StageContext
 from au_jax.training.loop import Training, train
 from au_jax.training.model_card import ModelCard
 from au_jax.training.optimizer import make_optimizer
 from au_jax.training.start import continue_from, import_weights
-
-# Fields of the section `model` that the weights' scheme or the backbone sets where it leaves them.
-_CONVENTIONS = ("padding", "bn_epsilon", "bn_momentum", "image_mean", "image_std")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,10 +127,9 @@ class Train:
             )
         lead = streams[self.epoch_stream]
         epochs, steps_per_epoch = self.epochs_and_steps(len(lead.source), lead.share)
-        options = dict(self.options)
         card = ModelCard(
             method=self.method,
-            options=options,
+            options=dict(self.options),
             context=Context(
                 aus=aus,
                 network=self._network(lead),
@@ -243,9 +244,8 @@ class Train:
 
     def _network(self, lead: Stream) -> NetworkSpec:
         weights = self.model["weights"]
-        given = {
-            field: self.model[field] for field in _CONVENTIONS if self.model.get(field) is not None
-        }
+        settable = (*BACKBONE_CONVENTIONS, *IMAGE_CONVENTIONS)
+        given = {field: self.model[field] for field in settable if self.model[field] is not None}
         return NetworkSpec(
             backbone=self.model["backbone"],
             precision=self.model["precision"],

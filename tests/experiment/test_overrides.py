@@ -9,7 +9,7 @@ from configs import noisy_student, recot
 
 def applied(*arguments, config=noisy_student):
     changed = config.get_config()
-    overrides.apply(changed, [overrides.PREFIX + argument for argument in arguments])
+    overrides.apply(changed, arguments)
     return changed.stages
 
 
@@ -60,6 +60,7 @@ def test_an_option_that_only_the_method_knows():
         ),
         ("teacher.train.epochs=x", "--config.stages.teacher.train.epochs=x is not of the type int"),
         ("teacher.train.epochs=1.5", "is not of the type int"),
+        ("teacher=5", "config.stages.teacher is a stage; set one of its fields"),
         ("teacher.train=5", "config.stages.teacher.train is a section; set one of its fields: ep"),
         ("teacher.streams=5", "config.stages.teacher.streams is a section; .* fields: opt"),
         ("teacher.seed", "lacks a value; write --config.stages.teacher.seed=VALUE"),

@@ -116,25 +116,6 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
         np.savez_compressed(path, keys=keys, aus=np.array(AUS), labels=np.stack(labels))
 
 
-def noisy_truth(folder: str | os.PathLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The true labels of the split `noisy`.
-
-    Args:
-      folder: the prepared data set's own folder, `builder.data_path`.
-
-    Returns:
-      keys str [N], AU names str [A], labels int8 [N, A] (1 or 0).
-
-    Raises:
-      UserError: the folder has no such file.
-    """
-    path = records.truth_path(Path(folder), "noisy")
-    if not path.is_file():
-        raise UserError(f"no true labels at {path}; give the folder of a prepared synthetic_faces")
-    with np.load(path, allow_pickle=False) as stored:
-        return stored["keys"], stored["aus"], stored["labels"]
-
-
 def _key(split: str, number: int) -> str:
     return f"synthetic_faces/{split}/{number:06d}/0"
 
