@@ -20,6 +20,7 @@ metrics.jsonl, events.*            the figures of every epoch, the latter for Te
 scores/SPLIT[@CROPS]/EPOCH.npz     logits on a split, see `ScoredSplit` and `Scores`
 label_tables/STREAM/EPOCH.npz      what training made of a stream's labels
 labels/SPLIT.npz                   the labels that the stage gives to a split
+features/SPLIT.npz                 pooled features of a split, see `Features`
 decided/SPLIT.npz, results.json    what a selection decides on a split, and the figures of that
 selection.json                     the selection itself
 DONE                               present once the stage is finished
@@ -222,6 +223,28 @@ class Scores:
 
 
 @dataclasses.dataclass(frozen=True)
+class Features:
+    """What a frozen encoder makes of the N records of a split, and what these are.
+
+    Attributes:
+      features: float32 [N, F], pooled.
+      labels: int8 [N, A].
+      aus: text [A].
+      emotion: int8 [N], a position in `aus.EMOTIONS`, -1 unknown.
+      face: bool [N], whether a face was found.
+      keys, subject: text [N].
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    aus: np.ndarray
+    emotion: np.ndarray
+    face: np.ndarray
+    keys: np.ndarray
+    subject: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
 class StageFolder:
     """The folder of one stage."""
 
@@ -305,6 +328,23 @@ class StageFolder:
     def label_tables(self, stream: str) -> list[int]:
         """The epochs whose table is kept, ascending."""
         return _numbers(self.path / "label_tables" / stream)
+
+    def features(self, split: str) -> Path:
+        """The features of a split's records, see `Features`."""
+        return self.path / "features" / f"{split}.npz"
+
+    def read_features(self, split: str) -> Features:
+        """Reads what `write_features` wrote.
+
+        Raises:
+          UserError: the file is missing or damaged.
+        """
+        return Features(**read_arrays(self.features(split)))
+
+    def write_features(self, split: str, features: Features) -> None:
+        """Keeps the features of a split's records."""
+        # Not dataclasses.asdict, which would copy the arrays.
+        write_arrays(self.features(split), vars(features))
 
     def read_scores(self, split: str, epoch: int, crops: str = "center") -> Scores:
         """Reads what `write_scores` wrote.
