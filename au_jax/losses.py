@@ -1,4 +1,4 @@
-"""Loss terms that several methods share, over action unit labels that may be unknown.
+"""Loss terms of the methods, over action unit and emotion labels that may be unknown.
 
 Labels are int8, 1 present, 0 absent, -1 unknown. An entry that does not count, as its label is
 unknown or a rule leaves it out, gives neither value nor gradient, whatever its logit is.
@@ -229,6 +229,98 @@ def co_regularization_loss(
         return -(jnp.exp(log1) * ratio1 + jnp.exp(log2) * ratio2) / 2
 
     return (half(1) + half(-1)).mean()
+
+
+# ---- Contrastive learning (MoCo, EmoCo) ----
+
+
+def unit(vectors: Float[Array, "*shape features"]) -> Float32[Array, "*shape features"]:
+    """Vectors of length 1 in the same directions; the length that divides is at least 1e-6."""
+    vectors = vectors.astype(jnp.float32)
+    squares = jnp.square(vectors).sum(-1, keepdims=True)
+    return vectors * jax.lax.rsqrt(jnp.maximum(squares, _SMALLEST_SQUARE))
+
+
+def intra_class_normalized(
+    vectors: Float32[Array, "*shape features"], prototype: Float32[Array, " features"]
+) -> Float32[Array, "*shape features"]:
+    """N(v) = (v - w) / |v - w|, EmoCo (FG 2021), Eq. 4, w being a class's prototype of length 1."""
+    return unit(vectors - prototype.reshape((1,) * (vectors.ndim - 1) + (-1,)))
+
+
+def emotion_loss(
+    logits: Float32[Array, "examples classes"], classes: Int[Array, " examples"]
+) -> Float32[Array, ""]:
+    """Cross entropy of the emotion, EmoCo's L_emo (Eq. 2), over the examples whose class is known.
+
+    Args:
+      classes: -1 where it is not known. Without any known one the loss is 0.
+    """
+    known = classes >= 0
+    entries = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.maximum(classes, 0))
+    return jnp.where(known, entries, 0).sum() / jnp.maximum(known.sum(), 1)
+
+
+def contrastive_loss(
+    queries: Float32[Array, "examples features"],
+    keys: Float32[Array, "examples features"],
+    classes: Int[Array, " examples"],
+    index: Int[Array, " examples"],
+    queues: Float32[Array, "queues slots features"],
+    queued: Int[Array, "queues slots"],
+    temperature: float,
+    prototypes: Float32[Array, "classes features"] | None = None,
+) -> tuple[Float32[Array, ""], Bool[Array, " examples"]]:
+    """InfoNCE against the queue of each example's own class: MoCo's, and EmoCo's L_cont (Eq. 5).
+
+    One class after the other meets its queue, so that no example has a copy of the queue; the
+    gradient computes the similarities again in place of keeping them. Nothing but the queries has
+    a gradient.
+
+    Args:
+      queries, keys: q and its positive k+, of length 1.
+      classes: of each example; -1 leaves it out.
+      index: which example of the data each one is.
+      queues: negatives k-, of length 1: one queue for each class, or one for all.
+      queued: the example that each slot holds, -1 an empty slot. Empty slots are no negatives, nor
+        is an older key of the query's own example (ours).
+      temperature: tau.
+      prototypes: of length 1: intra-class normalisation about them; none for MoCo.
+
+    Returns:
+      The mean over the examples that are not left out, 0 where there are none; and whether each
+      example's key is nearer than all its negatives.
+    """
+    keys, queues = jax.lax.stop_gradient((keys, queues))
+    every_class = jnp.arange(len(queues) if prototypes is None else len(prototypes))
+
+    @jax.checkpoint
+    def of_class(queries: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The loss and success of every example as if it were of this class."""
+        place = number if len(queues) > 1 else 0
+        negatives, slots = queues[place], queued[place]
+        query, key = queries, keys
+        if prototypes is not None:
+            prototype = jax.lax.stop_gradient(prototypes)[number]
+            query, key, negatives = (
+                intra_class_normalized(v, prototype) for v in (query, key, negatives)
+            )
+        near = jnp.einsum("bd,bd->b", query, key, precision="highest") / temperature
+        far = jnp.einsum("bd,kd->bk", query, negatives, precision="highest") / temperature
+        counted = (slots >= 0)[None] & (slots[None] != index[:, None])
+        far = jnp.where(counted, far, -jnp.inf)
+        # The two parts are joined apart: a joined array would be one more copy of the largest one.
+        gap = jax.nn.logsumexp(far, 1, where=counted) - near
+        return jax.nn.softplus(gap), near > far.max(1)
+
+    def add(carry: tuple[jax.Array, jax.Array], number: jax.Array):
+        value, nearest = of_class(queries, number)
+        mine = classes == number
+        return (carry[0] + jnp.where(mine, value, 0), jnp.where(mine, nearest, carry[1])), None
+
+    none = jnp.zeros(len(queries), jnp.float32), jnp.zeros(len(queries), bool)
+    (value, nearest), _ = jax.lax.scan(add, none, every_class)
+    return value.sum() / jnp.maximum((classes >= 0).sum(), 1), nearest
 
 
 # ---- Weights over time ----

@@ -20,6 +20,7 @@ metrics.jsonl, events.*            the figures of every epoch, the latter for Te
 scores/SPLIT[@CROPS]/EPOCH.npz     logits on a split, see `ScoredSplit` and `Scores`
 label_tables/STREAM/EPOCH.npz      what training made of a stream's labels
 labels/SPLIT.npz                   the labels that the stage gives to a split
+encoder.json                       what is needed beside the weights to use a frozen encoder
 features/SPLIT.npz                 pooled features of a split, see `Features`
 decided/SPLIT.npz, results.json    what a selection decides on a split, and the figures of that
 selection.json                     the selection itself
@@ -282,6 +283,10 @@ class StageFolder:
     @property
     def model_card(self) -> Path:
         return self.path / "model_card.json"
+
+    @property
+    def encoder(self) -> Path:
+        return self.path / "encoder.json"
 
     @property
     def settings(self) -> Path:

@@ -1,7 +1,7 @@
 """Split names: the small language in which configs say which records they mean.
 
-A name is `[DATA:]STORED[-PART][-expanded][#RECORDS]`; `SplitName` explains each piece. No other
-module takes such a text apart or puts one together.
+A name is `[DATA:]STORED[-PART][-expanded][%SHARE][#RECORDS]`; `SplitName` explains each piece. No
+other module takes such a text apart or puts one together.
 """
 
 import dataclasses
@@ -21,6 +21,8 @@ class SplitName:
         "" for all.
       data: another data set than the config's, or "".
       expanded: whether it is TAL's fourfold set, `corruptions.corrupted`.
+      share: per cent of its records that are drawn, in whole subjects; 0 for all. A larger share
+        holds the smaller ones.
       records: how many records are drawn from it; 0 for all.
     """
 
@@ -29,21 +31,26 @@ class SplitName:
     data: str = ""
     expanded: bool = False
     records: int = 0
+    share: float = 0.0
 
     @classmethod
     def parse(cls, text: str) -> "SplitName":
         """Reads a name; whether there is such a split and part is not looked at.
 
         Raises:
-          UserError: what stands behind # is no number of records.
+          UserError: what stands behind # is no number of records, or behind % no share.
         """
         data, _, rest = text.rpartition(":")
         rest, marked, records = rest.partition("#")
         if marked and not (records.isdecimal() and int(records)):
             raise UserError(f"split '{text}' ends in #{records}; write a number of records there")
+        rest, shared, percent = rest.partition("%")
+        share = _number(percent)
+        if shared and not 0 < share <= 100:
+            raise UserError(f"split '{text}' has %{percent}; write a share of 0 to 100 % there")
         plain = rest.removesuffix(_EXPANDED)
         stored, _, part = plain.partition("-")
-        return cls(stored, part, data, plain != rest, int(records or 0))
+        return cls(stored, part, data, plain != rest, int(records or 0), share)
 
     def __str__(self) -> str:
         return "".join(
@@ -52,6 +59,7 @@ class SplitName:
                 self.stored,
                 f"-{self.part}" if self.part else "",
                 _EXPANDED if self.expanded else "",
+                f"%{self.share:g}" if self.share else "",
                 f"#{self.records}" if self.records else "",
             )
         )
@@ -59,3 +67,11 @@ class SplitName:
     def unexpanded(self) -> "SplitName":
         """The split whose records, unchanged, are the first quarter of an expanded one."""
         return dataclasses.replace(self, expanded=False)
+
+
+def _number(text: str) -> float:
+    """0 where the text is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

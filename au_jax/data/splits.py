@@ -46,6 +46,13 @@ class Splits:
         source = self._part(name, crop, fold)
         if self.present_from:
             source = _present_from(source, self.present_from)
+        if name.share:
+            if len(set(source.table.subject.tolist())) < 2:
+                raise UserError(
+                    f"split '{split}' asks for a share of the subjects, but its records name one "
+                    "only; ask for a number of records (#RECORDS)"
+                )
+            source = source.subset(by_subject(source.table.subject, name.share / 100, self.seed))
         if name.records:
             if name.records > len(source):
                 raise UserError(

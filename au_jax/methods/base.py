@@ -24,6 +24,7 @@ class StreamFacts:
       head: the output layer that the stream trains, where the method has one for each.
       positives, negatives: known present and absent labels of each AU; a soft label counts in
         parts.
+      emotions: how many records show each emotion of `aus.EMOTIONS`.
     """
 
     records: int
@@ -31,6 +32,7 @@ class StreamFacts:
     head: str = "opt"
     positives: tuple[float, ...] = ()
     negatives: tuple[float, ...] = ()
+    emotions: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Context:
                     **facts,
                     "positives": tuple(facts["positives"]),
                     "negatives": tuple(facts["negatives"]),
+                    "emotions": tuple(facts["emotions"]),
                 }
             )
             for name, facts in values["streams"].items()
@@ -118,7 +121,8 @@ class Method:
         other weights than those of `init`.
       label_tables: method_state -> {stream: float32 [N, A]}, the probabilities that the method
         holds of a stream's records, kept every epoch for reports.
-      unlabelled: the streams whose labels the method does not read.
+      unlabelled: the streams whose AU labels the method does not read.
+      notes: sentences that a training says of its data when it begins.
     """
 
     aus: tuple[str, ...]
@@ -131,3 +135,4 @@ class Method:
     started: Callable[[PyTree, PyTree, PyTree], PyTree] | None = None
     label_tables: Callable[[PyTree], dict[str, jax.Array]] | None = None
     unlabelled: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

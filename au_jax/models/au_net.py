@@ -39,6 +39,12 @@ class AUNet(nn.Module):
     image_mean: tuple[float, float, float] = IMAGENET_MEAN
     image_std: tuple[float, float, float] = IMAGENET_STD
 
+    def pooled(self, images: Float[Array, "B H W 3"], train: bool) -> Float32[Array, "B D"]:
+        """The backbone's pooled features of images in [0, 1], which probes are fitted on."""
+        mean = jnp.asarray(self.image_mean, images.dtype).reshape(1, 1, 1, 3)
+        std = jnp.asarray(self.image_std, images.dtype).reshape(1, 1, 1, 3)
+        return self.backbone((images - mean) / std, train).pooled
+
     @nn.compact
     def __call__(
         self, images: Float[Array, "B H W 3"], pose: Float32[Array, "B 3"], train: bool
@@ -53,9 +59,7 @@ class AUNet(nn.Module):
           train: whether BatchNorm uses the batch's statistics and updates its own (`batch_stats`
             must then be mutable), and dropout drops.
         """
-        mean = jnp.asarray(self.image_mean, images.dtype).reshape(1, 1, 1, 3)
-        std = jnp.asarray(self.image_std, images.dtype).reshape(1, 1, 1, 3)
-        features = self.backbone((images - mean) / std, train).pooled
+        features = self.pooled(images, train)
         if self.pose_branch:
             angles = jnp.asarray(self.pose_mean, jnp.float32).reshape(1, 3)
             spread = jnp.asarray(self.pose_std, jnp.float32).reshape(1, 3)

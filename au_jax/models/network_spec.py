@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from au_jax import models
 from au_jax.errors import UserError, unknown
@@ -58,6 +59,40 @@ class NetworkSpec:
             image_mean=_three(self.image_mean),
             image_std=_three(self.image_std),
         )
+
+
+def of_section(model: Mapping[str, Any], pose: np.ndarray) -> NetworkSpec:
+    """The network that the section `model` of a config describes.
+
+    Args:
+      model: see configs/base.py.
+      pose: float32 [N, 3], the head angles of the training faces, degrees, NaN unknown.
+
+    Raises:
+      UserError: see `conventions`.
+    """
+    settable = (*BACKBONE_CONVENTIONS, *IMAGE_CONVENTIONS)
+    given = {field: model[field] for field in settable if model[field] is not None}
+    weights = Path(model["weights"]) if model["weights"] else None
+    return NetworkSpec(
+        backbone=model["backbone"],
+        precision=model["precision"],
+        dropout=model["dropout"],
+        pose_branch=model["pose_branch"],
+        **_pose_statistics(pose),
+        **conventions(model["backbone"], weights, given),
+    )
+
+
+def _pose_statistics(pose: np.ndarray) -> dict[str, Any]:
+    """Mean and spread of the known head angles, degrees; 0 and 1 where none is known."""
+    known = pose[~np.isnan(pose).any(1)]
+    if not len(known):
+        return {"pose_mean": (0.0,) * 3, "pose_std": (1.0,) * 3}
+    return {
+        "pose_mean": tuple(known.mean(0).tolist()),
+        "pose_std": tuple(np.maximum(known.std(0), 1e-3).tolist()),
+    }
 
 
 def conventions(backbone: str, weights: Path | None, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Kinds of stages by name: one file each, a dataclass of its fields with a function `run`."""
 
 from au_jax.stages.base import Stage, StageContext
+from au_jax.stages.encode import Encode
 from au_jax.stages.filter_labels import FilterLabels
+from au_jax.stages.linear_probe import LinearProbe
 from au_jax.stages.pose_svm import PoseSVM
 from au_jax.stages.pseudo_label import PseudoLabel
 from au_jax.stages.select import Select
@@ -11,6 +13,8 @@ KINDS: dict[str, type] = {
     "train": Train,
     "pseudo_label": PseudoLabel,
     "filter_labels": FilterLabels,
+    "encode": Encode,
+    "linear_probe": LinearProbe,
     "select": Select,
     "pose_svm": PoseSVM,
 }

@@ -6,32 +6,25 @@ config gives once for all stages and overrides for some.
 """
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from au_jax import aus as au_names
-from au_jax import run_dir
+from au_jax import log, run_dir
 from au_jax.augment import Augment
 from au_jax.data.pipeline import Stream
 from au_jax.data.sources import Source
 from au_jax.errors import UserError, unknown
 from au_jax.methods.base import Context, Method, StreamFacts
-from au_jax.models.network_spec import (
-    BACKBONE_CONVENTIONS,
-    IMAGE_CONVENTIONS,
-    NetworkSpec,
-    conventions,
-)
+from au_jax.models.network_spec import of_section
 from au_jax.stages.base import StageContext
 from au_jax.training.loop import Training, train
 from au_jax.training.model_card import ModelCard
 from au_jax.training.optimizer import make_optimizer
-from au_jax.training.start import continue_from, import_weights
+from au_jax.training.start import KeptEpoch, starting_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,10 +57,11 @@ class Train:
       model, optimizer, augmentation, train: the sections of the config, see configs/base.py.
       group: the AUs to learn: expression, pose or all of the data set's.
       aus: or the AUs by name, in this order.
-      validate: splits that every epoch is scored on.
+      validate: splits that every epoch is scored on; none for a pretraining that tells no AUs.
       method: a name of `au_jax.methods`, or module:function; `options` are the keyword arguments
         of its `create`.
-      start: the train stage whose last epoch is started from, if any.
+      start: the train stage that is started from, if any: [RUN:]STAGE[@EPOCH], by default its last
+        epoch; of another method its backbone alone is taken.
       seed: added to the run's.
     """
 
@@ -102,13 +96,14 @@ class Train:
             name: {**fields, "labels": rename(fields["labels"]) if fields.get("labels") else ""}
             for name, fields in self.streams.items()
         }
-        return dataclasses.replace(
-            self, streams=streams, start=rename(self.start) if self.start else ""
-        )
+        start = str(KeptEpoch.parse(self.start).renamed(rename)) if self.start else ""
+        return dataclasses.replace(self, streams=streams, start=start)
 
     def run(self, context: StageContext) -> None:
         training, card = self.prepare(context)
         card.write(context.folder)
+        for note in training.method.notes:
+            log.say(f"  {note}")
         run_dir.write_json(context.folder.label_counts, _label_counts(training.streams, card.aus))
         train(context.folder, training, context.mesh)
 
@@ -132,7 +127,7 @@ class Train:
             options=dict(self.options),
             context=Context(
                 aus=aus,
-                network=self._network(lead),
+                network=of_section(self.model, lead.source.table.pose),
                 augmentation=self._augmentation(),
                 streams={name: self._facts(stream, name) for name, stream in streams.items()},
                 epochs=epochs,
@@ -157,7 +152,7 @@ class Train:
             threads=context.threads,
             score_batch=self.train["score_batch"],
             keep=context.keep,
-            start=self._start(context),
+            start=starting_weights(self.start, self.model, context.input, context.mesh),
         )
         return training, card
 
@@ -179,6 +174,8 @@ class Train:
         return any(fields.get("labels") for fields in self.streams.values())
 
     def _aus(self, context: StageContext) -> tuple[str, ...]:
+        if not self.validate:
+            return au_names.check(self.aus)
         first = context.source(self.validate[0], self.crop)
         return au_names.check(self.aus) or au_names.group(first.aus, self.group)
 
@@ -234,39 +231,19 @@ class Train:
     def _facts(self, stream: Stream, name: str) -> StreamFacts:
         labels = stream.columns.get("soft", stream.source.table.labels).astype(np.float64)
         known = labels >= 0
+        emotion = stream.source.table.emotion
         return StreamFacts(
             records=len(stream.source),
             share=stream.share,
             head=StreamConfig(**self.streams[name]).head,
             positives=tuple((labels * known).sum(0).tolist()),
             negatives=tuple(((1 - labels) * known).sum(0).tolist()),
-        )
-
-    def _network(self, lead: Stream) -> NetworkSpec:
-        weights = self.model["weights"]
-        settable = (*BACKBONE_CONVENTIONS, *IMAGE_CONVENTIONS)
-        given = {field: self.model[field] for field in settable if self.model[field] is not None}
-        return NetworkSpec(
-            backbone=self.model["backbone"],
-            precision=self.model["precision"],
-            dropout=self.model["dropout"],
-            pose_branch=self.model["pose_branch"],
-            **_pose_statistics(lead.source.table.pose),
-            **conventions(self.model["backbone"], Path(weights) if weights else None, given),
+            emotions=tuple((emotion == e).sum().item() for e in range(len(au_names.EMOTIONS))),
         )
 
     def _augmentation(self) -> Augment:
         given = {field: value for field, value in self.augmentation.items() if value is not None}
         return Augment(image_size=self.model["image_size"], **given)
-
-    def _start(self, context: StageContext) -> Callable | None:
-        """(params, batch_stats) as initialised -> those that the stage starts from."""
-        if self.start:
-            return functools.partial(continue_from, context.input(self.start), context.mesh)
-        if self.model["weights"]:
-            weights = Path(self.model["weights"])
-            return functools.partial(import_weights, weights, self.model["backbone"])
-        return None
 
 
 def _labels_of(
@@ -280,17 +257,6 @@ def _labels_of(
     rows = {key: row for row, key in enumerate(keys.tolist())}
     at = np.array([rows[key] for key in source.table.keys.tolist()])
     return au_names.align(labels[at], labelled, aus)
-
-
-def _pose_statistics(pose: np.ndarray) -> dict[str, Any]:
-    """Mean and spread of the known head angles, degrees; 0 and 1 where none is known."""
-    known = pose[~np.isnan(pose).any(1)]
-    if not len(known):
-        return {"pose_mean": (0.0,) * 3, "pose_std": (1.0,) * 3}
-    return {
-        "pose_mean": tuple(known.mean(0).tolist()),
-        "pose_std": tuple(np.maximum(known.std(0), 1e-3).tolist()),
-    }
 
 
 def _label_counts(streams: Mapping[str, Stream], aus: Sequence[str]) -> dict[str, Any]:

@@ -1,5 +1,9 @@
 """Starting weights of a training: imported ones, or the network of an earlier stage."""
 
+import dataclasses
+import functools
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,46 +12,161 @@ from jax.sharding import Mesh
 
 from au_jax.errors import UserError
 from au_jax.models import pretrained
-from au_jax.run_dir import StageFolder
+from au_jax.run_dir import RunFolder, StageFolder
 from au_jax.training.checkpoint import first_difference
 from au_jax.training.model_card import ModelCard, restore
 
 
-def continue_from(
-    folder: StageFolder, mesh: Mesh, params: Any, batch_stats: Any
-) -> tuple[Any, Any]:
-    """The trained network of another stage, in the place of the one given.
+@dataclasses.dataclass(frozen=True)
+class KeptEpoch:
+    """A kept epoch of a training, as configs name it: `[RUN:]STAGE[@EPOCH]`.
+
+    Attributes:
+      stage: the stage's name.
+      run: the folder of another run, or "" for the same one.
+      epoch: its number; 0 for the last.
+    """
+
+    stage: str
+    run: str = ""
+    epoch: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "KeptEpoch":
+        """Reads what `str` wrote.
+
+        Raises:
+          UserError: `text` is not of this form.
+        """
+        match = re.fullmatch(r"(?:(.+):)?([^:/@]+)(?:@(\d+))?", text)
+        if match is None:
+            raise UserError(f"start '{text}' names no training; write [RUN:]STAGE[@EPOCH]")
+        run, stage, epoch = match.groups()
+        return cls(stage, run or "", int(epoch or 0))
+
+    def __str__(self) -> str:
+        run = f"{self.run}:" if self.run else ""
+        return f"{run}{self.stage}{f'@{self.epoch}' if self.epoch else ''}"
+
+    def renamed(self, rename: Callable[[str], str]) -> "KeptEpoch":
+        """The same with another name of its stage; stages of other runs keep theirs."""
+        return self if self.run else dataclasses.replace(self, stage=rename(self.stage))
+
+    def folder(self, of_stage: Callable[[str], StageFolder]) -> StageFolder:
+        """The stage's folder, `of_stage` giving those of the same run.
+
+        Raises:
+          UserError: the stage is not finished.
+        """
+        if not self.run:
+            return of_stage(self.stage)
+        folder = RunFolder(Path(self.run)).stage(self.stage)
+        if not folder.done:
+            raise UserError(
+                f"start '{self}': {folder.path} is no finished stage; run its recipe first, or "
+                "name another folder"
+            )
+        return folder
+
+
+def starting_weights(
+    start: str,
+    model: Mapping[str, Any],
+    of_stage: Callable[[str], StageFolder],
+    mesh: Mesh,
+) -> Callable | None:
+    """(params, batch_stats) as initialised -> those to start from; None to start from these.
+
+    Args:
+      start: a `KeptEpoch`, or "".
+      model: the section of a config, which may name a PyTorch file of ImageNet weights.
+      of_stage: gives the folders of the same run's stages.
 
     Raises:
-      UserError: the two are of different shapes.
+      UserError: `start` names no finished stage.
     """
-    variables = restore(folder, ModelCard.read(folder).create(), folder.epochs()[-1], mesh)
-    differing = first_difference(variables, {"params": params, "batch_stats": batch_stats})
-    if differing is not None:
-        leaf, theirs, ours = differing
+    if start:
+        kept = KeptEpoch.parse(start)
+        return functools.partial(continue_from, kept.folder(of_stage), kept.epoch, mesh)
+    if model["weights"]:
+        return functools.partial(import_weights, Path(model["weights"]), model["backbone"])
+    return None
+
+
+def continue_from(
+    folder: StageFolder, epoch: int, mesh: Mesh, params: Any, batch_stats: Any
+) -> tuple[Any, Any]:
+    """The trained network of another stage in the place of the one given.
+
+    Where the two differ, its backbone alone is taken over (into every backbone of the network
+    given): a pretraining has other outputs than what starts from it.
+
+    Args:
+      epoch: that is kept; 0 for the last one.
+
+    Raises:
+      UserError: the epoch is not kept, or not even the backbones agree.
+    """
+    method = ModelCard.read(folder).create()
+    variables = jax.device_get(restore(folder, method, epoch or folder.epochs()[-1], mesh))
+    given = {"params": params, "batch_stats": batch_stats}
+    if first_difference(variables, given) is None:
+        return variables["params"], variables["batch_stats"]
+    theirs = backbones(variables["params"], variables["batch_stats"])
+    ours = backbones(params, batch_stats)
+    if len(theirs) not in (1, len(ours)):
         raise UserError(
-            f"stage {folder.name} cannot be started from: its '{leaf}' is {theirs}, and here it is "
-            f"{ours}; give both stages one method, network and AU list"
+            f"stage {folder.name} cannot be started from: it has {len(theirs)} backbones, and here "
+            f"there are {len(ours)}; start from a stage with one"
         )
-    variables = jax.device_get(variables)
-    return variables["params"], variables["batch_stats"]
+    for number, path in enumerate(ours):
+        taken = list(theirs.values())[number % len(theirs)]
+        differing = first_difference(taken, ours[path])
+        if differing is not None:
+            leaf, is_there, is_here = differing
+            raise UserError(
+                f"stage {folder.name} cannot be started from: its '{leaf}' is {is_there}, and here "
+                f"it is {is_here}; give both stages one backbone"
+            )
+        params, batch_stats = with_backbone(params, batch_stats, path, taken)
+    return params, batch_stats
+
+
+def backbones(params: Mapping, batch_stats: Mapping) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Every backbone in a method's trees: {path: {"params", "batch_stats"}}, in order of paths.
+
+    A backbone without BatchNorm has empty statistics.
+    """
+    if "backbone" in params:
+        stats = batch_stats.get("backbone", {})
+        return {("backbone",): {"params": params["backbone"], "batch_stats": stats}}
+    return {
+        (name, *path): backbone
+        for name in sorted(params)
+        if isinstance(params[name], Mapping)
+        for path, backbone in backbones(params[name], batch_stats.get(name, {})).items()
+    }
+
+
+def with_backbone(
+    params: Mapping, batch_stats: Mapping, path: tuple[str, ...], backbone: Mapping[str, Any]
+) -> tuple[dict, dict]:
+    """The trees with another backbone at `path`."""
+    name, *rest = path
+    if rest:
+        of_name = with_backbone(params[name], batch_stats.get(name, {}), tuple(rest), backbone)
+    else:
+        of_name = backbone["params"], backbone["batch_stats"]
+    stats = {name: of_name[1]} if of_name[1] else {}
+    return {**params, name: of_name[0]}, {**batch_stats, **stats}
 
 
 def import_weights(
-    weights: Path, backbone: str, params: dict, batch_stats: dict
-) -> tuple[dict, dict]:
+    weights: Path, backbone: str, params: Mapping, batch_stats: Mapping
+) -> tuple[Any, Any]:
     """Puts the ImageNet weights of a PyTorch file into every backbone of a method's network."""
-    if "backbone" in params:
-        loaded, stats = pretrained.load(
-            weights, backbone, params["backbone"], batch_stats["backbone"]
-        )
-        return {**params, "backbone": loaded}, {**batch_stats, "backbone": stats}
-    pairs = {
-        name: import_weights(weights, backbone, params[name], batch_stats[name])
-        for name in params
-        if isinstance(params[name], dict) and name in batch_stats
-    }
-    return (
-        params | {name: p for name, (p, _) in pairs.items()},
-        batch_stats | {name: s for name, (_, s) in pairs.items()},
-    )
+    for path, ours in backbones(params, batch_stats).items():
+        loaded, stats = pretrained.load(weights, backbone, ours["params"], ours["batch_stats"])
+        taken = {"params": loaded, "batch_stats": stats}
+        params, batch_stats = with_backbone(params, batch_stats, path, taken)
+    return params, batch_stats

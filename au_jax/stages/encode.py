@@ -1,0 +1,73 @@
+"""Features of a frozen encoder: those of whole splits, computed once, for probes and maps."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from au_jax import log
+from au_jax.models.network_spec import of_section
+from au_jax.stages.base import StageContext
+from au_jax.training.encoder import Encoder
+from au_jax.training.start import KeptEpoch, starting_weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Encode:
+    """The pooled features of every face of some splits, seen through the centre crop.
+
+    It keeps the encoder, features/SPLIT.npz of each split, and encoder.json.
+
+    Attributes:
+      splits: whose features are computed.
+      crop: the stored crop to read.
+      model: the section of the config; a random encoder has its weights of the run's seed.
+      start: whose backbone is the encoder, [RUN:]STAGE[@EPOCH]; "" for ImageNet weights, where
+        `model.weights` names some, or else a random one.
+      batch: examples in a batch.
+    """
+
+    splits: tuple[str, ...]
+    crop: str
+    model: Mapping[str, Any]
+    start: str = ""
+    batch: int = 64
+
+    def renamed(self, rename: Callable[[str], str]) -> "Encode":
+        start = str(KeptEpoch.parse(self.start).renamed(rename)) if self.start else ""
+        return dataclasses.replace(self, start=start)
+
+    def run(self, context: StageContext) -> None:
+        """Computes the features that are not kept yet.
+
+        Raises:
+          UserError: a split or backbone is unknown, or the start's backbone is another one.
+        """
+        folder = context.folder
+        sources = {split: context.source(split, self.crop) for split in self.splits}
+        first = next(iter(sources.values()))
+        encoder = Encoder(
+            # Pooled features alone are what it is for: head angles join behind them.
+            network=dataclasses.replace(
+                of_section(self.model, first.table.pose), pose_branch=False
+            ),
+            image_size=self.model["image_size"],
+            crop=self.crop,
+            crop_size=first.images(np.array([0])).shape[1],
+        )
+        variables = jax.device_get(encoder.init(context.seed))
+        start = starting_weights(self.start, self.model, context.input, context.mesh)
+        if start is not None:
+            params, batch_stats = start(variables["params"], variables["batch_stats"])
+            variables = {"params": params, "batch_stats": batch_stats}
+        encoder.save(folder, variables)
+        features_of = encoder.featurizer(variables, context.mesh, self.batch, context.threads)
+        for split, source in sources.items():
+            if folder.features(split).exists():
+                continue
+            features = features_of(source)
+            if jax.process_index() == 0:
+                folder.write_features(split, features)
+            log.say(f"  {split}: {len(source)} faces, {features.features.shape[1]} features each")
