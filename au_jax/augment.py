@@ -180,7 +180,7 @@ def _bilinear(
 ) -> Float32[Array, "examples {target} {source}"]:
     """Weights of `source` pixels that resize `length` of them from `start` to `target` pixels."""
     start, scale = start[:, None, None], length[:, None, None] / target
-    pixel, offset = jnp.arange(source), jnp.arange(target)[:, None]
+    pixel, offset = jnp.arange(source)[None, None, :], jnp.arange(target)[None, :, None]
     # From the centre of a resized pixel to that of a source pixel, in the larger of the two.
     distance = (pixel + 0.5 - start - (offset + 0.5) * scale) / jnp.maximum(scale, 1)
     inside = (pixel >= start) & (pixel < start + length[:, None, None])
@@ -317,7 +317,7 @@ def blur(
     Args:
       radius: where the bell is cut off, pixels.
     """
-    distance = jnp.arange(radius + 1)
+    distance = jnp.arange(radius + 1)[None]
     weights = jnp.exp(-0.5 * (distance / sigma[:, None]) ** 2)
     # Every weight but the first counts on both sides.
     weights = weights / (2 * weights.sum(1, keepdims=True) - weights[:, :1])
