@@ -161,10 +161,10 @@ def box_sides(
     wide = jnp.round(jnp.sqrt(pixels * ratio)).astype(jnp.int32)
     fits = (tall > 0) & (tall <= height) & (wide > 0) & (wide <= width)
     first = fits.argmax(0)[None]
-    found = fits.any(0)
+    any_fits = fits.any(0)
 
     def choose(side: jax.Array, otherwise: int) -> jax.Array:
-        return jnp.where(found, jnp.take_along_axis(side, first, 0)[0], otherwise)
+        return jnp.where(any_fits, jnp.take_along_axis(side, first, 0)[0], otherwise)
 
     return (
         choose(tall, min(height, round(width * limit))),

@@ -328,7 +328,7 @@ def test_jitter_does_the_four_operations_in_the_order_of_each_example():
     images = _floats(rows=24)
     rng = np.random.default_rng(3)
     strengths = rng.uniform([[0.4]] * 3 + [[-0.5]], [[1.6]] * 3 + [[0.5]], (4, 24))
-    expected = [_jittered(*one) for one in zip(images, ORDERS, strengths.T, strict=True)]
+    expected = [_jittered(*each) for each in zip(images, ORDERS, strengths.T, strict=True)]
     backwards = [
         _jittered(i, o[::-1], s) for i, o, s in zip(images, ORDERS, strengths.T, strict=True)
     ]
