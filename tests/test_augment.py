@@ -365,6 +365,14 @@ def test_jitter_draws_each_order_as_often_and_strengths_in_their_ranges(monkeypa
     assert np.abs(np.corrcoef(np.vstack([strengths, order[:1]])) - np.eye(5)).max() < 0.07
 
 
+def test_the_jitter_draws_apart_from_the_operations_of_their_own(monkeypatch):
+    batch = _batch(1000, side=3)
+    alone, jittered = _recorded(monkeypatch, "adjust_brightness"), _recorded(monkeypatch, "jitter")
+    _apply(Augment(image_size=3, brightness=1.0, jitter=1.0), batch)
+    ((factor,),), ((_, strengths),) = alone, jittered
+    assert abs(np.corrcoef(factor, strengths[0])[0, 1]) < 0.15
+
+
 def test_images_that_are_jittered_are_so_as_drawn_and_the_others_stay(monkeypatch):
     images, labels, pose = _batch(60, side=5)
     drawn = _recorded(monkeypatch, "jitter")
