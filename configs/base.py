@@ -67,18 +67,25 @@ def base() -> ConfigDict:
     config.optimizer.factor = 0.33  # at each boundary
 
     config.augmentation = ConfigDict()  # how often each operation is done, and how strongly
+    config.augmentation.resized_crop = 0.0
     config.augmentation.flip = 0.5
     config.augmentation.brightness = 0.5
     config.augmentation.contrast = 0.5
     config.augmentation.saturation = 0.0
     config.augmentation.hue = 0.0
+    config.augmentation.jitter = 0.0
     config.augmentation.greyscale = 0.1
+    config.augmentation.blur = 0.0
     config.augmentation.downsample = 0.1
     config.augmentation.cutout = 0.5
+    config.augmentation.resized_crop_smallest = config_dict.placeholder(float)
+    config.augmentation.resized_crop_aspect = config_dict.placeholder(float)
     config.augmentation.brightness_strength = config_dict.placeholder(float)
     config.augmentation.contrast_strength = config_dict.placeholder(float)
     config.augmentation.saturation_strength = config_dict.placeholder(float)
     config.augmentation.hue_strength = config_dict.placeholder(float)
+    config.augmentation.blur_smallest = config_dict.placeholder(float)
+    config.augmentation.blur_largest = config_dict.placeholder(float)
     config.augmentation.downsample_smallest = config_dict.placeholder(float)
     config.augmentation.cutout_side = config_dict.placeholder(float)
 

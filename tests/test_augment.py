@@ -1,12 +1,15 @@
 """Augmentation: every operation on small images, true labels, chance, one against eight devices."""
 
 import colorsys
+import dataclasses
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
@@ -52,7 +55,14 @@ def test_probability_zero_leaves_no_trace_in_the_program():
         return len(str(jax.make_jaxpr(run)(jax.random.key(0), *batch)).splitlines())
 
     plain = lines(Augment(image_size=12))
-    strong = Augment(image_size=12, hue_strength=0.5, cutout_side=0.9, brightness_strength=1.0)
+    strong = Augment(
+        image_size=12,
+        hue_strength=0.5,
+        cutout_side=0.9,
+        brightness_strength=1.0,
+        resized_crop_smallest=0.5,
+        blur_largest=9.0,
+    )
     assert lines(strong) == plain
     assert lines(Augment(image_size=12, hue=0.5)) > plain
 
@@ -141,6 +151,270 @@ def test_hue_rotation_equals_colorsys():
     np.testing.assert_allclose(jax.jit(augment.adjust_hue)(images, turns), expected, atol=2e-5)
 
 
+BOXES = [  # top, left, height and width in an image of 20 x 24 pixels, flipped
+    (0, 0, 20, 24, False),
+    (3, 5, 9, 9, False),
+    (3, 5, 9, 9, True),
+    (11, 0, 9, 24, True),
+    (0, 21, 20, 3, False),
+    (19, 23, 1, 1, True),
+    (7, 2, 13, 6, True),
+]
+
+
+@pytest.mark.parametrize("size", [1, 5, 9, 16, 31])
+def test_a_resized_window_is_the_box_cut_out_and_resized_antialiased(size):
+    images = np.random.default_rng(2).random((len(BOXES), 20, 24, 3)).astype(np.float32)
+    expected = []
+    for image, (top, left, tall, wide, flipped) in zip(images, BOXES, strict=True):
+        box = torch.from_numpy(image[top : top + tall, left : left + wide])
+        resized = torch.nn.functional.interpolate(
+            box.permute(2, 0, 1)[None],
+            (size, size),
+            mode="bilinear",
+            antialias=True,
+            align_corners=False,
+        )[0].permute(1, 2, 0)
+        expected.append(resized.flip(1) if flipped else resized)
+    out = jax.jit(augment.resized_window, static_argnums=6)(
+        images, *(np.array(column) for column in zip(*BOXES, strict=True)), size
+    )
+    np.testing.assert_allclose(out, torch.stack(expected).numpy(), atol=1e-5)
+
+
+def test_a_resized_window_of_the_same_size_is_the_window_to_the_bit():
+    images = _floats(rows=4, side=12)
+    top, left = np.array([0, 3, 4, 1]), np.array([4, 0, 2, 3])
+    flipped, eight = np.array([False, True, True, False]), np.full(4, 8)
+    out = jax.jit(augment.resized_window, static_argnums=6)(
+        images, top, left, eight, eight, flipped, 8
+    )
+    expected = jax.jit(augment.window, static_argnums=4)(images, top, left, flipped, 8)
+    np.testing.assert_array_equal(out, expected)
+
+
+def _box_sides(rows, height, width, **fields):
+    area, aspect = np.random.default_rng(4).random((2, 10, rows)).astype(np.float32)
+    config = Augment(**fields)
+    tall, wide = jax.jit(augment.box_sides, static_argnums=(2, 3, 4))(
+        area, aspect, height, width, config
+    )
+    return np.asarray(tall), np.asarray(wide), area, aspect
+
+
+def test_boxes_have_uniform_areas_and_log_uniform_aspects_where_every_one_fits():
+    # No box with half the area at most is wider or higher than the image, so the first try stands.
+    fields = {"resized_crop_smallest": 0.2, "resized_crop_aspect": 4 / 3}
+    tall, wide, area, aspect = _box_sides(20000, 900, 900, **fields)
+    share = tall * wide / 900**2
+    ratio = np.log(wide / tall) / np.log(4 / 3)
+    assert share.min() == pytest.approx(0.2, abs=0.002)
+    assert ratio.min() == pytest.approx(-1, abs=0.01)
+    assert ratio.max() == pytest.approx(1, abs=0.01)
+    small = area[0] * 0.8 + 0.2 < 0.7
+    np.testing.assert_allclose(share[small], area[0][small] * 0.8 + 0.2, atol=0.002)
+    np.testing.assert_allclose(ratio[small], aspect[0][small] * 2 - 1, atol=0.02)
+    # Among those small enough always to fit, every equal slice holds as many.
+    common = share < 0.7
+    counts = np.histogram(share[common], bins=10, range=(0.2, 0.7))[0]
+    assert counts.max() / counts.min() < 1.25
+    counts = np.histogram(ratio[common], bins=10, range=(-1, 1))[0]
+    assert counts.max() / counts.min() < 1.25
+
+
+def test_a_box_that_does_not_fit_gives_way_to_the_first_try_that_does():
+    tall, wide, area, aspect = _box_sides(500, 40, 90)
+    assert tall.max() <= 40
+    assert wide.max() <= 90
+    later = 0
+    for n in range(500):
+        expected = None
+        for tries, (share, where) in enumerate(zip(area[:, n], aspect[:, n], strict=True)):
+            pixels = 40 * 90 * (0.2 + 0.8 * share)
+            ratio = np.exp(np.log(4 / 3) * (2 * where - 1))
+            sides = round(np.sqrt(pixels / ratio)), round(np.sqrt(pixels * ratio))
+            if sides[0] <= 40 and sides[1] <= 90:
+                expected = sides
+                later += tries > 0
+                break
+        # None of the ten: the largest box of the widest allowed aspect.
+        assert (tall[n], wide[n]) == (expected or (40, 53))
+    assert later > 50
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"), [(10, 200, (10, 13)), (200, 10, (13, 10)), (30, 30, (30, 30))]
+)
+def test_where_no_try_fits_the_largest_box_of_an_allowed_aspect_is_taken(height, width, expected):
+    # Areas of the whole image, with an aspect that cannot fit.
+    area, aspect = np.full((10, 3), 0.9999, np.float32), np.full((10, 3), 0.9, np.float32)
+    tall, wide = augment.box_sides(jnp.asarray(area), jnp.asarray(aspect), height, width, Augment())
+    assert np.stack([tall, wide], 1).tolist() == [list(expected)] * 3
+
+
+def _recorded(monkeypatch, operation, static=0):
+    """The arrays that the engine hands to an operation at each run, the images left out."""
+    real, drawn = getattr(augment, operation), []
+
+    def record(images, *arguments):
+        arrays = arguments[: len(arguments) - static]
+        jax.debug.callback(lambda *seen: drawn.append([np.asarray(x) for x in seen]), *arrays)
+        return real(images, *arguments)
+
+    monkeypatch.setattr(augment, operation, record)
+    return drawn
+
+
+def test_resized_crops_are_boxes_inside_the_image_at_every_place(monkeypatch):
+    rows, side = 2000, 40
+    images, labels, pose = _batch(1, side)[0].repeat(rows, 0), *_batch(rows)[1:]
+    drawn = _recorded(monkeypatch, "resized_window", static=1)
+    config = Augment(image_size=5, flip=0.5, resized_crop=1.0)
+    _, _, turned = _apply(config, (images, labels, pose))
+    ((top, left, tall, wide, flipped),) = drawn
+    np.testing.assert_array_equal(flipped, turned[:, 1] == -pose[:, 1])
+    for start, length in ((top, tall), (left, wide)):
+        assert start.min() == 0
+        assert (start + length).max() == side
+        inside = length < side - 3
+        share = start[inside] / (side - length[inside])
+        assert share.min() == 0
+        assert share.max() == 1
+        assert share.mean() == pytest.approx(0.5, abs=0.04)
+        # A place is drawn without regard to the box and to the flip.
+        assert abs(np.corrcoef(share, length[inside])[0, 1]) < 0.1
+        assert abs(np.corrcoef(share, flipped[inside])[0, 1]) < 0.1
+    share = tall * wide / side**2
+    assert share.min() > 0.19
+    assert share.max() > 0.97
+    # The largest boxes fit less often, which keeps the mean below 0.6.
+    assert share.mean() == pytest.approx(0.57, abs=0.03)
+    assert abs(np.log(wide / tall)).max() < np.log(4 / 3) + 0.08
+
+
+def test_where_the_resized_crop_does_not_apply_the_ordinary_crop_stands():
+    batch = _batch(200)
+    plain = _apply(Augment(image_size=8, flip=0.5), batch)
+    mixed = _apply(Augment(image_size=8, flip=0.5, resized_crop=0.25), batch)
+    np.testing.assert_array_equal(mixed[1], plain[1])
+    np.testing.assert_array_equal(mixed[2], plain[2])
+    same = np.abs(mixed[0] - plain[0]).max((1, 2, 3)) == 0
+    assert same.mean() == pytest.approx(0.75, abs=0.12)
+
+
+def _jittered(image, order, strengths):
+    """torchvision's four operations on one image, one after the other, in float64."""
+    image = image.astype(np.float64)
+    for operation in order:
+        strength = float(strengths[operation])
+        grey = image @ LUMA
+        if operation == 0:
+            image = np.clip(strength * image, 0, 1)
+        elif operation == 1:
+            image = np.clip(strength * image + (1 - strength) * grey.mean(), 0, 1)
+        elif operation == 2:
+            image = np.clip(strength * image + (1 - strength) * grey[..., None], 0, 1)
+        else:
+            pixels = [colorsys.rgb_to_hsv(*pixel) for pixel in image.reshape(-1, 3).tolist()]
+            turned = [colorsys.hsv_to_rgb((h + strength) % 1, s, v) for h, s, v in pixels]
+            image = np.array(turned).reshape(image.shape)
+    return image
+
+
+ORDERS = list(itertools.permutations(range(4)))
+
+
+def test_jitter_does_the_four_operations_in_the_order_of_each_example():
+    images = _floats(rows=24)
+    rng = np.random.default_rng(3)
+    strengths = rng.uniform([[0.4]] * 3 + [[-0.5]], [[1.6]] * 3 + [[0.5]], (4, 24))
+    expected = [_jittered(*each) for each in zip(images, ORDERS, strengths.T, strict=True)]
+    backwards = [
+        _jittered(i, o[::-1], s) for i, o, s in zip(images, ORDERS, strengths.T, strict=True)
+    ]
+    out = jax.jit(augment.jitter)(
+        images, np.array(ORDERS, np.int32).T, strengths.astype(np.float32)
+    )
+    np.testing.assert_allclose(out, expected, atol=2e-5)
+    # The order matters, in most examples.
+    assert (np.abs(out - np.array(backwards)).max((1, 2, 3)) > 0.01).mean() > 0.8
+
+
+def test_jitter_draws_each_order_as_often_and_strengths_in_their_ranges(monkeypatch):
+    batch = _batch(4800, side=3)
+    drawn = _recorded(monkeypatch, "jitter")
+    config = Augment(
+        image_size=3,
+        jitter=1.0,
+        brightness_strength=0.4,
+        contrast_strength=0.3,
+        saturation_strength=1.5,
+        hue_strength=0.1,
+    )
+    _apply(config, batch)
+    ((order, strengths),) = drawn
+    assert (np.sort(order, 0) == np.arange(4)[:, None]).all()
+    counts = np.unique(order, axis=1, return_counts=True)[1]
+    assert len(counts) == 24
+    # Five standard deviations of 4800 draws, 200 in each order.
+    assert np.abs(counts - 200).max() < 70
+    for drawn, low, high in zip(strengths, (0.6, 0.7, 0, -0.1), (1.4, 1.3, 2.5, 0.1), strict=True):
+        assert low <= drawn.min() < low + 0.01 * (high - low)
+        assert high >= drawn.max() > high - 0.01 * (high - low)
+        assert drawn.mean() == pytest.approx((low + high) / 2, abs=0.03 * (high - low))
+    assert np.abs(np.corrcoef(np.vstack([strengths, order[:1]])) - np.eye(5)).max() < 0.07
+
+
+def test_the_jitter_draws_apart_from_the_operations_of_their_own(monkeypatch):
+    batch = _batch(1000, side=3)
+    alone, jittered = _recorded(monkeypatch, "adjust_brightness"), _recorded(monkeypatch, "jitter")
+    _apply(Augment(image_size=3, brightness=1.0, jitter=1.0), batch)
+    ((factor,),), ((_, strengths),) = alone, jittered
+    assert abs(np.corrcoef(factor, strengths[0])[0, 1]) < 0.15
+
+
+def test_images_that_are_jittered_are_so_as_drawn_and_the_others_stay(monkeypatch):
+    images, labels, pose = _batch(60, side=5)
+    drawn = _recorded(monkeypatch, "jitter")
+    out = _apply(Augment(image_size=5, jitter=0.5), (images, labels, pose))[0]
+    ((order, strengths),) = drawn
+    plain = images * np.float32(1 / 255)
+    jittered = np.stack([_jittered(*x) for x in zip(plain, order.T, strengths.T, strict=True)])
+    applied = np.abs(out - plain).max((1, 2, 3)) > 0
+    assert 15 < applied.sum() < 45
+    np.testing.assert_allclose(out[applied], jittered[applied], atol=2e-5)
+
+
+@pytest.mark.parametrize(("height", "width", "radius"), [(20, 15, 6), (5, 9, 6), (12, 12, 3)])
+def test_blur_is_a_gaussian_filter_with_mirrored_edges(height, width, radius):
+    sigma = np.array([0.1, 0.5, 1.0, 1.3, 2.0], np.float32)
+    images = np.random.default_rng(6).random((5, height, width, 3)).astype(np.float32)
+    expected = [
+        scipy.ndimage.gaussian_filter(
+            image.astype(np.float64), float(s), mode="mirror", radius=radius, axes=(0, 1)
+        )
+        for image, s in zip(images, sigma, strict=True)
+    ]
+    out = jax.jit(augment.blur, static_argnums=2)(images, sigma, radius)
+    np.testing.assert_allclose(out, expected, atol=2e-6)
+    np.testing.assert_array_equal(out[0], images[0])
+
+
+def test_blur_draws_a_standard_deviation_for_each_image_up_to_the_largest():
+    rows = 300
+    images = np.zeros((rows, 17, 17, 3), np.uint8)
+    images[:, 8, 8] = 255
+    _, labels, pose = _batch(rows)
+    config = Augment(image_size=17, blur=1.0, blur_smallest=0.5, blur_largest=1.5)
+    out = _apply(config, (images, labels, pose))[0][..., 0]
+    np.testing.assert_allclose(out.sum((1, 2)), 1, atol=1e-5)
+    # The width of a blurred point along one axis; so short a bell as 0.5 is as wide on pixels.
+    sigma = np.sqrt((out.sum(1) * (np.arange(17) - 8) ** 2).sum(1))
+    assert sigma.min() == pytest.approx(0.47, abs=0.03)
+    assert sigma.max() == pytest.approx(1.5, abs=0.05)
+    assert sigma.mean() == pytest.approx(1.0, abs=0.07)
+
+
 @pytest.mark.parametrize("size", [1, 4, 7, 11, 16])
 def test_down_sampling_equals_antialiased_bilinear_there_and_back(size):
     images = _floats(rows=2, side=16)
@@ -183,7 +457,17 @@ def test_cutout_is_one_black_square_of_the_given_side():
 
 @pytest.mark.parametrize(
     "operation",
-    ["brightness", "contrast", "saturation", "hue", "greyscale", "downsample", "cutout"],
+    [
+        "brightness",
+        "contrast",
+        "saturation",
+        "hue",
+        "jitter",
+        "greyscale",
+        "blur",
+        "downsample",
+        "cutout",
+    ],
 )
 def test_each_operation_comes_up_as_often_as_its_probability_says(operation):
     images, labels, pose = _batch(400, side=6)
@@ -191,7 +475,9 @@ def test_each_operation_comes_up_as_often_as_its_probability_says(operation):
     plain = images / np.float32(255)
 
     def share_changed(probability):
-        config = Augment(image_size=6, **{operation: probability}, downsample_smallest=0.1)
+        config = Augment(
+            image_size=6, **{operation: probability}, downsample_smallest=0.1, blur_smallest=0.3
+        )
         out = _apply(config, (images, labels, pose))[0]
         return (np.abs(out - plain).max((1, 2, 3)) > 1e-4).mean()
 
@@ -215,14 +501,29 @@ def test_strength_bounds_the_brightness_factor():
 
 ALL_ON = Augment(
     image_size=8,
+    resized_crop=0.8,
     flip=0.5,
     brightness=0.5,
     contrast=0.5,
     saturation=0.5,
     hue=0.5,
+    jitter=0.5,
     greyscale=0.2,
+    blur=0.5,
     downsample=0.5,
     cutout=0.5,
+)
+MOCO_V2 = Augment(
+    image_size=8,
+    resized_crop=1.0,
+    flip=0.5,
+    brightness_strength=0.4,
+    contrast_strength=0.4,
+    saturation_strength=0.4,
+    hue_strength=0.1,
+    jitter=0.8,
+    greyscale=0.2,
+    blur=0.5,
 )
 
 
@@ -249,6 +550,52 @@ def test_switching_one_operation_off_leaves_the_draws_of_the_others():
     flips = _apply(Augment(image_size=8, flip=0.5), batch)[2]
     both = _apply(Augment(image_size=8, flip=0.5, cutout=0.5, hue=1.0), batch)[2]
     np.testing.assert_array_equal(flips, both)
+
+
+def test_the_new_operations_leave_the_draws_of_crop_flip_and_colours():
+    batch = _batch(64)
+    old = Augment(image_size=8, flip=0.5, brightness=0.5, hue=0.5)
+    plain = _apply(old, batch)
+    # Too rare to come up: the operations are in the program and change nothing.
+    rare = _apply(dataclasses.replace(old, jitter=1e-9, blur=1e-9, resized_crop=1e-9), batch)
+    for x, y in zip(plain, rare, strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-6)
+    common = _apply(dataclasses.replace(old, jitter=0.5, blur=0.5), batch)
+    np.testing.assert_array_equal(common[1], plain[1])
+    np.testing.assert_array_equal(common[2], plain[2])
+    # Where neither comes up, an example is as it was.
+    same = np.abs(common[0] - plain[0]).max((1, 2, 3)) < 1e-6
+    assert same.mean() == pytest.approx(0.25, abs=0.2)
+
+
+def test_the_order_is_crop_then_jitter_then_greyscale_then_blur():
+    images, labels, pose = _batch(16)
+    drawn = {}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("resized_window", "jitter", "luma", "blur", "black_square"):
+            real = getattr(augment, name)
+
+            def recorded(*arguments, name=name, real=real):
+                drawn.setdefault(name, len(drawn))
+                return real(*arguments)
+
+            patch.setattr(augment, name, recorded)
+        config = dataclasses.replace(MOCO_V2, cutout=0.5)
+        out = _apply(dataclasses.replace(config, greyscale=1.0), (images, labels, pose))[0]
+    # Luma is the jitter's too, which begins with it.
+    assert list(drawn) == ["resized_window", "jitter", "luma", "blur", "black_square"]
+    # Grey stays grey under the blur; a jitter after it would not keep it so.
+    np.testing.assert_allclose(out[..., 0], out[..., 2], atol=1e-6)
+
+
+def test_two_keys_give_two_different_views_of_every_image():
+    images, labels, pose = _batch(32)
+    run = jax.jit(functools.partial(augment.augment, config=MOCO_V2, aus=AUS))
+    first, second = (run(jax.random.key(n), images, labels, pose) for n in (0, 1))
+    assert run._cache_size() == 1
+    assert np.abs(first[0] - second[0]).max((1, 2, 3)).min() > 0.01
+    assert float(first[0].min()) >= 0
+    assert float(first[0].max()) <= 1 + 1e-6
 
 
 @pytest.mark.skipif(jax.device_count() < 8, reason="needs eight (fake) devices")
