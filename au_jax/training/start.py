@@ -39,15 +39,17 @@ def import_weights(
     """Puts the ImageNet weights of a PyTorch file into every backbone of a method's network."""
     if "backbone" in params:
         loaded, stats = pretrained.load(
-            weights, backbone, params["backbone"], batch_stats["backbone"]
+            weights, backbone, params["backbone"], batch_stats.get("backbone", {})
         )
-        return {**params, "backbone": loaded}, {**batch_stats, "backbone": stats}
-    pairs = {
-        name: import_weights(weights, backbone, params[name], batch_stats[name])
-        for name in params
-        if isinstance(params[name], dict) and name in batch_stats
-    }
+        pairs = {"backbone": (loaded, stats)}
+    else:
+        pairs = {
+            name: import_weights(weights, backbone, tree, batch_stats.get(name, {}))
+            for name, tree in params.items()
+            if isinstance(tree, dict)
+        }
+    # A module without BatchNorm has no entry among the statistics, and gets none.
     return (
         params | {name: p for name, (p, _) in pairs.items()},
-        batch_stats | {name: s for name, (_, s) in pairs.items()},
+        batch_stats | {name: s for name, (_, s) in pairs.items() if name in batch_stats},
     )
