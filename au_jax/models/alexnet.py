@@ -1,7 +1,8 @@
 """The convolutional network AlexNet, in the form that torchvision's weights are for.
 
 Source: Krizhevsky, "One weird trick for parallelizing convolutional neural networks" (2014),
-section 5, https://arxiv.org/abs/1404.5997, with the sizes of torchvision's `alexnet`.
+https://arxiv.org/abs/1404.5997, which torchvision names for its `alexnet`; the sizes are
+torchvision's.
 """
 
 import flax.linen as nn
@@ -21,7 +22,7 @@ _CONVOLUTIONS = (
     (256, 3, 1, False),
     (256, 3, 1, True),
 )
-_SMALLEST = 63  # pixels a side, of which without padding the last max-pooling leaves one
+_SMALLEST = 63  # pixels a side; with padding "torch" the last max-pooling leaves one pixel of it
 _GRID = 6
 _HIDDEN = 4096
 
@@ -39,7 +40,7 @@ class AlexNet(Backbone):
         "dropout".
 
     Raises:
-      UserError: with that padding, the images have less than 63 pixels a side.
+      UserError: the padding is "torch" and a side of the images is below 63 pixels.
     """
 
     padding: str = "torch"
