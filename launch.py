@@ -25,7 +25,7 @@ for name, default, text in (
     flags.DEFINE_string(name, default, text)
 for name, text in (
     ("from", "select: the runs whose networks vote, RUN1,RUN2."),
-    ("crops", "prepare: closeup, wide, arcface, box, as_is; the set's own if empty."),
+    ("crops", "prepare: closeup, wide, arcface, box, five_point, as_is; the set's own if empty."),
     ("columns", "prepare csv: the table's columns, image=FILE,AU01=inner_brow,..."),
 ):
     flags.DEFINE_list(name, [], text)

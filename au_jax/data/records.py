@@ -16,7 +16,7 @@ from au_jax.errors import UserError
 
 # The version of the features below. Data of another one is refused and has to be prepared again.
 VERSION = "1.0.0"
-CROPS = ("closeup", "wide", "arcface", "box", "as_is")
+CROPS = ("closeup", "wide", "arcface", "box", "five_point", "as_is")
 
 
 @dataclasses.dataclass

@@ -1,7 +1,7 @@
 """Crops of a face, cut out of an image alike for data preparation and for prediction.
 
-`cut` gives every crop that the package knows; what each means is written at `CROPS`. Crops reach
-beyond the image where they must; what lies there is black.
+`cut` gives every crop that the package knows; what each means is written at `crop_matrix`. Crops
+reach beyond the image where they must; what lies there is black.
 """
 
 import cv2
@@ -24,13 +24,21 @@ ARCFACE_TEMPLATE = np.array(
     ]
 )
 
+# Crop name -> where the five points lie in it. `five_point` is ours, for the crops of TAL's
+# expression AUs, ReCoT (240 px) and EmoCo (256 px), whose papers give no template: it is ArcFace's,
+# enlarged to 256 pixels and then shrunk about the middle, so that more of the face is seen.
+TEMPLATES = {
+    "arcface": ARCFACE_TEMPLATE,
+    "five_point": (ARCFACE_TEMPLATE / 112 * 256 - 128) * 0.8 + 128,
+}
+
 # The points that OpenFace registers a face by (Baltrusaitis et al., 2016): upper jaw, nose, eyes.
 RIGID = np.array(
     [1, 2, 3, 4, 12, 13, 14, 15, 27, 28, 29, 31, 32, 33, 34, 35, 36, 39, 40, 41, 42, 45, 46, 47]
 )
 
 # Crop name -> side in pixels.
-SIDE = {"arcface": 112, "closeup": 240, "wide": 240, "box": 240}
+SIDE = {"arcface": 112, "closeup": 240, "wide": 240, "box": 240, "five_point": 256}
 
 # Pixels per millimetre of the mean face: 1.5 at 240 px is OpenFace's default framing; 1.0 for the
 # wider one is ours, as the paper that uses it does not say.
@@ -41,7 +49,7 @@ BOX_LENGTH = 1.5
 
 
 def five_points(points: np.ndarray) -> np.ndarray:
-    """The template's five points from the 68: float [5, 2]; an eye is the mean of its outline."""
+    """The templates' five points from the 68: float [5, 2]; an eye is the mean of its outline."""
     return np.stack(
         [
             points[36:42].mean(0),
@@ -57,6 +65,8 @@ def crop_matrix(face: Face, crop: str) -> np.ndarray:
     """Where an image's pixels come to lie in a crop: float64 [2, 3].
 
     - `arcface`, 112 px: the five points onto the ArcFace template.
+    - `five_point`, 256 px: the five points onto that template enlarged to the crop's side and
+      shrunk by 0.8 about its middle, (template / 112 * 256 - 128) * 0.8 + 128.
     - `closeup` and `wide`, 240 px: OpenFace's registration, the 24 rigid points onto the frontal
       mean face, whose 68 points are centred in the crop, at 1.5 and 1.0 pixels per millimetre.
     - `box`, 240 px: the square about the middle of the detector's box, 1.5 times as long as the
@@ -68,8 +78,8 @@ def crop_matrix(face: Face, crop: str) -> np.ndarray:
     if crop not in SIDE:
         raise unknown("crop", crop, SIDE)
     side = SIDE[crop]
-    if crop == "arcface":
-        return similarity(five_points(face.points), ARCFACE_TEMPLATE)
+    if crop in TEMPLATES:
+        return similarity(five_points(face.points), TEMPLATES[crop])
     middle = (side - 1) / 2
     if crop == "box":
         left, top, width, height = face.box

@@ -107,7 +107,7 @@ class Method:
     Attributes:
       aus: the AUs that `predict` returns, in order.
       init: key -> (params, batch_stats, method_state). `method_state` is any pytree: queues,
-        momentum networks, label tables.
+        momentum networks, label tables. `batch_stats` is {} of a network without BatchNorm.
       loss: (params, batch_stats, method_state, batch, step, key) -> (loss, (batch_stats,
         method_state, logs)); `step` is int32, the updates done before; `logs` are scalars by name.
       predict: (variables, images uint8 [B, H, W, 3], pose float32 [B, 3]) -> logits float32 [B, A].

@@ -158,7 +158,7 @@ class Networks:
             for number, view in enumerate(self.views)
         }
         params = {view: v["params"] for view, v in variables.items()}
-        return params, {view: v["batch_stats"] for view, v in variables.items()}, {}
+        return params, {view: v.get("batch_stats", {}) for view, v in variables.items()}, {}
 
     def augmented(self, key: PRNGKeyArray, batch: PyTree, streams: Sequence[str]) -> Seen:
         """One view of all `streams`, one after the other."""

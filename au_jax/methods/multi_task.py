@@ -49,7 +49,7 @@ def create(
     def init(key: jax.Array) -> tuple[PyTree, PyTree, PyTree]:
         images = jnp.zeros((2, image_size, image_size, 3))
         variables = net.init(key, images, jnp.zeros((2, 3)), train=False)
-        return variables["params"], variables["batch_stats"], {}
+        return variables["params"], variables.get("batch_stats", {}), {}
 
     def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):
         augment_key, dropout_key = jax.random.split(key)

@@ -50,7 +50,7 @@ def create(
             for view, k in zip(VIEWS, jax.random.split(key), strict=True)
         }
         params = {view: v["params"] for view, v in variables.items()}
-        batch_stats = {view: v["batch_stats"] for view, v in variables.items()}
+        batch_stats = {view: v.get("batch_stats", {}) for view, v in variables.items()}
         return params, batch_stats, {}
 
     def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from au_jax import outside
 from au_jax.errors import UserError, unknown
+from au_jax.models.alexnet import AlexNet
 from au_jax.models.au_net import AUNet
 from au_jax.models.backbone import Backbone
 from au_jax.models.efficientnet import SCALES, EfficientNet, LargeEfficientNet
@@ -19,6 +20,7 @@ from au_jax.models.resnet import STAGES, ResNet
 # The class of each backbone and the fields that its name fixes.
 BACKBONES: dict[str, tuple[type[Backbone], dict[str, Any]]] = {
     **{f"ownnet{width}": (OwnNet, {"width": width}) for width in range(1, 9)},
+    "alexnet": (AlexNet, {}),
     "mobilenet_v3_large": (MobileNetV3Large, {}),
     **{
         f"efficientnet_b{scale}": (

@@ -21,19 +21,21 @@ Pads = tuple[tuple[int, int], tuple[int, int]]
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
-def pads(height: int, width: int, kernel: int, stride: int, padding: str) -> Pads:
+def pads(height: int, width: int, kernel: int, stride: int, padding: str | int) -> Pads:
     """The rows and columns of padding ((top, bottom), (left, right)).
 
     Args:
       padding: "same" as TensorFlow pads (the odd one at the bottom and right), or "torch" for the
-        symmetric (kernel - 1) // 2 that torchvision's networks use.
+        symmetric (kernel - 1) // 2 that most of torchvision's networks use, or that many pixels on
+        every side.
 
     Raises:
-      UserError: `padding` is neither.
+      UserError: `padding` is none of these.
     """
     if padding == "torch":
-        side = (kernel - 1) // 2
-        return (side, side), (side, side)
+        padding = (kernel - 1) // 2
+    if isinstance(padding, int):
+        return (padding, padding), (padding, padding)
     if padding == "same":
         (top, bottom), (left, right) = lax.padtype_to_pads(
             (height, width), (kernel, kernel), (stride, stride), "SAME"
@@ -47,7 +49,7 @@ def _on_cpu() -> bool:
 
 
 def _padded(
-    images: jax.Array, size: int, stride: int, padding: str, fill: float
+    images: jax.Array, size: int, stride: int, padding: str | int, fill: float
 ) -> tuple[jax.Array, int]:
     """Pads or crops to exactly the blocks of stride x stride pixels that windows reach into.
 
@@ -109,29 +111,29 @@ def convolve(
     images: Float[Array, "B H W C"],
     kernel: Float[Array, "k k C N"],
     stride: int,
-    padding: str,
+    padding: str | int,
     form: str | None = None,
 ) -> Float[Array, "B H2 W2 N"]:
     """Convolves images with a square kernel.
 
     Args:
       padding: see `pads`.
-      form: "window", XLA's convolution; "matmul", for k = 1; "patches", one matrix product over
-        gathered patches. None chooses: on the CPU XLA's weight gradient for k = 1 is up to five
-        times as slow as that of the matrix product, and over maps no larger than the kernel
-        "patches" is at least twice as quick.
+      form: "window", XLA's convolution; "matmul", for k = 1 without padding; "patches", one matrix
+        product over gathered patches. None chooses: on the CPU XLA's weight gradient for k = 1 is
+        up to five times as slow as that of the matrix product, and over maps no larger than the
+        kernel "patches" is at least twice as quick.
     """
     size = kernel.shape[0]
     height, width, channels = images.shape[1:]
+    margins = pads(height, width, size, stride, padding)
     if form is None:
         form = "window"
         if _on_cpu():
-            if size == 1:
+            if size == 1 and margins == ((0, 0), (0, 0)):
                 form = "matmul"
             elif min(height, width) <= size:
                 form = "patches"
     if form == "window":
-        margins = pads(height, width, size, stride, padding)
         return lax.conv_general_dilated(
             images, kernel, (stride, stride), margins, dimension_numbers=_DIMENSIONS
         )
@@ -146,7 +148,7 @@ def depthwise(
     images: Float[Array, "B H W C"],
     kernel: Float[Array, "k k 1 C"],
     stride: int,
-    padding: str,
+    padding: str | int,
     form: str | None = None,
 ) -> Float[Array, "B H2 W2 C"]:
     """Convolves each channel of the images with its own square kernel.
@@ -214,7 +216,11 @@ _shifted_products.defvjp(_shifted_products_forward, _shifted_products_backward)
 
 
 def max_pool(
-    images: Float[Array, "B H W C"], size: int, stride: int, padding: str, form: str | None = None
+    images: Float[Array, "B H W C"],
+    size: int,
+    stride: int,
+    padding: str | int,
+    form: str | None = None,
 ) -> Float[Array, "B H2 W2 C"]:
     """The largest value of each size x size window of the images; padding never wins.
 

@@ -25,14 +25,15 @@ class Style(NamedTuple):
 
     Attributes:
       dtype: compute dtype, float32 or bfloat16.
-      padding: "same" as TensorFlow pads, or "torch" for torchvision's symmetric padding.
+      padding: "same" as TensorFlow pads, "torch" for torchvision's symmetric padding, or the pixels
+        on every side; see `cpu_ops.pads`.
       bn_epsilon: what BatchNorm adds to the variance.
       bn_momentum: the share of the old running statistics that is kept (PyTorch counts the other
         share: its 0.1 is 0.9 here).
     """
 
     dtype: Any = jnp.float32
-    padding: str = "same"
+    padding: str | int = "same"
     bn_epsilon: float = 1e-5
     bn_momentum: float = 0.9
 
@@ -123,3 +124,22 @@ def max_pool(
 def global_mean(images: Float[Array, "B H W C"]) -> Float32[Array, "B C"]:
     """Global average pooling, in float32."""
     return images.mean((1, 2), dtype=jnp.float32)
+
+
+def adaptive_mean(
+    images: Float[Array, "B H W C"], size: int
+) -> Float32[Array, "B {size} {size} C"]:
+    """The means of a grid of size x size bins that cover maps of any size, in float32.
+
+    Of n rows, bin i takes those from i n / size rounded down to (i + 1) n / size rounded up, and
+    columns alike, so that bins overlap where `size` does not divide n, and repeat rows where n is
+    smaller: the rule of PyTorch's `adaptive_avg_pool2d`.
+    """
+    means = images.astype(jnp.float32)
+    for axis in (1, 2):
+        length = images.shape[axis]
+        bins = [(i * length // size, -(-(i + 1) * length // size)) for i in range(size)]
+        means = jnp.stack(
+            [jax.lax.slice_in_dim(means, *edges, axis=axis).mean(axis) for edges in bins], axis
+        )
+    return means

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 
 from au_jax.errors import UserError, unknown
 from au_jax.models import BACKBONES
+from au_jax.models.alexnet import AlexNet
 from au_jax.models.efficientnet import EfficientNet, LargeEfficientNet
 from au_jax.models.mobilenet_v3 import BLOCKS, MobileNetV3Large
 from au_jax.models.resnet import ResNet
@@ -47,9 +48,9 @@ def load(path: str | Path, backbone_name: str, params: Tree, batch_stats: Tree) 
     objects.
 
     Args:
-      backbone_name: a ResNet, MobileNetV3 or EfficientNet of `models.BACKBONES`.
+      backbone_name: a ResNet, MobileNetV3, EfficientNet or AlexNet of `models.BACKBONES`.
       params, batch_stats: the backbone's own trees (for an `AUNet`, those under "backbone"), as
-        arrays or `jax.ShapeDtypeStruct`.
+        arrays or `jax.ShapeDtypeStruct`; `batch_stats` is {} for a network without BatchNorm.
 
     Returns:
       New (params, batch_stats), float32.
@@ -145,7 +146,7 @@ def convert(
         ],
     )
     trees = unflatten_dict({place: jnp.asarray(a, jnp.float32) for place, a in filled.items()})
-    return trees["params"], trees["batch_stats"]
+    return trees["params"], trees.get("batch_stats", {})
 
 
 def _arranged(array: np.ndarray, rank: int) -> np.ndarray:
@@ -240,10 +241,24 @@ def _resnet(params: Tree, timm: bool) -> Names:
                 yield from _conv_norm((block, part), *names)
 
 
+def _alexnet(params: Tree, timm: bool) -> Names:
+    for module, theirs in {
+        "conv1": "features.0",
+        "conv2": "features.3",
+        "conv3": "features.6",
+        "conv4": "features.8",
+        "conv5": "features.10",
+        "hidden1": "classifier.1",
+        "hidden2": "classifier.4",
+    }.items():
+        yield (module,), theirs
+
+
 # How each network's modules are called in a file, and the classifier layer that is dropped.
 _SCHEMES: dict[type, tuple[Callable[[Tree, bool], Names], tuple[str, ...]]] = {
     MobileNetV3Large: (_mobilenet, ("classifier", "classifier.3")),
     EfficientNet: (_efficientnet, ("classifier", "classifier.1")),
     LargeEfficientNet: (_efficientnet, ("classifier", "classifier.1")),
     ResNet: (_resnet, ("fc",)),
+    AlexNet: (_alexnet, ("classifier.6",)),
 }

@@ -30,6 +30,7 @@ class Scheme(NamedTuple):
 SCHEMES: tuple[tuple[str, str, str, Scheme], ...] = (
     # Naming of the arrays, backbone, name of the file, conventions; the first fitting row holds.
     ("torchvision", r"resnet\d+", r".*", Scheme("torch", 1e-5)),
+    ("torchvision", r"alexnet", r".*", Scheme("torch", 1e-5)),
     ("torchvision", r"mobilenet_v3_large", r".*", Scheme("torch", 1e-3)),
     ("torchvision", r"efficientnet_b[0-4]", r".*", Scheme("torch", 1e-5)),
     ("torchvision", r"efficientnet_b[5-7]", r".*", Scheme("torch", 1e-3)),
@@ -39,6 +40,8 @@ SCHEMES: tuple[tuple[str, str, str, Scheme], ...] = (
     ("timm", r".*", r"(mobilenetv3|efficientnet).*", Scheme("torch", 1e-5)),
 )
 """The one table of conventions, as regular expressions that must match whole.
+
+AlexNet has no BatchNorm, so that its epsilon changes nothing.
 
 ResNets have the same names and conventions in both libraries, and count as torchvision's. timm's
 `tf_*` weights are ported from TensorFlow; those trained with AdvProp (`_ap`,
@@ -70,5 +73,5 @@ def scheme(backbone: str, weights: Path) -> Scheme:
         )
     raise UserError(
         f"no ImageNet weights such as '{weights}' are known for backbone {backbone}; give weights "
-        "of a ResNet, MobileNetV3-Large or EfficientNet with that backbone, or none"
+        "of a ResNet, MobileNetV3-Large, EfficientNet or AlexNet with that backbone, or none"
     )

@@ -25,15 +25,47 @@ def test_openface_framing_has_one_and_a_half_pixels_per_millimetre():
         np.testing.assert_allclose(placed, MEAN_SHAPE[:, :2] * scale + 119.5, atol=1e-3)
 
 
-def test_arcface_points_land_on_the_template():
+# Worked out by hand: each coordinate of ArcFace's template times 16/7, drawn towards 128 by 0.8.
+FIVE_POINT_TEMPLATE = np.array(
+    [
+        [95.6244, 120.1304],
+        [160.0582, 119.7740],
+        [128.0461, 156.7755],
+        [101.5759, 194.4969],
+        [154.9347, 194.2018],
+    ]
+)
+
+
+def turned_face() -> tuple[Face, np.ndarray]:
+    """A face whose five points are ArcFace's template, turned and enlarged; and these points."""
     points = frontal().points.copy()
-    # A face whose five points are the template itself, turned and enlarged.
-    turned = align.ARCFACE_TEMPLATE @ np.array([[0, 3.0], [-3.0, 0]]) + 40
+    turned = align.ARCFACE_TEMPLATE @ np.array([[0, 3.0], [-3.0, 0]]) + [400, 40]
     points[36:42], points[42:48] = turned[0], turned[1]
     points[30], points[48], points[54] = turned[2:]
-    matrix = align.crop_matrix(Face(np.zeros(4), 1.0, points, NAN), "arcface")
+    return Face(np.zeros(4), 1.0, points, NAN), turned
+
+
+@pytest.mark.parametrize(
+    ("crop", "template"),
+    [("arcface", align.ARCFACE_TEMPLATE), ("five_point", FIVE_POINT_TEMPLATE)],
+)
+def test_the_five_points_land_on_the_template(crop, template):
+    face, turned = turned_face()
+    matrix = align.crop_matrix(face, crop)
     placed = turned @ matrix[:, :2].T + matrix[:, 2]
-    np.testing.assert_allclose(placed, align.ARCFACE_TEMPLATE, atol=1e-3)
+    np.testing.assert_allclose(placed, template, atol=1e-3)
+
+
+@pytest.mark.parametrize("point", range(5))
+def test_five_point_shows_each_point_at_its_place(point):
+    face, turned = turned_face()
+    image = np.zeros((450, 450, 3), np.uint8)
+    cv2.circle(image, np.rint(turned[point]).astype(int).tolist(), 6, (255, 255, 255), -1)
+    crop = align.cut(image, face, "five_point")
+    assert crop.shape == (256, 256, 3)
+    rows, columns = np.nonzero(crop[..., 0] > 127)
+    np.testing.assert_allclose([columns.mean(), rows.mean()], FIVE_POINT_TEMPLATE[point], atol=0.6)
 
 
 def test_box_is_square_and_half_as_long_again_and_upright():

@@ -18,6 +18,7 @@ POSE = jnp.zeros((1, 3))
 COUNTS = [
     ("ownnet3", 17, 2_220_125),
     ("ownnet8", 17, 15_746_865),
+    ("alexnet", 1000, 61_100_840),
     ("mobilenet_v3_large", 1000, 5_483_032),
     ("efficientnet_b0", 1000, 5_288_548),
     ("efficientnet_b1", 1000, 7_794_184),
@@ -65,7 +66,9 @@ def test_maps_are_one_per_resolution_finest_first(name, channels, pooled):
     assert features.pooled.shape == (1, pooled)
 
 
-@pytest.mark.parametrize("name", ["ownnet3", "mobilenet_v3_large", "efficientnet_b0", "resnet50"])
+@pytest.mark.parametrize(
+    "name", ["ownnet3", "alexnet", "mobilenet_v3_large", "efficientnet_b0", "resnet50"]
+)
 def test_bfloat16_keeps_parameters_statistics_and_logits_float32(name):
     network = models.AUNet(models.create(name, dtype=jnp.bfloat16), (("opt", 5),), pose_branch=True)
     variables = shapes(network, IMAGES, POSE, False)

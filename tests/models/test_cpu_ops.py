@@ -104,21 +104,50 @@ def test_max_pool_never_takes_the_padding():
     assert np.all(np.asarray(cpu_ops.max_pool(images, 3, 2, "torch", "shifts")) == -5)
 
 
+@pytest.mark.parametrize(("height", "width"), [(6, 8), (7, 5), (3, 3)])
+def test_max_pool_forms_agree_without_padding(height, width):
+    images = jnp.round(_normal(0, 2, height, width, 3))
+
+    def apply(images, form):
+        return cpu_ops.max_pool(images, 3, 2, 0, form)
+
+    _assert_equal(apply, "shifts", "window", images)
+
+
+@pytest.mark.parametrize(("padding", "pixels"), [("torch", 1), (1, 1), (0, 0)])
 @pytest.mark.parametrize("size", [6, 7])
-def test_torch_padding_is_pytorchs(size):
+def test_torch_padding_is_pytorchs(size, padding, pixels):
     images, weights = _normal(0, 1, size, size, 2), _normal(1, 3, 3, 2, 4)
     expected = F.conv2d(
         torch.from_numpy(np.array(images)).permute(0, 3, 1, 2),
         torch.from_numpy(np.array(weights)).permute(3, 2, 0, 1),
         stride=2,
-        padding=1,
+        padding=pixels,
     )
     for form in ("window", "patches"):
-        got = cpu_ops.convolve(images, weights, 2, "torch", form)
+        got = cpu_ops.convolve(images, weights, 2, padding, form)
         np.testing.assert_allclose(got, expected.permute(0, 2, 3, 1), atol=1e-5)
-    pooled = F.max_pool2d(torch.from_numpy(np.array(images)).permute(0, 3, 1, 2), 3, 2, 1)
-    got = cpu_ops.max_pool(images, 3, 2, "torch", "shifts")
+    pooled = F.max_pool2d(torch.from_numpy(np.array(images)).permute(0, 3, 1, 2), 3, 2, pixels)
+    got = cpu_ops.max_pool(images, 3, 2, padding, "shifts")
     np.testing.assert_array_equal(got, pooled.permute(0, 2, 3, 1))
+
+
+def test_a_convolution_of_single_pixels_is_padded_too():
+    images, weights = _normal(0, 1, 4, 4, 2), _normal(1, 1, 1, 2, 3)
+    padded = cpu_ops.convolve(images, weights, 1, 1)
+    assert padded.shape == (1, 6, 6, 3)
+    np.testing.assert_allclose(
+        padded[:, 1:-1, 1:-1], cpu_ops.convolve(images, weights, 1, 0), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 5), (6, 6), (7, 13), (12, 3)])
+def test_adaptive_mean_is_pytorchs(height, width):
+    images = _normal(0, 2, height, width, 3)
+    expected = F.adaptive_avg_pool2d(torch.from_numpy(np.array(images)).permute(0, 3, 1, 2), 6)
+    got = layers.adaptive_mean(images, 6)
+    np.testing.assert_allclose(got, expected.permute(0, 2, 3, 1), atol=1e-6)
+    assert layers.adaptive_mean(images.astype(jnp.bfloat16), 6).dtype == jnp.float32
 
 
 def test_same_padding_puts_the_odd_row_at_the_end():

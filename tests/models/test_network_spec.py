@@ -30,6 +30,7 @@ def weights(tmp_path):
         ("efficientnet_b4", ("torch", 1e-5, 0.9)),
         ("efficientnet_b5", ("torch", 1e-3, 0.99)),
         ("resnet50", ("torch", 1e-5, 0.9)),
+        ("alexnet", ("torch", 1e-5, 0.9)),
     ],
 )
 def test_without_weights_the_backbones_own_conventions_hold(backbone, expected):
@@ -48,6 +49,7 @@ def test_without_weights_every_convention_may_be_given():
     ("file_name", "timm", "backbone", "padding", "epsilon", "mean"),
     [
         ("net.safetensors", False, "resnet18", "torch", 1e-5, IMAGENET_MEAN),
+        ("alexnet.safetensors", False, "alexnet", "torch", 1e-5, IMAGENET_MEAN),
         ("net.safetensors", False, "mobilenet_v3_large", "torch", 1e-3, IMAGENET_MEAN),
         ("net.safetensors", False, "efficientnet_b4", "torch", 1e-5, IMAGENET_MEAN),
         ("net.safetensors", False, "efficientnet_b5", "torch", 1e-3, IMAGENET_MEAN),

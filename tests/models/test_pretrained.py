@@ -16,31 +16,36 @@ from au_jax.errors import UserError
 from au_jax.models import pretrained
 from au_jax.models.network_spec import conventions
 
-IMAGES = np.random.default_rng(0).normal(size=(2, 40, 40, 3)).astype(np.float32)
+
+def _images(height, width):
+    return np.random.default_rng(0).normal(size=(2, height, width, 3)).astype(np.float32)
 
 
-def _trees(backbone):
-    variables = shapes(backbone, IMAGES, False)
-    return variables["params"], variables["batch_stats"]
+IMAGES = _images(40, 40)
+
+
+def _trees(backbone, images=IMAGES):
+    variables = shapes(backbone, images, False)
+    return variables["params"], variables.get("batch_stats", {})
 
 
 def _arrays(torch_network):
     return {name: a.numpy() for name, a in torch_network.state_dict().items()}
 
 
-def _assert_same_features(torch_network, name, path, pooled_of=None):
+def _assert_same_features(torch_network, name, path, pooled_of=None, images=IMAGES):
     torch_networks.randomise(torch_network)
     if path.suffix == ".pth":
         torch.save(torch_network.state_dict(), path)
     else:
         safetensors.numpy.save_file(_arrays(torch_network), path)
     backbone = models.create(name, **conventions(name, path, {})["fields"])
-    params, batch_stats = pretrained.load(path, name, *_trees(backbone))
+    params, batch_stats = pretrained.load(path, name, *_trees(backbone, images))
     assert {leaf.dtype for leaf in jax.tree.leaves((params, batch_stats))} == {np.dtype("float32")}
     variables = {"params": params, "batch_stats": batch_stats}
-    pooled = jax.jit(lambda v: backbone.apply(v, jnp.asarray(IMAGES), False).pooled)(variables)
+    pooled = jax.jit(lambda v: backbone.apply(v, jnp.asarray(images), False).pooled)(variables)
     with torch.inference_mode():
-        expected = torch_network(torch.from_numpy(IMAGES).permute(0, 3, 1, 2))
+        expected = torch_network(torch.from_numpy(images).permute(0, 3, 1, 2))
         expected = (expected if pooled_of is None else pooled_of()).numpy()
     np.testing.assert_allclose(pooled, expected, atol=1e-4 * np.abs(expected).max())
 
@@ -67,6 +72,22 @@ def _assert_same_features(torch_network, name, path, pooled_of=None):
 )
 def test_features_equal_pytorchs(build, name, file_name, tmp_path):
     _assert_same_features(build(), name, tmp_path / file_name)
+
+
+# 6 x 6, 1 x 1, and 4 x 7 pixels reach the adaptive pooling of AlexNet.
+@pytest.mark.parametrize(("height", "width"), [(224, 224), (64, 64), (160, 256)])
+def test_alexnets_features_equal_pytorchs_at_any_size(height, width, tmp_path):
+    path = tmp_path / "alexnet.pth"
+    _assert_same_features(torch_networks.AlexNet(), "alexnet", path, images=_images(height, width))
+
+
+def test_alexnets_names_are_torchvisions():
+    """The network imported above has no other arrays than torchvision's file."""
+    layers = (f"features.{n}" for n in (0, 3, 6, 8, 10))
+    hidden = (f"classifier.{n}" for n in (1, 4, 6))
+    with torch.device("meta"):
+        names = set(torch_networks.AlexNet().state_dict())
+    assert names == {f"{n}.{leaf}" for n in (*layers, *hidden) for leaf in ("weight", "bias")}
 
 
 @pytest.mark.parametrize("timm", [False, True])
@@ -190,7 +211,14 @@ def test_half_precision_files_become_float32(tmp_path):
     assert array.tolist() == [1.5, 1.5]
 
 
-TORCHVISION = ["mobilenet_v3_large", "efficientnet_b0", "efficientnet_b4", "resnet18", "resnet50"]
+TORCHVISION = [
+    "alexnet",
+    "mobilenet_v3_large",
+    "efficientnet_b0",
+    "efficientnet_b4",
+    "resnet18",
+    "resnet50",
+]
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
@@ -200,7 +228,8 @@ def test_torchvisions_own_networks(name, tmp_path):
     classifier = network.fc if name.startswith("resnet") else network.classifier[-1]
     pooled = []
     classifier.register_forward_hook(lambda module, inputs, outputs: pooled.append(inputs[0]))
-    _assert_same_features(network, name, tmp_path / "net.pth", lambda: pooled[-1])
+    images = _images(64, 64) if name == "alexnet" else IMAGES
+    _assert_same_features(network, name, tmp_path / "net.pth", lambda: pooled[-1], images)
 
 
 @pytest.mark.parametrize(

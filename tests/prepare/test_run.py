@@ -119,7 +119,7 @@ def test_affectnet_with_its_own_landmarks(tmp_path):
     from au_jax.faces.mean_face import MEAN_SHAPE
 
     codes = raw_sets.affectnet(tmp_path / "raw", points=MEAN_SHAPE[:, :2] * 0.1 + 12)
-    crops = ("arcface", "closeup", "wide", "box")
+    crops = ("arcface", "closeup", "wide", "box", "five_point")
     raw = tmp_path / "raw"
     folder = run("affectnet", raw, tmp_path / "data", crops=crops, landmarks="dataset")
     stored = records(folder)
@@ -127,7 +127,7 @@ def test_affectnet_with_its_own_landmarks(tmp_path):
         code for code in codes if code < 8
     )
     assert audit(folder)["left_out"] == {"no label": 3}
-    sizes = {"arcface": 112, "closeup": 240, "wide": 240, "box": 240}
+    sizes = {"arcface": 112, "closeup": 240, "wide": 240, "box": 240, "five_point": 256}
     for row in stored["train"]:
         for crop, side in sizes.items():
             jpeg = np.frombuffer(row["crops"][crop], np.uint8)

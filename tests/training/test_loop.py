@@ -1,5 +1,6 @@
 import dataclasses
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,14 +8,17 @@ import optax
 import pytest
 from tiny import make_context
 
-from au_jax import aus, log, methods, sharding
+from au_jax import aus, log, methods, models, sharding
 from au_jax.data.pipeline import Stream
 from au_jax.data.sources import open_source
 from au_jax.errors import UserError
 from au_jax.methods import StreamFacts
+from au_jax.models import Features
+from au_jax.models.layers import Conv, global_mean
 from au_jax.run_dir import StageFolder
 from au_jax.training import model_card
 from au_jax.training.loop import Training, train
+from au_jax.training.start import continue_from
 
 AUS = aus.POSE
 
@@ -174,3 +178,48 @@ def test_further_columns_of_a_stream_are_in_its_batches(training):
     streams = {"opt": Stream(source, 8, {"soft": soft})}
     batch = next(dataclasses.replace(training, streams=streams).batches())["opt"]
     np.testing.assert_array_equal(batch["soft"], soft[batch["index"]])
+
+
+class Plain(models.Backbone):
+    """One convolution, no BatchNorm."""
+
+    @nn.compact
+    def __call__(self, images, train):
+        x = nn.relu(Conv(6, 3, 2, bias=True, style=self.style, name="conv1")(images))
+        return Features((x,), global_mean(x))
+
+
+RATIOS = {"selective_ratios": [0.3] * len(AUS)}
+CO_TRAINED = {
+    "mean_teacher": {"decay": 0.9, "consistency_weight": 1.0, **RATIOS},
+    "mlcr": {"multi_view_weight": 1.0, "co_regularization_weight": 1.0, **RATIOS},
+}
+
+
+@pytest.mark.parametrize("name", ["multi_task", "multi_view", *CO_TRAINED])
+def test_a_network_without_batch_norm_trains_and_goes_on(
+    name, training, mesh, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(models.BACKBONES, "plain", (Plain, {}))
+    options = CO_TRAINED.get(name, {})
+    facts = StreamFacts(16, 8, positives=(1.0,) * len(AUS), negatives=(1.0,) * len(AUS))
+    context = make_context(
+        AUS, network={"backbone": "plain"}, streams={"clean": facts, "noisy": facts}
+    )
+    method = methods.create(name, context, options)
+    streams = {"clean": training.streams["opt"], "noisy": training.streams["noisy"]}
+    plain = dataclasses.replace(training, method=method, streams=streams)
+    straight, stopped = StageFolder(tmp_path / "straight"), StageFolder(tmp_path / "stopped")
+    train(straight, plain, mesh)
+    train(stopped, dataclasses.replace(plain, epochs=1), mesh)
+    train(stopped, plain, mesh)
+    for epoch in (1, 2):
+        scores = [folder.read_scores("test", epoch).logits for folder in (straight, stopped)]
+        np.testing.assert_array_equal(*scores)
+    card = model_card.ModelCard(name, options, context, "wide", 40, "synthetic_faces")
+    card.write(stopped)
+    params, batch_stats, method_state = method.init(jax.random.PRNGKey(0))
+    kept = method.kept(params, batch_stats, method_state)
+    continued = continue_from(stopped, mesh, kept["params"], kept["batch_stats"])
+    assert jax.tree.structure(continued) == jax.tree.structure((kept["params"], batch_stats))
+    assert not jax.tree.leaves(batch_stats)

@@ -11,6 +11,7 @@ from tiny import make_context
 from au_jax import methods, sharding
 from au_jax.errors import UserError
 from au_jax.methods import StreamFacts
+from au_jax.training.checkpoint import Checkpoints
 from au_jax.training.step import init_state, make_train_step
 
 AUS = ("AU01", "AU12", "AU51", "AU52")
@@ -29,11 +30,11 @@ def method(network=REGULARISED, augmentation=AUGMENTED, heads=("opt", "noisy")):
     return methods.create("multi_task", context, {})
 
 
-def batch(seed=0):
+def batch(seed=0, pixels=40):
     rng = np.random.default_rng(seed)
     return {
         name: {
-            "image": rng.integers(0, 256, (share, 40, 40, 3), np.uint8),
+            "image": rng.integers(0, 256, (share, pixels, pixels, 3), np.uint8),
             "labels": rng.integers(-1, 2, (share, 4)).astype(np.int8),
             "pose": rng.normal(0, 20, (share, 3)).astype(np.float32),
             "emotion": np.full(share, -1, np.int8),
@@ -143,3 +144,26 @@ def test_bfloat16_computes_in_half_and_keeps_float32():
     assert {leaf.dtype for leaf in leaves} == {np.dtype(np.float32)}
     assert half != whole
     np.testing.assert_allclose(half, whole, rtol=0.05)
+
+
+def test_alexnet_without_batch_statistics_trains_and_comes_back(tmp_path):
+    mesh, optimizer = sharding.make_mesh(1), optax.sgd(0.01)
+    trained = method({"backbone": "alexnet"}, {"image_size": 64}, ("opt", "opt"))
+    fresh = init_state(trained, optimizer, 0, mesh)
+    assert fresh.batch_stats == {}
+    before = jax.device_get(fresh.params)
+    step = make_train_step(trained, optimizer, mesh)
+    state, logs = step(fresh, sharding.put_batch(batch(0, pixels=64), mesh))
+    with Checkpoints.of_states(tmp_path) as states:
+        states.save(1, state)
+        states.wait()
+        restored = states.restore(1, jax.eval_shape(lambda: state))
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+    jax.tree.map(np.testing.assert_array_equal, restored, state)
+    second = sharding.put_batch(batch(1, pixels=64), mesh)
+    (on, _), (resumed, logs) = step(state, second), step(restored, second)
+    assert step._cache_size() == 1
+    assert np.isfinite(logs["loss"])
+    jax.tree.map(np.testing.assert_array_equal, on, resumed)
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), before, jax.device_get(on.params))
+    assert all(difference > 0 for difference in jax.tree.leaves(moved))
