@@ -228,8 +228,7 @@ def summary(
       {"f1", "f1_macro", "accuracy", "final_score", "ci", "f1_ci", "n", "undefined", "au": {AU:
       {"f1", "f1_macro", "accuracy", "auc", "kappa", "threshold", "members", "positives",
       "known"}}}. `ci` is [low, high] of the final score, `f1_ci` of mean F1; `undefined` is the
-      number of AUs without F1, which its mean leaves out; undefined figures
-      are None.
+      number of AUs without F1, which its mean leaves out; undefined figures are None.
     """
     labels = np.asarray(labels)
     decisions = decide(probabilities, thresholds)

@@ -1,6 +1,7 @@
 """Kinds of stages by name: one file each, a dataclass of its fields with a function `run`."""
 
 from au_jax.stages.base import Stage, StageContext
+from au_jax.stages.feature_map import FeatureMap
 from au_jax.stages.filter_labels import FilterLabels
 from au_jax.stages.pose_svm import PoseSVM
 from au_jax.stages.pseudo_label import PseudoLabel
@@ -13,6 +14,7 @@ KINDS: dict[str, type] = {
     "filter_labels": FilterLabels,
     "select": Select,
     "pose_svm": PoseSVM,
+    "feature_map": FeatureMap,
 }
 
 __all__ = ["KINDS", "Stage", "StageContext"]

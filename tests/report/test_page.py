@@ -225,11 +225,21 @@ def test_a_config_may_compare_f1(tmp_path):
     results = run.results()
     on = results["stages"]["row"]["split"]
     [table] = page.findall(".//table[@class='tree']")
-    figures = [on["opt-val"]["as_printed"], on["opt-val"]["honest"], on["test"]["honest"]]
-    assert rows(table) == [["row", "0.5000", *(f"{f['f1']:.4f}" for f in figures)]]
+    cells = [f"{on['opt-val']['as_printed']['f1']:.4f}"]
+    for honest in (on["opt-val"]["honest"], on["test"]["honest"]):
+        low, high = honest["f1_ci"]
+        assert low < honest["f1"] < high
+        cells += [f"{honest['f1']:.4f}", f"{low:.4f} to {high:.4f}"]
+    assert rows(table) == [["row", "0.5000", *cells]]
     assert "Mean F1 step by step" in [text(h) for h in page.iter("h2")]
     [headline] = page.findall(".//p[@class='headline']")
-    assert text(headline).strip() == f"{results['final']['f1']:.4f}"
+    assert text(headline).split() == [
+        f"{results['final']['f1']:.4f}",
+        "95",
+        "%",
+        "interval",
+        *cells[-1].split(),
+    ]
 
 
 def test_table_of_every_au_shows_the_figures_of_results_json(run: Run, page: ElementTree.Element):
@@ -403,7 +413,9 @@ def test_no_figure_is_defined(run: Run):
     def undefined(value: Any) -> Any:
         """The same results, of a split without any known label."""
         if isinstance(value, dict):
-            blank = dict.fromkeys(("final_score", "ci", "f1", "accuracy", "auc", "threshold"))
+            blank = dict.fromkeys(
+                ("final_score", "ci", "f1", "f1_ci", "accuracy", "auc", "threshold")
+            )
             inner = {name: undefined(part) for name, part in value.items()}
             return inner | {name: None for name in value if name in blank}
         return value
