@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
 from au_jax.aus import ABSENT, EMOTIONS, MEANING, PRESENT, UNKNOWN
 from au_jax.html.numbers import DASH
@@ -298,19 +299,27 @@ def curve(drawn: Curve, headline: str) -> bytes:
         figure = _figure(7.5, 3.4)
         axes = figure.subplots()
         _fit(figure, 0.05)
+        if drawn.logarithmic:
+            axes.set_xscale("log")
         marks = []
         for number, points in enumerate(drawn.lines.values()):
+            # Side by side, as intervals at one place would hide each other.
+            aside = 5 * (number - (len(drawn.lines) - 1) / 2) / 72
+            place = axes.transData + ScaledTranslation(aside, 0, figure.dpi_scale_trans)
             colour = SERIES[number % len(SERIES)]
             style = "-" if number < len(SERIES) else "--"
             for point in points:
                 if point.interval:
                     ends = [point.at, point.at], point.interval
-                    axes.plot(*ends, "_-", color=colour, lw=1.2, ms=7, alpha=0.6)
+                    axes.plot(*ends, "_-", color=colour, lw=1.2, ms=5, alpha=0.6, transform=place)
+                    axes.update_datalim(np.transpose(ends))
             at = [point.at for point in points]
             values = np.array([point.value for point in points], np.float64)  # None becomes NaN
-            marks += axes.plot(at, values, f"o{style}", color=colour, lw=1.4, ms=5)
+            look: dict[str, Any] = {"color": colour, "lw": 1.4, "ms": 5, "transform": place}
+            marks += axes.plot(at, values, f"o{style}", **look)
+            axes.update_datalim(np.column_stack((at, values)))
+        axes.autoscale_view()  # lines that are moved aside are no part of its own limits
         if drawn.logarithmic:
-            axes.set_xscale("log")
             axes.set_xticks(drawn.places, [f"{place:g}" for place in drawn.places])
             axes.set_xticks([], minor=True)
         axes.set_xlabel(drawn.title)

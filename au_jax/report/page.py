@@ -340,8 +340,8 @@ class Page:
                 f"The features of {of_stage}: every dot is a face of the split {split}, and faces "
                 "with features alike lie close together. Left: coloured by emotion. Right: the "
                 f"same faces, in full colour where {au} is present, faint where it is absent, and "
-                "grey where that is not known. Distances between far groups and the axes mean "
-                "nothing.",
+                "grey where the label or the emotion is not known. Distances between far groups "
+                "and the axes mean nothing.",
             )
             for of_stage in inputs
         ]

@@ -638,6 +638,12 @@ def test_the_chart_of_a_curve_has_its_points_and_their_intervals(
     honest = {n: results["stages"][n]["split"]["test"]["honest"]["f1_ci"] for n in "abcd"}
     places = {"a": 10, "b": 0.1, "c": 1, "d": 1}
     assert ends == {(places[name], *honest[name]) for name in "abcd"}
+    low, high = axes.get_ylim()
+    assert low <= min(min(ci) for ci in honest.values())
+    assert high >= max(max(ci) for ci in honest.values())
+    left, right = axes.get_xlim()
+    assert left < 0.1
+    assert right > 10
 
 
 def test_quoted_rows_are_marked_and_are_no_stages(tmp_path: Path):
