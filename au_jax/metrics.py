@@ -5,7 +5,7 @@ examples of a split. A figure that is not defined is NaN here, left out of means
 a `summary`. F1 of an AU without positives is not defined.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -150,41 +150,54 @@ def _confusion_per_subject(
     return counts.reshape(number, aus, 4)
 
 
-def bootstrap_interval(
+def mean_f1(counts: Num[np.ndarray, "*shape aus 4"]) -> Float64[np.ndarray, "*shape"]:
+    """The mean F1 of the AUs for which it is defined."""
+    return mean_defined(f1(counts))
+
+
+def bootstrap_intervals(
     decisions: Bool[np.ndarray, "examples aus"],
     labels: Int[np.ndarray, "examples aus"],
     subjects: Shaped[np.ndarray, " examples"] | None = None,
-) -> tuple[float, float]:
-    """The 95 % percentile interval of the final score under 1000 redraws of the subjects.
+    figures: Sequence[Callable[[np.ndarray], np.ndarray]] = (final_score, mean_f1),
+) -> list[tuple[float, float]]:
+    """The 95 % percentile interval of each figure under the same 1000 redraws of the subjects.
 
     Args:
       subjects: names; examples without one (or all, when not given) are redrawn singly.
+      figures: functions of confusion counts [draws, aus, 4] that return [draws], as `final_score`.
 
     Returns:
-      (low, high), the same at every call; NaN when it is not defined in any draw.
+      (low, high) of each figure, the same at every call; NaN when it is not defined in any draw.
     """
     counts = _confusion_per_subject(decisions, labels, subjects)
     number = len(counts)
     if number == 0:
-        return float("nan"), float("nan")
+        return [(float("nan"), float("nan"))] * len(figures)
     flat = counts.reshape(number, -1).astype(np.float64)
     generator = np.random.default_rng(_SEED)
     # How often each subject is drawn, a few draws at a time so that memory stays small.
     chunk = max(1, 4_000_000 // number)
-    values = []
+    values: list[list[np.ndarray]] = [[] for _ in figures]
     for begin in range(0, _DRAWS, chunk):
         draws = min(chunk, _DRAWS - begin)
         drawn = (
             generator.integers(number, size=(draws, number)) + number * np.arange(draws)[:, None]
         )
         times = np.bincount(drawn.ravel(), minlength=draws * number).reshape(draws, number)
-        values.append(final_score((times @ flat).reshape(draws, *counts.shape[1:])))
-    scores = np.concatenate(values)
-    scores = scores[~np.isnan(scores)]
-    if not len(scores):
+        redrawn = (times @ flat).reshape(draws, *counts.shape[1:])
+        for of_figure, figure in zip(values, figures, strict=True):
+            of_figure.append(figure(redrawn))
+    return [_percentile_interval(np.concatenate(of_figure)) for of_figure in values]
+
+
+def _percentile_interval(values: Float[np.ndarray, " draws"]) -> tuple[float, float]:
+    """The range that holds 95 % of the values that are not NaN; NaN where none is left."""
+    values = values[~np.isnan(values)]
+    if not len(values):
         return float("nan"), float("nan")
     tail = (1 - _CONFIDENCE) / 2
-    low, high = np.quantile(scores, [tail, 1 - tail])
+    low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
 
 
@@ -208,14 +221,14 @@ def summary(
       thresholds: one number, one per AU, or one per example and AU where the threshold differs
         between examples (chosen on other subjects' folds); `threshold` is null for an AU whose
         threshold differs.
-      subjects: names, for the confidence interval (see `bootstrap_interval`).
+      subjects: names, for the confidence interval (see `bootstrap_intervals`).
       members: for each AU the names of the checkpoints that vote; null when not given.
 
     Returns:
-      {"f1", "f1_macro", "accuracy", "final_score", "ci", "n", "undefined", "au": {AU: {"f1",
-      "f1_macro", "accuracy", "auc", "kappa", "threshold", "members", "positives", "known"}}}.
-      `ci` is [low, high] of the final score; `undefined` is the number of AUs without F1, which
-      its mean leaves out; undefined figures are None.
+      {"f1", "f1_macro", "accuracy", "final_score", "ci", "f1_ci", "n", "undefined", "au": {AU:
+      {"f1", "f1_macro", "accuracy", "auc", "kappa", "threshold", "members", "positives",
+      "known"}}}. `ci` is [low, high] of the final score, `f1_ci` of mean F1; `undefined` is the
+      number of AUs without F1, which its mean leaves out; undefined figures are None.
     """
     labels = np.asarray(labels)
     decisions = decide(probabilities, thresholds)
@@ -231,11 +244,12 @@ def summary(
     same = (spread == spread[:1]).all(0)
     threshold = spread[0] if len(spread) else np.full(len(aus), np.nan)
     threshold = np.where(same, threshold, np.nan)
-    low, high = bootstrap_interval(decisions, labels, subjects)
+    of_score, of_f1 = bootstrap_intervals(decisions, labels, subjects)
     return {
         **{name: _plain(mean_defined(figures[name])) for name in ("f1", "f1_macro", "accuracy")},
         "final_score": _plain(final_score(counts)),
-        "ci": None if np.isnan(low) else [low, high],
+        "ci": None if np.isnan(of_score[0]) else list(of_score),
+        "f1_ci": None if np.isnan(of_f1[0]) else list(of_f1),
         "n": len(labels),
         "undefined": int(np.isnan(figures["f1"]).sum()),
         "au": {
@@ -255,7 +269,7 @@ def mean_over_folds(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The SUMMARY of a fold protocol: each AU's figures averaged over folds, then over AUs.
 
     A fold in which a figure is not defined is left out of that AU's mean. Counts are summed. There
-    is no confidence interval; the pooled `summary` has one. The folds share one AU list.
+    are no confidence intervals; the pooled `summary` has them. The folds share one AU list.
     """
 
     def number(value: float | None) -> float:
@@ -283,6 +297,7 @@ def mean_over_folds(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
         **means,
         "final_score": _plain((number(means["accuracy"]) + number(means["f1"])) / 2),
         "ci": None,
+        "f1_ci": None,
         "n": sum(s["n"] for s in summaries),
         "undefined": sum(entry["f1"] is None for entry in per_au.values()),
         "au": per_au,

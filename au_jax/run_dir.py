@@ -22,6 +22,7 @@ label_tables/STREAM/EPOCH.npz      what training made of a stream's labels
 labels/SPLIT.npz                   the labels that the stage gives to a split
 encoder.json                       what is needed beside the weights to use a frozen encoder
 features/SPLIT.npz                 pooled features of a split, see `Features`
+maps/INPUT.npz                     a map of the features of another stage, see `StageFolder.map`
 decided/SPLIT.npz, results.json    what a selection decides on a split, and the figures of that
 selection.json                     the selection itself
 DONE                               present once the stage is finished
@@ -350,6 +351,23 @@ class StageFolder:
         """Keeps the features of a split's records."""
         # Not dataclasses.asdict, which would copy the arrays.
         write_arrays(self.features(split), vars(features))
+
+    def encoded_splits(self) -> list[str]:
+        """The splits whose features are kept."""
+        return sorted(p.stem for p in (self.path / "features").glob("*.npz"))
+
+    def map(self, stage: str) -> Path:
+        """The two-dimensional map of n records' features of `stage`, named as in the config.
+
+        Its arrays are points, float32 [n, 2]; emotion, int8 [n], and present, int8 [n], the label
+        of one AU, as in `Features`; library, text, that made it; same_emotion and same_label,
+        float64 [2], how alike neighbours in the feature space are and by chance would be.
+        """
+        return self.path / "maps" / f"{stage}.npz"
+
+    def mapped_stages(self) -> list[str]:
+        """The stages that there is a map of."""
+        return sorted(p.stem for p in (self.path / "maps").glob("*.npz"))
 
     def read_scores(self, split: str, epoch: int, crops: str = "center") -> Scores:
         """Reads what `write_scores` wrote.

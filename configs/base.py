@@ -99,6 +99,10 @@ def base() -> ConfigDict:
     config.checkpoint = ConfigDict()
     config.checkpoint.keep = 1  # every epoch's model; n: of every n-th epoch and the last only
 
+    # Rows of a paper's table that nobody runs here, shown beside our own in the order of their
+    # names: {name: {"label", "paper", "paper_au": {AU: F1}}}, the fields as those of a selection.
+    config.quoted = ConfigDict()
+
     config.stages = ConfigDict()
     config.order = ()
     return config

@@ -97,7 +97,7 @@ def test_a_split_without_labels_or_examples_has_null_figures():
     for rows in (0, 3):
         labels = np.full((rows, 4), -1, np.int8)
         result = metrics.summary(AUS, np.zeros((rows, 4)), labels)
-        assert [result[k] for k in ("f1", "accuracy", "final_score", "ci")] == [None] * 4
+        assert [result[k] for k in ("f1", "accuracy", "final_score", "ci", "f1_ci")] == [None] * 5
         assert (result["n"], result["undefined"]) == (rows, 4)
 
 
@@ -135,7 +135,7 @@ def test_bootstrap_equals_redrawing_the_examples_of_whole_subjects():
     probabilities, labels = _case(rows=60)
     decisions = probabilities >= 0.5
     subjects = np.array([f"s{i % 7}" for i in range(60)])
-    low, high = metrics.bootstrap_interval(decisions, labels, subjects)
+    intervals = metrics.bootstrap_intervals(decisions, labels, subjects)
 
     generator = np.random.default_rng(0)
     drawn = generator.integers(7, size=(1000, 7))
@@ -144,33 +144,39 @@ def test_bootstrap_equals_redrawing_the_examples_of_whole_subjects():
     values = []
     for draw in drawn:
         rows = np.concatenate([rows_of[s] for s in draw])
-        values.append(metrics.final_score(metrics.confusion(decisions[rows], labels[rows])))
-    np.testing.assert_allclose([low, high], np.quantile(values, [0.025, 0.975]), rtol=1e-12)
+        counts = metrics.confusion(decisions[rows], labels[rows])
+        values.append((metrics.final_score(counts), np.nanmean(metrics.f1(counts))))
+    expected = np.quantile(values, [0.025, 0.975], axis=0).T
+    np.testing.assert_allclose(intervals, expected, rtol=1e-12)
+    result = metrics.summary(AUS, probabilities, labels, subjects=subjects)
+    np.testing.assert_allclose([result["ci"], result["f1_ci"]], expected, rtol=1e-12)
 
 
 def test_bootstrap_interval_holds_the_figure_repeats_and_is_wider_for_fewer_subjects():
     probabilities, labels = _case(rows=600)
     decisions = probabilities >= 0.5
-    low, high = metrics.bootstrap_interval(decisions, labels)
-    assert low < metrics.final_score(metrics.confusion(decisions, labels)) < high
-    assert (low, high) == metrics.bootstrap_interval(decisions, labels)
+    intervals = metrics.bootstrap_intervals(decisions, labels)
+    counts = metrics.confusion(decisions, labels)
+    for (low, high), figure in zip(intervals, (metrics.final_score, metrics.mean_f1), strict=True):
+        assert low < figure(counts) < high
+    assert intervals == metrics.bootstrap_intervals(decisions, labels)
     # The same 60 examples ten times over: as ten frames of 60 subjects they say less.
     decisions, labels = np.tile(decisions[:60], (10, 1)), np.tile(labels[:60], (10, 1))
     subjects = np.array([f"s{i % 60}" for i in range(600)])
-    by_subject = np.diff(metrics.bootstrap_interval(decisions, labels, subjects))
-    by_example = np.diff(metrics.bootstrap_interval(decisions, labels))
-    assert by_subject > 2 * by_example
+    by_subject = np.diff(metrics.bootstrap_intervals(decisions, labels, subjects))
+    by_example = np.diff(metrics.bootstrap_intervals(decisions, labels))
+    assert (by_subject > 2 * by_example).all()
 
 
 def test_examples_without_a_subject_are_redrawn_singly():
     probabilities, labels = _case(rows=80)
     decisions = probabilities >= 0.5
-    unnamed = metrics.bootstrap_interval(decisions, labels, np.array([""] * 80))
-    assert unnamed == metrics.bootstrap_interval(decisions, labels)
+    unnamed = metrics.bootstrap_intervals(decisions, labels, np.array([""] * 80))
+    assert unnamed == metrics.bootstrap_intervals(decisions, labels)
     half = np.array(["one"] * 40 + [""] * 40)
     written_out = np.array(["one"] * 40 + [f"z{i:02d}" for i in range(40)])
-    counts = metrics.bootstrap_interval(decisions, labels, half)
-    assert counts == metrics.bootstrap_interval(decisions, labels, written_out)
+    counts = metrics.bootstrap_intervals(decisions, labels, half)
+    assert counts == metrics.bootstrap_intervals(decisions, labels, written_out)
 
 
 def test_mean_over_folds_averages_each_au_then_the_aus():
@@ -184,7 +190,7 @@ def test_mean_over_folds_averages_each_au_then_the_aus():
     assert both["f1"] == 0.5
     assert both["accuracy"] == 0.75
     assert both["final_score"] == pytest.approx(0.625)
-    assert (both["n"], both["undefined"], both["ci"]) == (3, 0, None)
+    assert (both["n"], both["undefined"], both["ci"], both["f1_ci"]) == (3, 0, None, None)
     assert both["au"]["AU02"]["positives"] == 1
     assert both["au"]["AU02"]["known"] == 3
     assert both["au"]["AU01"]["threshold"] == 0.5

@@ -11,6 +11,8 @@ from au_jax.run_dir import RunFolder
 
 # What may differ between calls on one workdir: it changes no result.
 FREE = ("data.threads",)
+# The same, but the report shows it, so that the workdir keeps what was said last.
+_SHOWN = "quoted."
 
 
 def fields_of(config: ConfigDict) -> dict[str, Any]:
@@ -32,11 +34,11 @@ def check_workdir(config: ConfigDict, run: RunFolder, free_stages: Collection[st
         run_dir.write_json(run.config, mine)
         return
     theirs = run_dir.read_json(run.config)
-    free = tuple(f"stages.{name}." for name in free_stages)
+    free = (_SHOWN, *(f"stages.{name}." for name in free_stages))
     differing = [
         f"{k} ({theirs.get(k, 'absent')} there, {mine.get(k, 'absent')} here)"
         for k in sorted(mine.keys() | theirs.keys())
-        if mine.get(k) != theirs.get(k) and not k.startswith(free or "\n")
+        if mine.get(k) != theirs.get(k) and not k.startswith(free)
     ]
     if differing:
         shown = "; ".join(differing[:8]) + ("; ..." if len(differing) > 8 else "")

@@ -10,16 +10,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
-from au_jax.aus import MEANING
+from au_jax.aus import ABSENT, EMOTIONS, MEANING, PRESENT, UNKNOWN
 from au_jax.html.numbers import DASH
+from au_jax.report.curves import Curve
 from au_jax.report.from_run import EpochScores, LabelCounts, LabelNoise
-from au_jax.report.summaries import FIGURES, of_au
+from au_jax.report.summaries import FIGURES, interval_of, of_au
 
 # Okabe and Ito, Color Universal Design (2008).
 BLUE, VERMILLION, GREEN, ORANGE, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7"
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION)
 _GREY, _PALE = "#666666", "#D8D8D8"
+_SKY, _YELLOW = "#56B4E9", "#E3D000"  # a yellow darker than theirs, which white drowns
+_OF_EMOTION = ("black", ORANGE, BLUE, _YELLOW, PURPLE, GREEN, VERMILLION, _SKY)
 _DPI = 130
 _STYLE: dict[Any, Any] = {
     "font.size": 8.5,
@@ -91,10 +95,11 @@ def stage_scores(rows: Sequence[tuple[str, int, Mapping[str, Any]]], headline: s
 
     Args:
       rows: (label, depth, {split: {"as_printed": SUMMARY | None, "honest": SUMMARY}}).
-      headline: final_score, which has an interval, or f1.
+      headline: final_score or f1.
     """
     splits = list(dict.fromkeys(split for _, _, parts in rows for split in parts))
-    intervals = headline == "final_score"
+    scored = [part["honest"] for _, _, parts in rows for part in parts.values()]
+    intervals = any(interval_of(honest, headline) for honest in scored)
     with matplotlib.rc_context(_STYLE):
         figure = _figure(7.5, 0.05 + 0.36 * len(rows))
         axes = figure.subplots()
@@ -108,8 +113,9 @@ def stage_scores(rows: Sequence[tuple[str, int, Mapping[str, Any]]], headline: s
                 honest, printed = parts[split]["honest"], parts[split]["as_printed"]
                 if honest[headline] is None:
                     continue
-                if intervals and honest["ci"]:
-                    axes.plot(honest["ci"], [row + shift] * 2, color=colour, lw=1.6, alpha=0.6)
+                ends = interval_of(honest, headline)
+                if ends:
+                    axes.plot(ends, [row + shift] * 2, color=colour, lw=1.6, alpha=0.6)
                 axes.plot(honest[headline], row + shift, "o", color=colour, ms=5)
                 if printed and printed[headline] != honest[headline]:
                     axes.plot(printed[headline], row + shift, "D", mfc="white", mec=colour, ms=4.5)
@@ -232,21 +238,34 @@ def _epoch_panel(
 
 
 def curves(lines: Sequence[Mapping[str, float]]) -> bytes:
-    """Loss, validation score, learning rate and speed of one training stage over its epochs.
+    """Losses, validation score, learning rate, speed and what else one training stage logged.
+
+    Each panel is over the epochs; one that would be empty is left out.
 
     Args:
       lines: of metrics.jsonl.
     """
-    ending = "/final_score"
+    score = "/final_score"
+    elsewhere = ("epoch", "step", "loss", "learning_rate", "images_per_second")
+    logged = list(dict.fromkeys(name for line in lines for name in line))
+    losses = [name for name in logged if name.startswith("loss_")]
+    scores = [name for name in logged if name.endswith(score)]
+    others = [
+        name
+        for name in logged
+        if name not in (*elsewhere, *losses) and not name.endswith((score, "/f1", "/accuracy"))
+    ]
     panels = {
-        "training loss": {"loss": "loss"},
-        "final score, all AUs": {
-            name: name.removesuffix(ending)
-            for name in dict.fromkeys(k for line in lines for k in line if k.endswith(ending))
+        "training loss": {
+            "loss": "whole" if losses else "",
+            **{name: name.removeprefix("loss_").replace("_", " ") for name in losses},
         },
+        "final score, all AUs": {name: name.removesuffix(score) for name in scores},
+        "other figures": {name: name.replace("_", " ") for name in others},
         "learning rate": {"learning_rate": ""},
         "images per second": {"images_per_second": ""},
     }
+    panels = {title: names for title, names in panels.items() if names}
     numbers = [line["epoch"] for line in lines]
     with matplotlib.rc_context(_STYLE):
         figure = _figure(11, 2.0)
@@ -258,16 +277,90 @@ def curves(lines: Sequence[Mapping[str, float]]) -> bytes:
                 colour = SERIES[number % len(SERIES)]
                 dot = "." if len(numbers) < 30 else None
                 axes.plot(numbers, values, color=colour, lw=1.2, marker=dot, label=label)
-            if len(names) > 1:
+            if len(names) > 1 or title == "other figures":
                 axes.legend(frameon=False, fontsize=7)
             axes.set_title(title, loc="left", fontsize=8.5)
             axes.set_xlabel("epoch", labelpad=1)
             axes.tick_params(labelsize=7)
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             axes.grid()
-        grid[2].set_ylim(bottom=0)
-        grid[3].set_ylim(bottom=0)
+        for axes in grid[-2:]:
+            axes.set_ylim(bottom=0)
         return _png(figure)
+
+
+def curve(drawn: Curve, headline: str) -> bytes:
+    """The headline figure over a setting, a line for each choice (EmoCo, Fig. 4), with intervals.
+
+    Args:
+      headline: final_score or f1.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = _figure(7.5, 3.4)
+        axes = figure.subplots()
+        _fit(figure, 0.05)
+        if drawn.logarithmic:
+            axes.set_xscale("log")
+        marks = []
+        for number, points in enumerate(drawn.lines.values()):
+            # Side by side, as intervals at one place would hide each other.
+            aside = 5 * (number - (len(drawn.lines) - 1) / 2) / 72
+            place = axes.transData + ScaledTranslation(aside, 0, figure.dpi_scale_trans)
+            colour = SERIES[number % len(SERIES)]
+            style = "-" if number < len(SERIES) else "--"
+            for point in points:
+                if point.interval:
+                    ends = [point.at, point.at], point.interval
+                    axes.plot(*ends, "_-", color=colour, lw=1.2, ms=5, alpha=0.6, transform=place)
+                    axes.update_datalim(np.transpose(ends))
+            at = [point.at for point in points]
+            values = np.array([point.value for point in points], np.float64)  # None becomes NaN
+            look: dict[str, Any] = {"color": colour, "lw": 1.4, "ms": 5, "transform": place}
+            marks += axes.plot(at, values, f"o{style}", **look)
+            axes.update_datalim(np.column_stack((at, values)))
+        axes.autoscale_view()  # lines that are moved aside are no part of its own limits
+        if drawn.logarithmic:
+            axes.set_xticks(drawn.places, [f"{place:g}" for place in drawn.places])
+            axes.set_xticks([], minor=True)
+        axes.set_xlabel(drawn.title)
+        axes.set_ylabel(FIGURES[headline])
+        axes.grid()
+        _legend(figure, marks, list(drawn.lines), 1)
+        return _cropped_png(figure)
+
+
+def feature_map(arrays: Mapping[str, np.ndarray], au: str) -> bytes:
+    """A map of features, coloured by emotion and by an AU within each emotion (EmoCo, Fig. 5).
+
+    Args:
+      arrays: points float32 [n, 2], emotion int8 [n], present int8 [n], see `StageFolder.map`.
+    """
+    points, emotion, present = arrays["points"], arrays["emotion"], arrays["present"]
+    colours = np.array([*_OF_EMOTION, _PALE])[emotion]  # unknown is -1, the last one
+    dot: dict[str, Any] = {"s": 7, "lw": 0}
+    with matplotlib.rc_context(_STYLE):
+        figure = _figure(11, 4.6)
+        left, right = figure.subplots(1, 2)
+        _fit(figure, 0.25, wspace=0.06)
+        # Those that are not known lie below the others.
+        order = np.argsort(emotion >= 0, kind="stable")
+        left.scatter(*points[order].T, c=colours[order], alpha=0.8, **dot)
+        for label, alpha in ((UNKNOWN, 1.0), (ABSENT, 0.22), (PRESENT, 1.0)):
+            rows = present == label
+            shown = _PALE if label == UNKNOWN else colours[rows]
+            right.scatter(*points[rows].T, c=shown, alpha=alpha, **dot)
+        left.set_title("emotion", loc="left")
+        right.set_title(f"{_title(au)}: full colour present, faint absent", loc="left")
+        for axes in (left, right):
+            axes.set(xticks=[], yticks=[])
+        codes = [*range(len(EMOTIONS)), UNKNOWN]
+        named = [code for code in codes if (emotion == code).any()]
+        marks = [
+            left.plot([], [], "o", ms=5, color=(*_OF_EMOTION, _PALE)[code])[0] for code in named
+        ]
+        names = [(*EMOTIONS, "unknown")[code] for code in named]
+        _legend(figure, marks, names, len(named))
+        return _cropped_png(figure)
 
 
 def label_noise(noise: LabelNoise, lines: Sequence[Mapping[str, float]]) -> bytes:

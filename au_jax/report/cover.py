@@ -21,7 +21,7 @@ from au_jax.data.synthetic_faces.drawing import render
 from au_jax.data.synthetic_faces.population import ImageSpec, sample_spec
 from au_jax.errors import UserError
 from au_jax.report.charts import BLUE, ORANGE
-from au_jax.report.summaries import FIGURES
+from au_jax.report.summaries import FIGURES, interval_of
 from au_jax.run_dir import RunFolder
 
 _INCHES, _DPI = (12.0, 4.2), 160
@@ -128,8 +128,9 @@ def _scores(figure: Figure, rows: Mapping[str, Mapping[str, Any]], headline: str
     place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "fontsize": 7.4}
     for row, (label, summary) in enumerate(rows.items()):
         colour = ORANGE if row == len(rows) - 1 else BLUE
-        if headline == "final_score" and summary["ci"]:
-            axes.plot(summary["ci"], [row, row], color=colour, lw=2.2, alpha=0.45)
+        ends = interval_of(summary, headline)
+        if ends:
+            axes.plot(ends, [row, row], color=colour, lw=2.2, alpha=0.45)
         axes.plot(summary[headline], row, "o", color=colour, ms=6)
         axes.text(0, row - 0.3, label, **place)
         axes.text(1, row - 0.3, f"{summary[headline]:.3f}", ha="right", **place)

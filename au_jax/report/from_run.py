@@ -130,7 +130,8 @@ def label_sets(folder: RunFolder, results: Mapping[str, Any]) -> list[LabelCount
     learnt = _stream_labels(networks, results["config"])
     titles = {counts.title for counts in learnt}
     scored = [_split_labels(networks, split) for split in ordered if split not in titles]
-    return [*learnt, *scored, *(counts for _, counts in made)]
+    sets = [*learnt, *scored, *(counts for _, counts in made)]
+    return [counts for counts in sets if counts.of]  # pretraining may know no AU
 
 
 def _made_labels(stages: Iterable[StageFolder]) -> list[tuple[str, LabelCounts]]:

@@ -1,15 +1,17 @@
 """The report's page: index.html in one file, from results.json and the files that stages left."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from au_jax import html, log, run_dir
 from au_jax.aus import MEANING
 from au_jax.html.numbers import DASH, interval, number, setting
 from au_jax.report import charts, from_run, summaries
-from au_jax.run_dir import RunFolder
+from au_jax.report.curves import Curve, Point, curves
+from au_jax.run_dir import RunFolder, StageName
 
 _COMPARED = 5  # selections side by side in the figure per AU, at most
+_QUOTED = "quoted from the paper, not run here"
 
 Results = Mapping[str, Any]
 # The values of a section's template; None where the run has nothing to show there.
@@ -43,10 +45,12 @@ class Page:
         self.config: Mapping[str, Any] = results["config"]
         self.stages: Mapping[str, Any] = results["stages"]
         self.headline: str = self.config["headline"]
-        self.selections, self.networks, self.labellings = (
+        self.selections, self.networks, self.labellings, self.encodings, self.maps = (
             [name for name, stage in self.stages.items() if stage["outcome"] == outcome]
-            for outcome in ("selection", "network", "labels")
+            for outcome in ("selection", "network", "labels", "features", "map")
         )
+        # The selections that charts of rows show: points of a curve are in its chart.
+        self.rows = summaries.table_rows(self.config, self.selections)
         self.images: dict[str, bytes] = {}
 
     def text(self) -> str:
@@ -58,6 +62,8 @@ class Page:
             "folds": self._folds(),
             "side_by_side": self._side_by_side(),
             "per_au": self._per_au(),
+            "curves": self._curve_charts(),
+            "feature_maps": self._feature_maps(),
             "labels": self._labels(),
             "label_noise": self._label_noise(),
             "training": self._training(),
@@ -78,8 +84,8 @@ class Page:
         return self.config[f"stages.{selection}.label"]
 
     def _final(self) -> tuple[str, str]:
-        """The selection and the split of the final figure: the last one's, test if it has it."""
-        name = self.selections[-1]
+        """The selection and the split of the final figure: the last row's, test if it has it."""
+        name = (self.rows or self.selections)[-1]
         splits = self.stages[name]["split"]
         return name, "test" if "test" in splits else next(iter(splits))
 
@@ -101,6 +107,7 @@ class Page:
         name, split = self._final()
         return section | {
             "headline": self.headline,
+            "interval": summaries.interval_of(final, self.headline),
             "figure": summaries.FIGURES[self.headline],
             "label": self._label(name),
             "split": split,
@@ -112,6 +119,7 @@ class Page:
                     number(figures["final_score"]),
                     interval(figures["ci"]),
                     number(figures["f1"]),
+                    interval(summaries.interval_of(figures, "f1")),
                     number(figures["accuracy"]),
                 )
                 for group, figures in {"all AUs": final, **results["groups"]}.items()
@@ -123,7 +131,9 @@ class Page:
         counts = (
             (len(self.networks), "network trained", "networks trained"),
             (len(self.labellings), "set of labels made", "sets of labels made"),
+            (len(self.encodings), "set of features kept", "sets of features kept"),
             (len(self.selections), "selection scored", "selections scored"),
+            (len(self.maps), "comparison of feature maps", "comparisons of feature maps"),
         )
         done = [
             f"{count} {single if count == 1 else several}"
@@ -139,6 +149,8 @@ class Page:
         splits = list(dict.fromkeys(split for scored in of_stages.values() for split in scored))
         depths = {name: self.config[f"stages.{name}.depth"] for name in self.selections}
         papers = {name: self.config[f"stages.{name}.paper"] or None for name in self.selections}
+        quoted = self.results["quoted"].values()
+        heads = {split: list(self._cells(None, split)) for split in splits}
         rows = [
             {
                 "label": self._label(name),
@@ -149,22 +161,31 @@ class Page:
             }
             for name, scored in of_stages.items()
         ]
+        rows += [
+            {
+                "label": f"{row['label']} ({_QUOTED})",
+                "depth": 0,
+                "paper": row["paper"],
+                "final": False,
+                "cells": [DASH for of_split in heads.values() for _ in of_split],
+            }
+            for row in quoted
+        ]
         figure = summaries.FIGURES[self.headline]
         title = figure[0].upper() + figure[1:]
-        chart = self._figure(
+        shown = [(self._label(name), depths[name], of_stages[name]) for name in self.rows]
+        points = "" if len(shown) == len(of_stages) else " that is no point of a curve"
+        chart = shown and self._figure(
             "scores",
-            charts.stage_scores(
-                [(self._label(name), depths[name], of_stages[name]) for name in self.selections],
-                self.headline,
-            ),
-            f"{figure} of every row of the table",
-            f"{title} of every row. Dots: honest, the final score with its 95 % interval; hollow: "
-            "as printed, where it differs.",
+            charts.stage_scores(shown, self.headline),
+            f"{figure} of every row of the table{points}",
+            f"{title} of every row{points}. Dots: honest, with the 95 % interval; hollow: as "
+            "printed, where it differs.",
         )
         return {
             "title": title,
-            "paper": any(papers.values()),
-            "splits": {split: list(self._cells(None, split)) for split in splits},
+            "paper": any(papers.values()) or any(row["paper"] for row in quoted),
+            "splits": heads,
             "rows": rows,
             "keep": self.config["checkpoint.keep"],
             "chart": chart,
@@ -226,17 +247,20 @@ class Page:
             mean = self.config[f"stages.{name}.paper"] or None
             if mean:
                 rows.append(["in the paper", *map(number, (*printed, mean))])
+        for row in self.results["quoted"].values():
+            printed = [row["paper_au"].get(au) for au in aus]
+            rows.append([f"{row['label']} ({_QUOTED})", *map(number, (*printed, row["paper"]))])
         return {"split": split, "head": ("F1", *aus, "mean"), "rows": rows}
 
     def _per_au(self) -> Section:
-        if not self.selections:
+        if not self.rows:
             return None
         _, split = self._final()
         names = self._compared(split)
         bars = [(self._label(name), self.stages[name]["split"][split]["honest"]) for name in names]
         figure = {"f1": "F1", "final_score": "(accuracy + F1) / 2"}[self.headline]
         caption = f"{figure} of each AU on the split {split}, honest."
-        if len(names) < len(self.selections):
+        if len(names) < len(self.rows):
             caption += (
                 " Shown are the first and the last row of the table, and the best row of each step "
                 "of indentation."
@@ -252,7 +276,7 @@ class Page:
 
         All, or of many the first, the last, and of each depth the one that scores best.
         """
-        names = [name for name in self.selections if split in self.stages[name]["split"]]
+        names = [name for name in self.rows if split in self.stages[name]["split"]]
         if len(names) <= _COMPARED:
             return names
         best: dict[int, str] = {}
@@ -266,6 +290,73 @@ class Page:
                 best[depth] = name
         chosen = list(dict.fromkeys([names[0], names[-1], *best.values()]))[:_COMPARED]
         return [name for name in names if name in chosen]
+
+    def _curve_charts(self) -> Section:
+        """The headline figure over each setting in which selections differ."""
+        if len(self.rows) == len(self.selections):
+            return None
+        _, split = self._final()
+        shown = [
+            {
+                "title": curve.title,
+                "chart": self._curve_chart(f"curve_{count}", curve, split),
+                "head": ("", *(f"{place:g}" for place in curve.places)),
+                "rows": [
+                    (line, *(_cell(points, place) for place in curve.places))
+                    for line, points in curve.lines.items()
+                ],
+            }
+            for count, curve in enumerate(curves(self.results, split), 1)
+        ]
+        return {"curves": shown, "split": split} if shown else None
+
+    def _curve_chart(self, name: str, curve: Curve, split: str) -> html.Figure:
+        figure = summaries.FIGURES[self.headline]
+        points = "Points: the honest figure; bars: its 95 % interval over the persons of the split."
+        if self.results["seeds"]:
+            points = "Points: the mean over the seeds; bars: the 95 % t-interval over the seeds."
+        axis = " The x axis is logarithmic." if curve.logarithmic else ""
+        return self._figure(
+            name,
+            charts.curve(curve, self.headline),
+            f"{figure} over {curve.title}, as lines",
+            f"{figure[0].upper()}{figure[1:]} on the split {split} over {curve.title}. {points}"
+            f"{axis}",
+        )
+
+    def _feature_maps(self) -> Section:
+        """Maps of features, and how alike neighbours in the feature space are."""
+        stages = [self._feature_map(name) for name in self.maps]
+        return {"stages": stages} if stages else None
+
+    def _feature_map(self, name: str) -> dict[str, Any]:
+        au, split = (self.config[f"stages.{name}.{field}"] for field in ("au", "split"))
+        inputs = [StageName.parse(text).base for text in self.config[f"stages.{name}.inputs"]]
+        maps = [
+            self._figure(
+                f"map_{name}_{of_stage}",
+                charts.feature_map(run_dir.read_arrays(self.folder.stage(name).map(of_stage)), au),
+                f"map of the features of {of_stage} on {split}, by emotion and by {au}",
+                f"The features of {of_stage}: every dot is a face of the split {split}, and faces "
+                "with features alike lie close together. Left: coloured by emotion. Right: the "
+                f"same faces, in full colour where {au} is present, faint where it is absent, and "
+                "grey where the label or the emotion is not known. Distances between far groups "
+                "and the axes mean nothing.",
+            )
+            for of_stage in inputs
+        ]
+        figures = self.results["maps"][name]
+        rows = [
+            (
+                of_stage,
+                figures[of_stage]["records"],
+                *map(_percent, figures[of_stage]["same_emotion"] or (None, None)),
+                *map(_percent, figures[of_stage]["same_label"] or (None, None)),
+                figures[of_stage]["library"],
+            )
+            for of_stage in inputs
+        ]
+        return {"name": name, "au": au, "split": split, "maps": maps, "rows": rows}
 
     def _labels(self) -> Section:
         sets = from_run.label_sets(self.folder, self.results)
@@ -359,7 +450,7 @@ class Page:
             yield self._figure(
                 f"curves_{name}",
                 charts.curves(lines),
-                f"loss, score, learning rate and speed of {name} over its epochs",
+                f"losses, learning rate, speed and other figures of {name} over its epochs",
                 "Each point is one epoch. The speed of the first one includes compilation.",
             )
 
@@ -398,3 +489,17 @@ class Page:
         fields = [(name, setting(value)) for name, value in self.config.items()]
         set_fields = [(name, value) for name, value in fields if value != DASH]
         return {"versions": list(versions.items()), "fields": set_fields}
+
+
+def _cell(points: Sequence[Point], place: float) -> str:
+    """A line's figure at a place of the x axis with its interval; a dash where it has no point."""
+    shown = [
+        number(point.value) + (f" ({interval(point.interval)})" if point.interval else "")
+        for point in points
+        if point.at == place
+    ]
+    return "; ".join(shown) or DASH
+
+
+def _percent(share: float | None) -> str:
+    return DASH if share is None else f"{100 * share:.1f} %"

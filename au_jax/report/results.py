@@ -12,13 +12,15 @@ from rich.table import Table
 
 from au_jax import log, run_dir
 from au_jax.metrics import mean_over_folds, probabilities, summary
-from au_jax.report.summaries import FIGURES
+from au_jax.report.summaries import FIGURES, interval_of, table_rows
 from au_jax.run_dir import RunFolder, StageFolder, StageName
 from au_jax.training.model_card import ModelCard
 
 _PACKAGES = ("au-jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 _FIGURES = ("final_score", "f1", "f1_macro", "accuracy")
 _ROW = ("label", "depth", "paper")
+# The column of the 95 % interval on the terminal: right of the headline figure.
+_INTERVAL_AT = {"final_score": 4, "f1": 5}
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -63,7 +65,8 @@ def collect(folder: RunFolder) -> dict[str, Any]:
             "split": each[0],
         }
     chosen = [name for name in runs if stages[name]["outcome"] == "selection"]
-    last = stages[chosen[-1]]["split"] if chosen else {}
+    rows = table_rows(config, chosen) or chosen
+    last = stages[rows[-1]]["split"] if rows else {}
     best = last.get("test") or next(iter(last.values()), None)
     return {
         "config": config,
@@ -75,16 +78,67 @@ def collect(folder: RunFolder) -> dict[str, Any]:
         "folds": {name: by_fold for name, by_fold in folds.items() if by_fold},
         "seeds": _over_seeds(folder, config, chosen),
         "final": best["honest"] if best else None,
+        "maps": {
+            name: _neighbours(of_folds[0])
+            for name, of_folds in runs.items()
+            if stages[name]["outcome"] == "map"
+        },
+        "quoted": _quoted(config),
     }
 
 
 def outcome(stage: StageFolder) -> str:
-    """What a finished stage left: a "selection", a "network", "labels" or nothing but "scores"."""
+    """What a finished stage left.
+
+    It is a "selection", a "network", "labels", "features", a "map" or nothing but "scores".
+    """
     if stage.results.exists():
         return "selection"
     if stage.model_card.exists():
         return "network"
-    return "labels" if stage.labelled_splits() else "scores"
+    if stage.labelled_splits():
+        return "labels"
+    if stage.encoded_splits():
+        return "features"
+    return "map" if stage.mapped_stages() else "scores"
+
+
+def _neighbours(stage: StageFolder) -> dict[str, Any]:
+    """{input: figures} of a feature_map stage: how alike neighbours in the feature space are.
+
+    The figures are "library", that made the map, "records", their number, and [share, chance] of
+    neighbours with the "same_emotion", and with the "same_label" of the AU; null where undefined.
+    """
+
+    def defined(shares: np.ndarray) -> list[float] | None:
+        return None if np.isnan(shares).any() else shares.tolist()
+
+    figures = {}
+    for name in stage.mapped_stages():
+        arrays = run_dir.read_arrays(stage.map(name))
+        figures[name] = {
+            "library": str(arrays["library"]),
+            "records": len(arrays["points"]),
+            "same_emotion": defined(arrays["same_emotion"]),
+            "same_label": defined(arrays["same_label"]),
+        }
+    return figures
+
+
+def _quoted(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """{name: {"label", "paper", "paper_au"}} of the rows that the config quotes from papers."""
+    quoted: dict[str, dict[str, Any]] = {}
+    for field, value in config.items():
+        section, _, path = field.partition(".")
+        if section != "quoted":
+            continue
+        name, _, inner = path.partition(".")
+        row = quoted.setdefault(name, {"label": name, "paper": None, "paper_au": {}})
+        if inner.startswith("paper_au."):
+            row["paper_au"][inner.removeprefix("paper_au.")] = value
+        else:
+            row[inner] = value
+    return quoted
 
 
 def _mean_over_folds(each: list[dict[str, Any]]) -> dict[str, Any]:
@@ -204,21 +258,24 @@ def _rows(results: dict[str, Any]):
 
 def _print_table(results: dict[str, Any]) -> None:
     config = results["config"]
-    figures = ("split", "AUs", "as printed", "final score", "95 % interval", "F1", "accuracy")
+    headline = config["headline"]
+    figures = ["split", "AUs", "as printed", "final score", "F1", "accuracy"]
+    figures.insert(_INTERVAL_AT[headline], "95 % interval")
     trained, chosen = Table("trained network", *figures), Table("", "in the paper", *figures)
     for stage, parts in results["stages"].items():
         selects = parts["outcome"] == "selection"
         for number, (split, choices) in enumerate(parts["split"].items()):
             honest, printed = choices["honest"], choices["as_printed"]
-            cells = (
+            cells = [
                 split,
                 str(len(honest["au"])),
                 _show(printed["final_score"]) if printed and selects else "",
                 _show(honest["final_score"]),
-                " to ".join(_show(v) for v in honest["ci"]) if honest["ci"] else "",
                 _show(honest["f1"]),
                 _show(honest["accuracy"]),
-            )
+            ]
+            ends = interval_of(honest, headline)
+            cells.insert(_INTERVAL_AT[headline], " to ".join(map(_show, ends)) if ends else "")
             if not selects:
                 trained.add_row("" if number else stage, *cells)
                 continue
@@ -239,7 +296,7 @@ def _print_table(results: dict[str, Any]) -> None:
         )
     if any(config.get(f"stages.{name}.paper") for name in results["stages"]):
         log.say(
-            f"in the paper: the authors' {FIGURES[config['headline']]}, on their data and at "
+            f"in the paper: the authors' {FIGURES[headline]}, on their data and at "
             "their training lengths."
         )
     if results["drawn"]:

@@ -9,6 +9,7 @@ from au_jax.html.numbers import interval, number
 
 # The figures that a config's `headline` may name.
 FIGURES = {"final_score": "final score", "f1": "mean F1"}
+_INTERVALS = {"final_score": "ci", "f1": "f1_ci"}
 
 
 def au_score(figures: Mapping[str, Any]) -> float | None:
@@ -20,6 +21,19 @@ def au_score(figures: Mapping[str, Any]) -> float | None:
 def of_au(figures: Mapping[str, Any], headline: str) -> float | None:
     """The headline figure of one AU of a SUMMARY; None where it is not defined."""
     return figures["f1"] if headline == "f1" else au_score(figures)
+
+
+def interval_of(figures: Mapping[str, Any], headline: str) -> Sequence[float] | None:
+    """The 95 % interval of the headline figure of a SUMMARY.
+
+    None where it has none, as the mean over folds, or F1 in a workdir from before it had one.
+    """
+    return figures.get(_INTERVALS[headline])
+
+
+def table_rows(config: Mapping[str, Any], selections: Sequence[str]) -> list[str]:
+    """Those of the selections that are no points of a curve."""
+    return [name for name in selections if not config.get(f"stages.{name}.curve")]
 
 
 def undefined(figures: Mapping[str, Any]) -> str:
@@ -38,13 +52,12 @@ def undefined(figures: Mapping[str, Any]) -> str:
 def split_cells(choices: Mapping[str, Any] | None, prints: bool, headline: str) -> dict[str, str]:
     """{column: cell}: as printed (where the table has that column), honest, and its interval.
 
-    The interval is the final score's; F1 has none. Dashes for no score.
+    Dashes for no score.
     """
     printed, honest = (choices[c] if choices else None for c in ("as_printed", "honest"))
     cells = {"as printed": number(printed[headline] if printed else None)} if prints else {}
     cells["honest"] = number(honest[headline] if honest else None)
-    if headline == "final_score":
-        cells["95 % interval"] = interval(honest["ci"] if honest else None)
+    cells["95 % interval"] = interval(interval_of(honest, headline) if honest else None)
     return cells
 
 

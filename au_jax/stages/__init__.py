@@ -2,6 +2,7 @@
 
 from au_jax.stages.base import Stage, StageContext
 from au_jax.stages.encode import Encode
+from au_jax.stages.feature_map import FeatureMap
 from au_jax.stages.filter_labels import FilterLabels
 from au_jax.stages.linear_probe import LinearProbe
 from au_jax.stages.pose_svm import PoseSVM
@@ -17,6 +18,7 @@ KINDS: dict[str, type] = {
     "linear_probe": LinearProbe,
     "select": Select,
     "pose_svm": PoseSVM,
+    "feature_map": FeatureMap,
 }
 
 __all__ = ["KINDS", "Stage", "StageContext"]

@@ -64,6 +64,10 @@ class Select:
         under its teacher).
       paper: the paper's own figure for that row (see `config.headline`); 0 when it has none.
       paper_au: the same of each AU, where the paper prints it.
+      curve: the x axis of the report's chart that the row is a point of; rows of one `curve` share
+        a chart. "" for a row that is in no such chart.
+      line: the line of that chart that the row is a point of.
+      at: the point's place on the x axis.
     """
 
     inputs: tuple[str, ...]
@@ -78,6 +82,9 @@ class Select:
     depth: int = 0
     paper: float = 0.0
     paper_au: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    curve: str = ""
+    line: str = ""
+    at: float = 0.0
 
     def renamed(self, rename: Callable[[str], str]) -> "Select":
         return dataclasses.replace(self, inputs=tuple(rename(name) for name in self.inputs))

@@ -18,9 +18,10 @@ from au_jax import run_dir
 from au_jax.html.numbers import DASH
 from au_jax.report import charts, from_run
 from au_jax.report import page as html_page
+from au_jax.report.curves import curves
 from au_jax.report.page import Page
 from au_jax.report.results import collect
-from au_jax.run_dir import RunFolder, Scores
+from au_jax.run_dir import Features, RunFolder, Scores
 from au_jax.stages.select import Rules, select
 from au_jax.training.model_card import ModelCard
 
@@ -115,8 +116,12 @@ class Run:
         paper: float = 0.0,
         test: Sequence[str] = ("test",),
         rules: Rules = Rules("last", "mean", "default"),  # noqa: B008
+        curve: str = "",
+        line: str = "",
+        at: float = 0.0,
     ) -> None:
         row = {"label": label or name, "depth": depth, "paper": paper}
+        row |= {"curve": curve, "line": line, "at": at}
         stage = self._stage(
             name, kind="select", inputs=list(inputs), split="opt-val", test=list(test), **row
         )
@@ -131,6 +136,37 @@ class Run:
             mesh=None,  # type: ignore[arg-type]
             threads=1,
         )
+        stage.mark_done()
+
+    def pretrain(self, name: str, lines: Sequence[dict[str, float]]) -> None:
+        """A network without AUs, scored on nothing, that logged `lines`."""
+        stage = self._stage(name, kind="train", group="all", crop="closeup", validate=[])
+        self.config |= {f"stages.{name}.model.backbone": None}
+        self.config |= {f"stages.{name}.streams.opt.{f}": v for f, v in (("labels", ""),)}
+        self.config[f"stages.{name}.streams.opt.split"] = "opt"
+        context = make_context((), streams=("opt",))
+        ModelCard("contrastive", {}, context, "closeup", 40, "synthetic_faces").write(stage)
+        (stage.model / str(len(lines))).mkdir(parents=True)
+        run_dir.write_json(stage.label_counts, {"opt": {"rows": 9, "of": {}}})
+        stage.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        stage.mark_done()
+
+    def encode(self, name: str) -> None:
+        stage = self._stage(name, kind="encode")
+        empty = np.zeros((2, 0), np.int8)
+        arrays = Features(
+            np.zeros((2, 3), np.float32), empty, np.array([], str), np.array([-1, 0], np.int8),
+            np.ones(2, bool), np.array(["a", "b"]), np.array(["", ""]),
+        )  # fmt: skip
+        stage.write_features("test", arrays)
+        stage.mark_done()
+
+    def feature_map(self, name: str, maps: dict[str, dict[str, Any]]) -> None:
+        stage = self._stage(
+            name, kind="feature_map", inputs=list(maps), split="test", au="AU06", records=20
+        )
+        for of_stage, arrays in maps.items():
+            run_dir.write_arrays(stage.map(of_stage), arrays)
         stage.mark_done()
 
     def results(self) -> dict[str, Any]:
@@ -225,11 +261,21 @@ def test_a_config_may_compare_f1(tmp_path):
     results = run.results()
     on = results["stages"]["row"]["split"]
     [table] = page.findall(".//table[@class='tree']")
-    figures = [on["opt-val"]["as_printed"], on["opt-val"]["honest"], on["test"]["honest"]]
-    assert rows(table) == [["row", "0.5000", *(f"{f['f1']:.4f}" for f in figures)]]
+    cells = [f"{on['opt-val']['as_printed']['f1']:.4f}"]
+    for honest in (on["opt-val"]["honest"], on["test"]["honest"]):
+        low, high = honest["f1_ci"]
+        assert low < honest["f1"] < high
+        cells += [f"{honest['f1']:.4f}", f"{low:.4f} to {high:.4f}"]
+    assert rows(table) == [["row", "0.5000", *cells]]
     assert "Mean F1 step by step" in [text(h) for h in page.iter("h2")]
     [headline] = page.findall(".//p[@class='headline']")
-    assert text(headline).strip() == f"{results['final']['f1']:.4f}"
+    assert text(headline).split() == [
+        f"{results['final']['f1']:.4f}",
+        "95",
+        "%",
+        "interval",
+        *cells[-1].split(),
+    ]
 
 
 def test_table_of_every_au_shows_the_figures_of_results_json(run: Run, page: ElementTree.Element):
@@ -403,7 +449,9 @@ def test_no_figure_is_defined(run: Run):
     def undefined(value: Any) -> Any:
         """The same results, of a split without any known label."""
         if isinstance(value, dict):
-            blank = dict.fromkeys(("final_score", "ci", "f1", "accuracy", "auc", "threshold"))
+            blank = dict.fromkeys(
+                ("final_score", "ci", "f1", "f1_ci", "accuracy", "auc", "threshold")
+            )
             inner = {name: undefined(part) for name, part in value.items()}
             return inner | {name: None for name in value if name in blank}
         return value
@@ -480,3 +528,227 @@ def test_label_noise_is_shown_where_the_truth_is_known(tmp_path: Path):
     [table] = [t for t in page.iter("table") if "given" in [text(h) for h in t.iter("th")]]
     assert rows(table) == [["AU51", "100.0", "100.0", "100.0"], ["AU52", "0.0", "50.0", "50.0"]]
     assert (run.folder.report / "label_noise_only_noisy.png").exists()
+
+
+LAMBDA, SHARE = "weight of the contrast", "labelled subjects, %"
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Selections that are points of two curves, some before and some after a row that is none."""
+    run = Run(tmp_path_factory.mktemp("swept"))
+    run.config["headline"] = "f1"
+    places = {"a": ("EmoCo", 10), "b": ("EmoCo", 0.1), "c": ("MoCo", 1), "d": ("EmoCo", 1)}
+    for name, (line, at) in places.items():
+        run.train(f"net_{name}", "pose", POSE, epochs=1)
+        run.select(name, [f"net_{name}"], curve=LAMBDA, line=line, at=at)
+        if name == "a":
+            run.select("row", ["net_a"], label="a row")
+    run.select("share", ["net_a"], curve=SHARE, at=5)
+    return run
+
+
+def _table_below(page: ElementTree.Element, title: str) -> ElementTree.Element:
+    elements = list(page.iter())
+    [start] = [n for n, e in enumerate(elements) if e.tag in ("h2", "h3") and text(e) == title]
+    return next(e for e in elements[start:] if e.tag == "table")
+
+
+def test_a_curve_shows_the_final_split_of_its_points(swept: Run):
+    page, results = swept.write(), swept.results()
+
+    def cell(name: str) -> str:
+        figures = results["stages"][name]["split"]["test"]["honest"]
+        low, high = figures["f1_ci"]
+        return f"{figures['f1']:.4f} ({low:.4f} to {high:.4f})"
+
+    table = _table_below(page, LAMBDA)
+    assert [text(h) for h in table.findall("thead/tr/th")] == ["", "0.1", "1", "10"]
+    assert rows(table) == [
+        ["EmoCo", cell("b"), cell("d"), cell("a")],
+        ["MoCo", DASH, cell("c"), DASH],
+    ]
+    assert rows(_table_below(page, SHARE)) == [["mean F1", cell("share")]]
+    captions = [text(c) for c in page.iter("figcaption")]
+    [by_lambda] = [c for c in captions if LAMBDA in c]
+    assert "over the persons of the split. The x axis is logarithmic." in by_lambda
+    assert all("logarithmic" not in c for c in captions if SHARE in c)
+    assert (swept.folder.report / "curve_2.png").exists()
+
+
+def test_points_of_a_curve_are_rows_of_the_table_but_not_of_other_charts(swept: Run):
+    page, results = swept.write(), swept.results()
+    [table] = page.findall(".//table[@class='tree']")
+    assert [row[0] for row in rows(table)] == ["a", "a row", "b", "c", "d", "share"]
+    [final] = [row for row in table.findall("tbody/tr") if row.get("class") == "final"]
+    assert text(final[0]) == "a row"
+    assert results["final"] == results["stages"]["row"]["split"]["test"]["honest"]
+    assert Page(swept.folder, results)._compared("test") == ["row"]
+
+
+def test_a_run_with_nothing_but_points(tmp_path: Path):
+    run = Run(tmp_path)
+    run.train("net", "pose", POSE, epochs=1)
+    run.select("only", ["net"], curve=SHARE, line="all", at=100)
+    page = run.write()
+    assert run.results()["final"] == run.results()["stages"]["only"]["split"]["test"]["honest"]
+    assert not (run.folder.report / "scores.png").exists()
+    assert _table_below(page, SHARE)
+
+
+def test_a_point_of_several_seeds_is_their_mean_with_a_t_interval(swept: Run):
+    results = swept.results()
+    # Of three values the 0.975 quantile of t with two degrees of freedom is 4.3027.
+    over = {"values": [0.5, 0.6, 0.7], "mean": 0.6, "std": 0.1}
+    alone = {"values": [0.5], "mean": 0.5, "std": None}
+    results["seeds"] = {
+        name: {"test": {"final_score": over, "f1": alone if name == "c" else over}}
+        for name in ("a", "b", "c", "d", "row", "share")
+    }
+    by_lambda, _ = curves(results, "test")
+    assert [point.at for point in by_lambda.lines["EmoCo"]] == [0.1, 1, 10]
+    for point in by_lambda.lines["EmoCo"]:
+        assert point.value == 0.6
+        margin = 4.302653 * 0.1 / 3**0.5
+        np.testing.assert_allclose(point.interval, [0.6 - margin, 0.6 + margin], rtol=1e-6)
+    [single] = by_lambda.lines["MoCo"]
+    assert (single.value, single.interval) == (0.5, None)
+    page = parse(Page(swept.folder, results).text())
+    assert "the 95 % t-interval over the seeds" in text(page)
+    assert rows(_table_below(page, LAMBDA))[1] == ["MoCo", DASH, "0.5000", DASH]
+
+
+def test_the_chart_of_a_curve_has_its_points_and_their_intervals(
+    swept: Run, monkeypatch: pytest.MonkeyPatch
+):
+    drawn: list[Figure] = []
+    monkeypatch.setattr(charts, "_cropped_png", lambda figure: drawn.append(figure) or b"")
+    results = swept.results()
+    for curve in curves(results, "test"):
+        charts.curve(curve, "f1")
+    axes = drawn[0].axes[0]
+    assert (axes.get_xscale(), drawn[1].axes[0].get_xscale()) == ("log", "linear")
+    lines = [line for line in axes.lines if line.get_marker() == "o"]
+    assert [list(line.get_xdata()) for line in lines if len(line.get_xdata())] == [
+        [0.1, 1, 10],
+        [1],
+    ]
+    bars = [line for line in axes.lines if line.get_marker() == "_"]
+    ends = {(line.get_xdata()[0], *line.get_ydata()) for line in bars}
+    honest = {n: results["stages"][n]["split"]["test"]["honest"]["f1_ci"] for n in "abcd"}
+    places = {"a": 10, "b": 0.1, "c": 1, "d": 1}
+    assert ends == {(places[name], *honest[name]) for name in "abcd"}
+    low, high = axes.get_ylim()
+    assert low <= min(min(ci) for ci in honest.values())
+    assert high >= max(max(ci) for ci in honest.values())
+    left, right = axes.get_xlim()
+    assert left < 0.1
+    assert right > 10
+
+
+def test_quoted_rows_are_marked_and_are_no_stages(tmp_path: Path):
+    run = Run(tmp_path)
+    run.config |= {
+        "headline": "f1",
+        "quoted.jaa.label": "JAA-Net",
+        "quoted.jaa.paper": 0.56,
+        "quoted.jaa.paper_au.AU52": 0.4,
+        "quoted.lp.label": "LP-Net",
+    }
+    run.train("net", "pose", POSE, epochs=1)
+    run.select("row", ["net"])
+    page, results = run.write(), run.results()
+    assert list(results["stages"]) == ["net", "row"]
+    assert results["quoted"] == {
+        "jaa": {"label": "JAA-Net", "paper": 0.56, "paper_au": {"AU52": 0.4}},
+        "lp": {"label": "LP-Net", "paper": None, "paper_au": {}},
+    }
+    marked = [f"{n} (quoted from the paper, not run here)" for n in ("JAA-Net", "LP-Net")]
+    [table] = page.findall(".//table[@class='tree']")
+    nothing = [DASH] * (len(rows(table)[0]) - 2)
+    assert rows(table)[1:] == [[marked[0], "0.5600", *nothing], [marked[1], DASH, *nothing]]
+    side_by_side = rows(_table_below(page, "F1 of each AU, side by side"))
+    assert side_by_side[1:] == [
+        [marked[0], DASH, "0.4000", "0.5600"],
+        [marked[1], DASH, DASH, DASH],
+    ]
+
+
+def test_feature_maps_show_how_alike_neighbours_are(tmp_path: Path):
+    run = Run(tmp_path)
+    random = np.random.default_rng(0)
+    arrays = {
+        "points": random.normal(size=(20, 2)).astype(np.float32),
+        "emotion": (np.arange(20) % 9 - 1).astype(np.int8),
+        "present": (np.arange(20) % 3 - 1).astype(np.int8),
+        "library": np.array("scikit-learn"),
+        "same_emotion": np.array([0.625, 0.125]),
+        "same_label": np.array([np.nan, np.nan]),
+    }
+    run.encode("raw")
+    run.feature_map("map", {"raw": arrays, "better": {**arrays, "same_label": np.array([1, 0.5])}})
+    page, results = run.write(), run.results()
+    outcomes = {name: stage["outcome"] for name, stage in results["stages"].items()}
+    assert outcomes == {"raw": "features", "map": "map"}
+    assert results["maps"]["map"]["raw"]["same_label"] is None
+    table = _table_below(page, "map: AU06 on test")
+    shares = ["20", "62.5 %", "12.5 %"]
+    assert rows(table) == [
+        ["raw", *shares, DASH, DASH, "scikit-learn"],
+        ["better", *shares, "100.0 %", "50.0 %", "scikit-learn"],
+    ]
+    assert (run.folder.report / "map_map_better.png").exists()
+    assert "1 set of features kept, 1 comparison of feature maps" in text(page)
+
+
+def test_a_map_is_coloured_by_emotion_and_by_the_au(monkeypatch: pytest.MonkeyPatch):
+    drawn: list[Figure] = []
+    monkeypatch.setattr(charts, "_cropped_png", lambda figure: drawn.append(figure) or b"")
+    points = np.arange(8, dtype=np.float32).reshape(4, 2)
+    arrays = {
+        "points": points,
+        "emotion": np.array([1, -1, 0, 1]),
+        "present": np.array([1, 0, -1, 0]),
+    }
+    charts.feature_map(arrays, "AU06")
+    left, right = drawn[0].axes
+    [dots] = left.collections
+    assert dots.get_offsets()[0].tolist() == [2, 3], "the unknown one lies below"
+    assert [t.get_text() for t in drawn[0].legends[0].get_texts()] == [
+        "neutral",
+        "happy",
+        "unknown",
+    ]
+    unknown, absent, present = right.collections
+    assert [len(dots.get_offsets()) for dots in (unknown, absent, present)] == [1, 2, 1]
+    assert (absent.get_facecolors()[:, :3] == present.get_facecolors()[0, :3]).all(1).any()
+    assert absent.get_alpha() < present.get_alpha()
+
+
+def test_a_pretraining_without_aus_shows_all_that_it_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = Run(tmp_path)
+    lines = [
+        {
+            **{"epoch": epoch, "step": 5 * epoch, "loss": 3 / epoch, "loss_emotion": 1 / epoch},
+            **{"loss_contrast": 2 / epoch, "emotion_accuracy": 0.5, "learning_rate": 0.1},
+            "images_per_second": 9.0,
+        }
+        for epoch in (1, 2)
+    ]
+    run.pretrain("pretraining", lines)
+    page, results = run.write(), run.results()
+    assert results["stages"]["pretraining"]["split"] == {}
+    assert rows(_table_below(page, "Training"))[0][-1] == "1.5000"
+    assert not (run.folder.report / "labels.png").exists()
+    drawn: list[Figure] = []
+    monkeypatch.setattr(charts, "_png", lambda figure: drawn.append(figure) or b"")
+    charts.curves(lines)
+    shown = {
+        axes.get_title("left"): {line.get_label(): list(line.get_ydata()) for line in axes.lines}
+        for axes in drawn[0].axes
+    }
+    assert list(shown) == ["training loss", "other figures", "learning rate", "images per second"]
+    assert shown["training loss"] == {"whole": [3, 1.5], "emotion": [1, 0.5], "contrast": [2, 1]}
+    assert shown["other figures"] == {"emotion accuracy": [0.5, 0.5]}
