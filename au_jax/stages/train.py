@@ -243,16 +243,16 @@ class Train:
         )
 
     def _network(self, lead: Stream) -> NetworkSpec:
-        weights = self.model["weights"]
         settable = (*BACKBONE_CONVENTIONS, *IMAGE_CONVENTIONS)
         given = {field: self.model[field] for field in settable if self.model[field] is not None}
+        weights = Path(self.model["weights"]) if self.model["weights"] else None
         return NetworkSpec(
             backbone=self.model["backbone"],
             precision=self.model["precision"],
             dropout=self.model["dropout"],
             pose_branch=self.model["pose_branch"],
             **_pose_statistics(lead.source.table.pose),
-            **conventions(self.model["backbone"], Path(weights) if weights else None, given),
+            **conventions(self.model["backbone"], weights, given, self.model["fields"]),
         )
 
     def _augmentation(self) -> Augment:

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from au_jax import log
 from au_jax.errors import UserError
 from au_jax.models import pretrained
 from au_jax.run_dir import StageFolder
@@ -36,11 +37,17 @@ def continue_from(
 def import_weights(
     weights: Path, backbone: str, params: dict, batch_stats: dict
 ) -> tuple[dict, dict]:
-    """Puts the ImageNet weights of a PyTorch file into every backbone of a method's network."""
+    """Puts the weights of a PyTorch file into every backbone of a method's network.
+
+    Says which parts of the backbone the file has no weights for.
+    """
     if "backbone" in params:
         loaded, stats = pretrained.load(
             weights, backbone, params["backbone"], batch_stats["backbone"]
         )
+        initialised = pretrained.initialised_parts(backbone, params["backbone"])
+        if initialised:
+            log.say(f"not in {weights}, so initialised anew: {', '.join(initialised)}")
         return {**params, "backbone": loaded}, {**batch_stats, "backbone": stats}
     pairs = {
         name: import_weights(weights, backbone, params[name], batch_stats[name])
