@@ -30,8 +30,8 @@ class FeaturePyramid(nn.Module):
 
     @nn.compact
     def __call__(
-        self, maps: Sequence[Float[Array, "B H W C"]], train: bool
-    ) -> list[Float[Array, "B H W D"]]:
+        self, maps: Sequence[Float[Array, "B _ _ _"]], train: bool
+    ) -> list[Float[Array, "B _ _ D"]]:
         """Returns a level for each map, in the order of the maps: finest first."""
         activation = leaky_relu(self.width)
         levels = [

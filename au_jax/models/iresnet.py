@@ -2,9 +2,9 @@
 
 Source: Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition" (CVPR 2019),
 https://arxiv.org/abs/1801.07698, in the form of insightface's `iresnet.py`
-(https://github.com/deepinsight/insightface), whose weights are imported. The further parts are
-those of "Multi-model Ensembling" (ABAW3, 2022): coordinate attention, and a feature pyramid with
-context modules.
+(https://github.com/deepinsight/insightface), whose weights are imported. The further parts,
+coordinate attention and a feature pyramid with context modules, are those of Jiang et al., "Facial
+Action Unit Recognition With Multi-models Ensembling" (ABAW3, 2022), section 3.2.
 """
 
 from typing import ClassVar
@@ -39,10 +39,9 @@ class PReLU(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch C"]) -> Float[Array, "*batch C"]:
-        slope = self.param(
-            "slope", nn.initializers.constant(_SLOPE), (x.shape[-1],), jnp.float32
-        ).astype(x.dtype)
-        return jnp.where(x >= 0, x, x * slope)
+        initial = nn.initializers.constant(_SLOPE)
+        slope = self.param("slope", initial, (x.shape[-1],), jnp.float32).astype(x.dtype)
+        return jnp.where(x >= 0, x, x * jnp.expand_dims(slope, range(x.ndim - 1)))
 
 
 class IResNetBlock(nn.Module):
@@ -106,8 +105,8 @@ class Embedding(nn.Module):
 class PyramidEmbedding(nn.Module):
     """The tail that ABAW3 describes: pyramid, context modules, flattening, a dense layer.
 
-    Source: ABAW3's "Multi-model Ensembling", section 3 and figure 1. The width of 64, the dropout
-    before the dense layer and float32 from there on are ours.
+    Source: section 3.2 and figure 1. The width of 64, the place of the dropout and float32 from
+    there on are ours.
     """
 
     dropout: float
@@ -115,7 +114,7 @@ class PyramidEmbedding(nn.Module):
 
     @nn.compact
     def __call__(
-        self, maps: tuple[Float[Array, "B H W C"], ...], train: bool
+        self, maps: tuple[Float[Array, "B _ _ _"], ...], train: bool
     ) -> Float32[Array, "B 512"]:
         levels = FeaturePyramid(_PYRAMID_WIDTH, self.style, name="pyramid")(maps, train)
         levels = [
