@@ -20,7 +20,7 @@ from au_jax.models.layers import Style
 from au_jax.models.network_spec import NetworkSpec, conventions
 
 SIZE = 40  # pixels, whose maps of 20, 10, 5 and 3 do not all halve evenly
-IMAGES = np.random.default_rng(0).normal(size=(2, SIZE, SIZE, 3)).astype(np.float32)
+IMAGES = jnp.asarray(np.random.default_rng(0).normal(size=(2, SIZE, SIZE, 3)), jnp.float32)
 TORCH_STYLE = Style(padding="torch")
 PARTS = {"coordinate_attention": True, "pyramid": True}
 
@@ -176,9 +176,9 @@ def test_scale_of_the_last_norm_keeps_its_value():
     (x,) = features((6, 4))
     norm = FixedScaleNorm(Style())
     variables = random_variables(norm, x, False)
-    gradient = jax.grad(
-        lambda p: norm.apply({**variables, "params": p}, x, False).sum(), allow_int=False
-    )(variables["params"])
+    gradient = jax.grad(lambda p: norm.apply({**variables, "params": p}, x, False).sum())(
+        variables["params"]
+    )
     np.testing.assert_array_equal(gradient["scale"], 0)
     np.testing.assert_array_equal(gradient["bias"], 6)
 
@@ -206,7 +206,7 @@ def test_insightfaces_weights_give_the_same_features(suffix, plain, tmp_path):
     params, batch_stats = pretrained.load(path, "iresnet18", tree["params"], tree["batch_stats"])
     variables = {"params": params, "batch_stats": batch_stats}
     assert jax.tree.map(jnp.shape, variables) == jax.tree.map(lambda leaf: leaf.shape, tree)
-    out = jax.jit(lambda v: backbone.apply(v, jnp.asarray(IMAGES), False))(variables)
+    out = jax.jit(lambda v: backbone.apply(v, IMAGES, False))(variables)
     assert [m.shape[1:] for m in out.maps] == [
         (20, 20, 64),
         (10, 10, 128),
@@ -217,65 +217,65 @@ def test_insightfaces_weights_give_the_same_features(suffix, plain, tmp_path):
     assert_close(out.pooled, expected)
 
 
-def test_weights_enter_the_shared_part_of_a_network_with_more(plain):
-    state, _ = plain
-    arrays = {name: a.numpy() for name, a in state.items()}
-    backbone = models.create("iresnet18", **PARTS)
-    variables = random_variables(backbone, IMAGES, False)
+# The parts that no weights file has, and their names in the PyTorch network of the tests.
+INITIALISED = ["attention1", "attention4", "pyramid_embedding"]
+ADDED = ("attention1", "attention4", "pyramid")
+
+
+def without_last_layers(arrays):
+    return {n: a for n, a in arrays.items() if n.split(".")[0] not in ("bn2", "fc", "features")}
+
+
+@pytest.mark.parametrize("cut", [dict, without_last_layers], ids=["whole", "cut"])
+def test_weights_enter_the_shared_part_of_a_network_with_more(cut, plain):
+    arrays = {name: a.numpy() for name, a in plain[0].items()}
+    before = random_variables(models.create("iresnet18", **PARTS), IMAGES, False)
     params, batch_stats = pretrained.convert(
-        arrays, "iresnet18", variables["params"], variables["batch_stats"], "backbone.pth"
+        cut(arrays), "iresnet18", before["params"], before["batch_stats"], "backbone.pth"
     )
-    initialised = ["attention1", "attention4", "pyramid_embedding"]
-    assert pretrained.initialised_parts("iresnet18", params) == initialised
-    for part in initialised:
-        for old, new in ((variables["params"], params), (variables["batch_stats"], batch_stats)):
-            jax.tree.map(np.testing.assert_array_equal, old[part], new[part])
-    shared = {**arrays}
-    for name in arrays:
-        if name.split(".")[0] in ("bn2", "fc", "features"):
-            del shared[name]
-    # A file without the last layers serves as well, as they are dropped.
-    again = pretrained.convert(
-        shared, "iresnet18", variables["params"], variables["batch_stats"], "backbone.pth"
-    )
-    jax.tree.map(np.testing.assert_array_equal, again, (params, batch_stats))
+    assert pretrained.initialised_parts("iresnet18", params) == INITIALISED
+    for kind, tree in (("params", params), ("batch_stats", batch_stats)):
+        assert tree.keys() == before[kind].keys()
+        for part in INITIALISED:
+            jax.tree.map(np.testing.assert_array_equal, before[kind][part], tree[part])
     kernel = params["stage3_block2"]["conv2"]["conv"]["kernel"]
     np.testing.assert_array_equal(kernel, arrays["layer3.1.conv2.weight"].transpose(2, 3, 1, 0))
-    # The whole network, with these weights of the shared part, equals PyTorch's.
+
+
+def test_the_network_with_attention_and_pyramid_equals_pytorchs():
+    tail = torch_networks.PyramidEmbedding((10, 5, 3))
     network = torch_networks.randomise(
-        torch_networks.IResNet(
-            DEPTHS[18], SIZE, attention=True, pyramid=torch_networks.PyramidEmbedding((10, 5, 3))
-        ),
-        seed=1,
+        torch_networks.IResNet(DEPTHS[18], SIZE, attention=True, pyramid=tail)
     )
-    missing, unexpected = network.load_state_dict(
-        {name: torch.from_numpy(a) for name, a in shared.items()}, strict=False
+    state = network.state_dict()
+    backbone = models.create("iresnet18", **PARTS)
+    tree = shapes(backbone, IMAGES, False)
+    in_file = {name: a for name, a in state.items() if name.split(".")[0] not in ADDED}
+    params, batch_stats = pretrained.convert(
+        {name: a.numpy() for name, a in in_file.items()},
+        "iresnet18",
+        tree["params"],
+        tree["batch_stats"],
+        "backbone.pth",
     )
-    assert {name.split(".")[0] for name in missing} == {"attention1", "attention4", "pyramid"}
-    assert unexpected == []
+    inner = below("pyramid", "fpn", pairs(PYRAMID)) | {("dense",): "fc"}
+    for level in (1, 2, 3):
+        inner |= below(f"context{level}", f"ssh.{level - 1}", pairs(CONTEXT))
     names = {
         **below("attention1", "attention1", ATTENTION),
         **below("attention4", "attention4", ATTENTION),
-        ("pyramid_embedding", "dense"): "pyramid.fc",
+        **below("pyramid_embedding", "pyramid", inner),
     }
-    inner = below("pyramid", "pyramid.fpn", pairs(PYRAMID))
-    for level in (1, 2, 3):
-        inner |= below(f"context{level}", f"pyramid.ssh.{level - 1}", pairs(CONTEXT))
-    names |= {("pyramid_embedding", *path): name for path, name in inner.items()}
-    theirs = network.state_dict()
     added = filled(
-        {
-            kind: {part: tree[part] for part in initialised if part in tree}
-            for kind, tree in variables.items()
-        },
+        {kind: {part: tree[kind][part] for part in INITIALISED} for kind in tree},
         names,
-        {name: theirs[name] for name in missing},
+        {name: a for name, a in state.items() if name not in in_file},
     )
-    whole = {
+    variables = {
         "params": params | added["params"],
         "batch_stats": batch_stats | added["batch_stats"],
     }
-    pooled = jax.jit(lambda v: backbone.apply(v, jnp.asarray(IMAGES), False).pooled)(whole)
+    pooled = jax.jit(lambda v: backbone.apply(v, IMAGES, False).pooled)(variables)
     with torch.inference_mode():
         assert_close(pooled, network(to_torch(IMAGES)).numpy())
 
