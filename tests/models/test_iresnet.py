@@ -18,6 +18,7 @@ from au_jax.models.face_pyramid import ContextModule, FeaturePyramid
 from au_jax.models.iresnet import DEPTHS, FixedScaleNorm, IResNetBlock
 from au_jax.models.layers import Style
 from au_jax.models.network_spec import NetworkSpec, conventions
+from au_jax.training.start import import_weights
 
 SIZE = 40  # pixels, whose maps of 20, 10, 5 and 3 do not all halve evenly
 IMAGES = jnp.asarray(np.random.default_rng(0).normal(size=(2, SIZE, SIZE, 3)), jnp.float32)
@@ -240,6 +241,23 @@ def test_weights_enter_the_shared_part_of_a_network_with_more(cut, plain):
             jax.tree.map(np.testing.assert_array_equal, before[kind][part], tree[part])
     kernel = params["stage3_block2"]["conv2"]["conv"]["kernel"]
     np.testing.assert_array_equal(kernel, arrays["layer3.1.conv2.weight"].transpose(2, 3, 1, 0))
+
+
+@pytest.mark.parametrize("fields", [{}, PARTS])
+def test_a_training_says_what_the_file_has_no_weights_for(fields, plain, tmp_path, capsys):
+    torch.save(plain[0], tmp_path / "backbone.pth")
+    backbone = random_variables(models.create("iresnet18", **fields), IMAGES, False)
+    params, batch_stats = import_weights(
+        tmp_path / "backbone.pth",
+        "iresnet18",
+        {"backbone": backbone["params"], "head_opt": {}},
+        {"backbone": backbone["batch_stats"]},
+    )
+    stem = plain[0]["conv1.weight"].numpy().transpose(2, 3, 1, 0)
+    np.testing.assert_array_equal(params["backbone"]["stem"]["conv"]["kernel"], stem)
+    assert batch_stats["backbone"].keys() == backbone["batch_stats"].keys()
+    sentence = f"initialised anew: {', '.join(INITIALISED)}\n"
+    assert capsys.readouterr().out.endswith(sentence) == bool(fields)
 
 
 def test_the_network_with_attention_and_pyramid_equals_pytorchs():
