@@ -12,9 +12,11 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Float32, Int, Int8, Num, PRNGKeyArray
 
-from au_jax.errors import unknown
+from au_jax.errors import UserError, unknown
 
 _SMALLEST_SQUARE = 1e-12
+# Below float32's resolution of a cosine near 1, a sine is rounding noise.
+_SMALLEST_SINE_SQUARE = 1e-7
 
 
 def known_mask(labels: Num[Array, "*shape"]) -> Bool[Array, "*shape"]:
@@ -321,6 +323,78 @@ def contrastive_loss(
     none = jnp.zeros(len(queries), jnp.float32), jnp.zeros(len(queries), bool)
     (value, nearest), _ = jax.lax.scan(add, none, every_class)
     return value.sum() / jnp.maximum((classes >= 0).sum(), 1), nearest
+
+
+# ---- Face identity (ArcFace, Partial FC) ----
+
+
+def arcface_loss(
+    embeddings: Float[Array, "examples features"],
+    centres: Float[Array, "classes features"],
+    labels: Int[Array, " examples"],
+    scale: float = 64.0,
+    margin: float = 0.5,
+) -> Float32[Array, ""]:
+    """Softmax cross entropy of s cos(theta), where the true class has s cos(theta + m) instead.
+
+    theta is the angle between an embedding and a class centre; both may be of any length. Where
+    theta + m exceeds pi, the true class has cos(theta) - m sin(pi - m), which falls with theta as
+    cos(theta + m) no longer would. Source: Deng et al., "ArcFace" (CVPR 2019), equation 3,
+    https://arxiv.org/abs/1801.07698; the rule beyond pi is that of insightface's code without
+    "easy margin" (https://github.com/deepinsight/insightface). No angle is computed, so that
+    gradients stay finite where an embedding points at or away from a centre.
+
+    Args:
+      labels: row of the true class in `centres`.
+      scale: s.
+      margin: m, radians.
+
+    Returns:
+      The mean over the examples, in nats.
+    """
+    cosines = jnp.clip(unit(embeddings) @ unit(centres).T, -1, 1)
+    cosine = jnp.take_along_axis(cosines, labels[:, None], 1)
+    sine = jnp.sqrt(jnp.maximum((1 - cosine) * (1 + cosine), _SMALLEST_SINE_SQUARE))
+    within = cosine > np.cos(np.pi - margin)
+    true = jnp.where(
+        within,
+        cosine * np.cos(margin) - sine * np.sin(margin),
+        cosine - margin * np.sin(np.pi - margin),
+    )
+    at_label = labels[:, None] == jnp.arange(len(centres))[None]
+    logits = scale * jnp.where(at_label, true, cosines)
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+
+def sample_classes(
+    key: PRNGKeyArray, labels: Int[Array, " examples"], classes: int, size: int
+) -> tuple[Int[Array, " size"], Int[Array, " examples"]]:
+    """Draws the classes of a step: all that the batch has, filled up with random others.
+
+    The loss over them is `arcface_loss(embeddings, centres[sampled], positions)`. Source: An et
+    al., "Partial FC: Training 10 Million Identities on a Single Machine" (2020),
+    https://arxiv.org/abs/2010.05222.
+
+    Args:
+      labels: 0 to classes - 1.
+      size: how many to draw; with all of them the loss equals that without sampling, to the bit.
+
+    Returns:
+      The classes drawn, ascending, and where among them each label stands.
+
+    Raises:
+      UserError: `size` does not lie between the number of examples, which may all be of different
+        classes, and the number of classes.
+    """
+    if not min(len(labels), classes) <= size <= classes:
+        raise UserError(
+            f"{size} sampled classes are too few for a batch of {len(labels)} or more than the "
+            f"{classes} that there are; sample from {min(len(labels), classes)} to {classes}"
+        )
+    # The draw lies in [0, 1), so that the batch's own classes come first.
+    draw = jax.random.uniform(key, (classes,)).at[labels].set(2.0)
+    sampled = jnp.sort(jax.lax.top_k(draw, size)[1])
+    return sampled, jnp.searchsorted(sampled, labels)
 
 
 # ---- Weights over time ----

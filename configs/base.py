@@ -47,6 +47,7 @@ def base() -> ConfigDict:
     config.model = ConfigDict()
     config.model.backbone = "ownnet3"  # a name of au_jax.models, or module:function
     config.model.image_size = 96
+    config.model.fields = ConfigDict()  # the backbone's own, such as pyramid; see its class
     config.model.weights = ""  # a PyTorch file of ImageNet weights to start from, if any
     config.model.precision = "float32"  # or bfloat16: compute; parameters stay float32
     config.model.dropout = 0.5

@@ -7,6 +7,7 @@ import pytest
 import scipy.special
 
 from au_jax import losses
+from au_jax.errors import UserError
 
 
 def test_smoothing_keeps_the_middle_and_shrinks_the_ends():
@@ -167,3 +168,115 @@ def test_no_known_label_is_zero_with_a_zero_gradient():
     )
     assert value == 0
     np.testing.assert_array_equal(gradient, 0)
+
+
+def _faces(examples=6, classes=9, features=5):
+    rng = np.random.default_rng(3)
+    embeddings = rng.normal(size=(examples, features)).astype(np.float32)
+    centres = rng.normal(size=(classes, features)).astype(np.float32)
+    labels = rng.integers(0, classes, examples)
+    # One embedding is nearly opposite to its centre: theta + 0.5 is beyond pi.
+    embeddings[0] = -centres[labels[0]] + 0.1 * embeddings[0]
+    return embeddings, centres, labels
+
+
+def test_arcface_values_and_gradients_equal_pytorchs_angles():
+    torch = pytest.importorskip("torch")
+    embeddings, centres, labels = _faces()
+    given = [
+        torch.tensor(a, dtype=torch.float64, requires_grad=True) for a in (embeddings, centres)
+    ]
+    unit = [torch.nn.functional.normalize(a) for a in given]
+    cosines = unit[0] @ unit[1].T
+    rows, at = torch.arange(len(labels)), torch.as_tensor(labels)
+    theta = torch.arccos(cosines[rows, at])
+    assert (theta + 0.5 > np.pi).tolist() == [True] + [False] * 5
+    true = torch.where(
+        theta + 0.5 > np.pi,
+        theta.cos() - 0.5 * np.sin(np.pi - 0.5),
+        (theta + 0.5).cos(),
+    )
+    logits = cosines.index_put((rows, at), true) * 64
+    expected = torch.nn.functional.cross_entropy(logits, at)
+    expected.backward()
+
+    value, gradients = jax.value_and_grad(losses.arcface_loss, argnums=(0, 1))(
+        jnp.asarray(embeddings), jnp.asarray(centres), jnp.asarray(labels)
+    )
+    np.testing.assert_allclose(value, expected.detach().numpy(), rtol=1e-5)
+    for gradient, tensor in zip(gradients, given, strict=True):
+        theirs = tensor.grad.numpy()
+        np.testing.assert_allclose(gradient, theirs, atol=1e-4 * np.abs(theirs).max())
+
+
+def _true_logit(angle):
+    """64 times what ArcFace puts in the place of the true class's cosine, from its loss."""
+    centres = jnp.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    embedding = jnp.array([[np.cos(angle), np.sin(angle), 0.0]])
+    loss = losses.arcface_loss(embedding, centres, jnp.array([0]), scale=1.0)
+    # With the other class's logit at 0, the loss is log(1 + exp(-logit)).
+    return -np.log(np.expm1(np.asarray(loss, np.float64)))
+
+
+@pytest.mark.parametrize(
+    ("angle", "logit"),
+    [
+        (np.pi / 3, np.cos(np.pi / 3 + 0.5)),
+        (np.pi - 0.6, np.cos(np.pi - 0.1)),
+        (np.pi - 0.4, np.cos(np.pi - 0.4) - 0.5 * np.sin(0.5)),
+        (np.pi, -1 - 0.5 * np.sin(0.5)),
+    ],
+)
+def test_the_true_class_is_pushed_away_by_the_margin(angle, logit):
+    np.testing.assert_allclose(_true_logit(angle), logit, atol=1e-5)
+
+
+def test_the_true_logit_falls_with_the_angle_also_beyond_pi():
+    assert (np.diff([_true_logit(angle) for angle in np.linspace(0.01, np.pi, 40)]) < 0).all()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("nudge", [0, 1e-7, 1e-4])
+def test_arcface_gradient_is_finite_and_small_where_embedding_and_centre_are_in_line(sign, nudge):
+    centres = jnp.asarray(_faces()[1])
+    labels = jnp.array([4])
+    embedding = sign * centres[labels] * (1 + nudge) + nudge
+    gradients = jax.grad(losses.arcface_loss, argnums=(0, 1))(embedding, centres, labels)
+    for gradient in gradients:
+        assert np.isfinite(gradient).all()
+        # No longer than 2 s over the shortest vector.
+        shortest = min(np.linalg.norm(centres, axis=1).min(), np.linalg.norm(embedding))
+        assert np.linalg.norm(gradient) < 2 * 64 / shortest
+
+
+def test_sampling_all_classes_is_no_sampling():
+    embeddings, centres, labels = map(jnp.asarray, _faces())
+    sampled, positions = losses.sample_classes(jax.random.key(0), labels, 9, 9)
+    np.testing.assert_array_equal(sampled, np.arange(9))
+    loss = jax.value_and_grad(losses.arcface_loss, argnums=(0, 1))
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        loss(embeddings, centres[sampled], positions),
+        loss(embeddings, centres, labels),
+    )
+
+
+def test_sampled_classes_hold_those_of_the_batch_and_random_others():
+    labels = jnp.array([7, 3, 7, 90])
+    draw = jax.jit(lambda key: losses.sample_classes(key, labels, 100, 10))
+    times = np.zeros(100)
+    for seed in range(200):
+        sampled, positions = (np.asarray(a) for a in draw(jax.random.key(seed)))
+        assert len(set(sampled.tolist())) == 10
+        np.testing.assert_array_equal(sampled[positions], labels)
+        times[sampled] += 1
+    assert (times[[3, 7, 90]] == 200).all()
+    others = np.delete(times, [3, 7, 90])
+    # 7 of 97 each time: 14.4 expected, standard deviation 3.7.
+    assert 2 <= others.min() <= others.max() <= 32
+
+
+@pytest.mark.parametrize("size", [3, 101])
+def test_too_few_or_too_many_sampled_classes_are_refused(size):
+    with pytest.raises(UserError, match=f"{size} sampled classes .* sample from 4 to 100"):
+        losses.sample_classes(jax.random.key(0), jnp.array([7, 3, 7, 90]), 100, size)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from au_jax import methods
+from au_jax import methods, models
 from au_jax.errors import UserError, unknown
 from au_jax.experiment.resolve import SECTIONS, fields_of
 from au_jax.stages import KINDS
@@ -71,6 +71,10 @@ def _known(config: ConfigDict, stage: ConfigDict, path: Sequence[str]) -> Mappin
     if len(path) == 2 and path[0] == "streams":
         defaults = {field.name: field.default for field in dataclasses.fields(StreamConfig)}
         return {**defaults, **stage.streams.to_dict().get(path[1], {})}
+    if list(path) == ["model", "fields"]:
+        changed = stage.get("model", ConfigDict())
+        backbone = changed.get("backbone", config.model.backbone)
+        return {**models.fields_of(backbone), **changed.get("fields", ConfigDict()).to_dict()}
     if list(path) == ["options"]:
         method = _known(config, stage, ())["method"]
         return {**methods.options_of(method), **stage.get("options", ConfigDict()).to_dict()}

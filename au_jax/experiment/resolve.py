@@ -43,6 +43,10 @@ def resolve(config: ConfigDict, name: StageName) -> Stage:
                 if field not in whole:
                     raise unknown(f"field of config.stages.{name.base}.{section}", field, whole)
             given[section] = whole | changed
+            if section == "model":  # the top's backbone fields hold for the top's backbone only
+                same = given[section]["backbone"] == whole["backbone"]
+                shared = whole["fields"] if same else {}
+                given[section]["fields"] = shared | changed.get("fields", {})
             if section == "train" and "epochs" in changed:
                 given[section]["times"] = 1.0  # of its own number of epochs
     missing = [

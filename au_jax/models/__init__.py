@@ -13,6 +13,7 @@ from au_jax.models.au_net import AUNet
 from au_jax.models.backbone import Backbone
 from au_jax.models.efficientnet import SCALES, EfficientNet, LargeEfficientNet
 from au_jax.models.features import Features
+from au_jax.models.iresnet import DEPTHS, IResNet
 from au_jax.models.mobilenet_v3 import MobileNetV3Large
 from au_jax.models.ownnet import OwnNet
 from au_jax.models.resnet import STAGES, ResNet
@@ -30,6 +31,7 @@ BACKBONES: dict[str, tuple[type[Backbone], dict[str, Any]]] = {
         for scale in range(len(SCALES))
     },
     **{f"resnet{depth}": (ResNet, {"depth": depth}) for depth in STAGES},
+    **{f"iresnet{depth}": (IResNet, {"depth": depth}) for depth in DEPTHS},
 }
 
 
@@ -47,15 +49,30 @@ def create(name: str, dtype: Any = jnp.float32, **fields: Any) -> Backbone:
     """
     if ":" in name:
         return _create_outside(name, {"dtype": dtype, **fields})
+    known = fields_of(name)
+    for field in fields:
+        if field not in known:
+            raise unknown(f"field of backbone {name}", field, known)
+    backbone, fixed = BACKBONES[name]
+    return backbone(dtype=dtype, **fixed, **fields)
+
+
+def fields_of(name: str) -> dict[str, Any]:
+    """The fields that `create` takes for the backbone called `name`, with their defaults.
+
+    A field without a default has `inspect.Parameter.empty`.
+
+    Raises:
+      UserError: there is no such backbone.
+    """
+    if ":" in name:
+        parameters = inspect.signature(outside.resolve("backbone", name)).parameters
+        return {field: parameter.default for field, parameter in parameters.items()}
     if name not in BACKBONES:
         raise unknown("backbone", name, BACKBONES)
     backbone, fixed = BACKBONES[name]
-    of_flax = {"parent", "name"}
-    free = [f.name for f in dataclasses.fields(backbone) if f.name not in {*of_flax, *fixed}]
-    for field in fields:
-        if field not in free:
-            raise unknown(f"field of backbone {name}", field, free)
-    return backbone(dtype=dtype, **fixed, **fields)
+    settled = {"parent", "name", *fixed}
+    return {f.name: f.default for f in dataclasses.fields(backbone) if f.name not in settled}
 
 
 def _create_outside(reference: str, fields: dict[str, Any]) -> Backbone:
@@ -76,4 +93,4 @@ def _create_outside(reference: str, fields: dict[str, Any]) -> Backbone:
     return backbone
 
 
-__all__ = ["BACKBONES", "AUNet", "Backbone", "Features", "create"]
+__all__ = ["BACKBONES", "AUNet", "Backbone", "Features", "create", "fields_of"]

@@ -6,11 +6,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32
 
+from au_jax.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 from au_jax.models.layers import xavier
-
-# Of images in [0, 1], red, green, blue: what the ImageNet weights of torchvision and timm expect.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _POSE_UNITS = 1024
 

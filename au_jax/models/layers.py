@@ -67,13 +67,13 @@ class Conv(nn.Module):
         return out
 
 
-def batch_norm(style: Style, name: str) -> nn.BatchNorm:
+def batch_norm(style: Style, name: str, affine: bool = True) -> nn.BatchNorm:
     """Batch normalisation of [B, ..., C] over all axes but the last, statistics in float32.
 
     Under `jax.jit` with a sharded batch the statistics are those of the global batch. The running
     variance is the biased one, as in TensorFlow; PyTorch keeps the unbiased one, which is
     n / (n - 1) times as large (n = values per channel). A call with the batch's statistics needs
-    `batch_stats` to be mutable.
+    `batch_stats` to be mutable. Without `affine` it has no scale and bias.
 
     Source: Ioffe and Szegedy, "Batch Normalization" (ICML 2015), algorithm 1,
     https://arxiv.org/abs/1502.03167.
@@ -84,6 +84,8 @@ def batch_norm(style: Style, name: str) -> nn.BatchNorm:
         dtype=style.dtype,
         # Flax's quick E[x^2] - E[x]^2 loses the variance of channels far from zero.
         use_fast_variance=False,
+        use_scale=affine,
+        use_bias=affine,
         name=name,
     )
 

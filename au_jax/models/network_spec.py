@@ -80,7 +80,7 @@ def of_section(model: Mapping[str, Any], pose: np.ndarray) -> NetworkSpec:
         dropout=model["dropout"],
         pose_branch=model["pose_branch"],
         **_pose_statistics(pose),
-        **conventions(model["backbone"], weights, given),
+        **conventions(model["backbone"], weights, given, model["fields"]),
     )
 
 
@@ -95,27 +95,36 @@ def _pose_statistics(pose: np.ndarray) -> dict[str, Any]:
     }
 
 
-def conventions(backbone: str, weights: Path | None, given: Mapping[str, Any]) -> dict[str, Any]:
+def conventions(
+    backbone: str,
+    weights: Path | None,
+    given: Mapping[str, Any],
+    fields: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """How a network pads and normalises: as imported weights need, else as its backbone does.
 
     Args:
       backbone: see `NetworkSpec`.
-      weights: the imported ImageNet weights, which settle all but BatchNorm's momentum.
+      weights: the imported weights, which settle all but BatchNorm's momentum.
       given: what the user set of `BACKBONE_CONVENTIONS` and `IMAGE_CONVENTIONS`.
+      fields: the backbone's further fields, such as `pyramid`.
 
     Returns:
-      The values of `NetworkSpec`'s `fields` (all of `BACKBONE_CONVENTIONS`), `image_mean` and
-      `image_std`.
+      The values of `NetworkSpec`'s `fields` (`fields` and all of `BACKBONE_CONVENTIONS`),
+      `image_mean` and `image_std`.
 
     Raises:
-      UserError: there is no such backbone, the weights cannot be read, or a given value is not
-        the one that the weights need.
+      UserError: there is no such backbone or field, the weights cannot be read, a given value is
+        not the one that the weights need, or a field has a place of its own in the config.
     """
-    network = models.create(backbone)
-    settled: dict[str, Any] = {name: getattr(network, name) for name in BACKBONE_CONVENTIONS}
-    settled |= {
-        "image_mean": models.au_net.IMAGENET_MEAN,
-        "image_std": models.au_net.IMAGENET_STD,
+    fields = fields or {}
+    for name in fields:
+        if name in (*BACKBONE_CONVENTIONS, "dtype"):
+            place = "precision" if name == "dtype" else name
+            raise UserError(f"config.model.fields.{name} is set as --config.model.{place}=VALUE")
+    network = models.create(backbone, **fields)
+    settled: dict[str, Any] = {
+        name: getattr(network, name) for name in (*BACKBONE_CONVENTIONS, *IMAGE_CONVENTIONS)
     }
     for name in given:
         if name not in settled:
@@ -126,7 +135,7 @@ def conventions(backbone: str, weights: Path | None, given: Mapping[str, Any]) -
         settled |= required._asdict()
     settled |= given
     return {
-        "fields": {name: settled[name] for name in BACKBONE_CONVENTIONS},
+        "fields": {**fields, **{name: settled[name] for name in BACKBONE_CONVENTIONS}},
         **{name: _three(settled[name]) for name in IMAGE_CONVENTIONS},
     }
 

@@ -1,7 +1,8 @@
-"""ImageNet weights from the PyTorch files that people have.
+"""Weights of ImageNet or of faces' identities from the PyTorch files that people have.
 
-Both torchvision's names of the arrays and timm's are read (for ResNets they are the same). Which
-padding, BatchNorm epsilon and normalisation the weights need stands in `weight_schemes`.
+Both torchvision's names of the arrays and timm's are read (for ResNets they are the same), and for
+IResNets insightface's. Which padding, BatchNorm epsilon and normalisation the weights need stands
+in `weight_schemes`.
 """
 
 import pickle
@@ -21,6 +22,7 @@ from au_jax.errors import UserError, unknown
 from au_jax.models import BACKBONES
 from au_jax.models.alexnet import AlexNet
 from au_jax.models.efficientnet import EfficientNet, LargeEfficientNet
+from au_jax.models.iresnet import IResNet
 from au_jax.models.mobilenet_v3 import BLOCKS, MobileNetV3Large
 from au_jax.models.resnet import ResNet
 
@@ -32,6 +34,7 @@ Names = Iterator[tuple[tuple[str, ...], str]]
 _LEAVES = {
     "kernel": "weight",
     "scale": "weight",
+    "slope": "weight",
     "bias": "bias",
     "mean": "running_mean",
     "var": "running_var",
@@ -44,11 +47,12 @@ def load(path: str | Path, backbone_name: str, params: Tree, batch_stats: Tree) 
     """Reads a backbone's weights from a `.safetensors`, `.pth`, `.pt` or `.bin` file.
 
     The file's 1000-class classifier is dropped; every other array must have its place, and every
-    place its array. Files other than `.safetensors` need PyTorch and are read without unpickling
-    objects.
+    place its array. Only an IResNet may have `initialised_parts`, which stay as they are, and with
+    the pyramid it drops the file's last layers (`bn2`, `fc`, `features`). Files other than
+    `.safetensors` need PyTorch and are read without unpickling objects.
 
     Args:
-      backbone_name: a ResNet, MobileNetV3, EfficientNet or AlexNet of `models.BACKBONES`.
+      backbone_name: a ResNet, IResNet, MobileNetV3, EfficientNet or AlexNet of `models.BACKBONES`.
       params, batch_stats: the backbone's own trees (for an `AUNet`, those under "backbone"), as
         arrays or `jax.ShapeDtypeStruct`; `batch_stats` is {} for a network without BatchNorm.
 
@@ -59,6 +63,12 @@ def load(path: str | Path, backbone_name: str, params: Tree, batch_stats: Tree) 
       UserError: the file cannot be read, or does not fit the backbone.
     """
     return convert(read(path), backbone_name, params, batch_stats, str(path))
+
+
+def initialised_parts(backbone_name: str, params: Tree) -> list[str]:
+    """The parts of a backbone that no weights file has arrays of, so that they stay as they are."""
+    parts = _PARTS_OF_NO_FILE.get(BACKBONES[backbone_name][0], ())
+    return [part for part in parts if part in params]
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
@@ -120,19 +130,26 @@ def convert(
     if scheme is None:
         readable = [name for name, (kind, _) in BACKBONES.items() if kind in _SCHEMES]
         raise unknown("backbone with ImageNet weights", backbone_name, readable)
-    names, classifiers = scheme
+    names, dropped = scheme
     prefix = dict(names(params, is_timm(state)))
+    initialised = initialised_parts(backbone_name, params)
 
-    places = {}
+    places, kept = {}, {}
     for collection, tree in (("params", params), ("batch_stats", batch_stats)):
         for (*module, leaf), value in flatten_dict(tree).items():
+            if module[0] in initialised:
+                kept[(collection, *module, leaf)] = value
+                continue
             places[(collection, *module, leaf)] = (
                 f"{prefix[tuple(module)]}.{_LEAVES[leaf]}",
                 value.shape,
             )
     wanted = {name for name, _ in places.values()}
-    dropped = {f"{name}.{leaf}" for name in classifiers for leaf in ("weight", "bias")}
-    given = {name for name in state if name not in dropped and not name.endswith(_COUNTER)}
+    given = {
+        name
+        for name in state
+        if name in wanted or not (name.endswith(_COUNTER) or name.rpartition(".")[0] in dropped)
+    }
     _refuse(f"'{source}' lacks arrays of {backbone_name}", wanted - given)
     _refuse(f"'{source}' has arrays that {backbone_name} lacks", given - wanted)
 
@@ -145,7 +162,8 @@ def convert(
             if filled[place].shape != shape
         ],
     )
-    trees = unflatten_dict({place: jnp.asarray(a, jnp.float32) for place, a in filled.items()})
+    imported = {place: jnp.asarray(array, jnp.float32) for place, array in filled.items()}
+    trees = unflatten_dict(kept | imported)
     return trees["params"], trees.get("batch_stats", {})
 
 
@@ -254,11 +272,34 @@ def _alexnet(params: Tree, timm: bool) -> Names:
         yield (module,), theirs
 
 
-# How each network's modules are called in a file, and the classifier layer that is dropped.
+def _iresnet(params: Tree, timm: bool) -> Names:
+    yield from _conv_norm(("stem",), "conv1", "bn1")
+    yield ("prelu",), "prelu"
+    for block in params:
+        if match := re.fullmatch(r"stage(\d+)_block(\d+)", block):
+            theirs = f"layer{match[1]}.{int(match[2]) - 1}"
+            yield (block, "norm"), f"{theirs}.bn1"
+            yield from _conv_norm((block, "conv1"), f"{theirs}.conv1", f"{theirs}.bn2")
+            yield (block, "prelu"), f"{theirs}.prelu"
+            yield from _conv_norm((block, "conv2"), f"{theirs}.conv2", f"{theirs}.bn3")
+            downsample = f"{theirs}.downsample.0", f"{theirs}.downsample.1"
+            yield from _conv_norm((block, "shortcut"), *downsample)
+    yield ("embedding", "norm"), "bn2"
+    yield ("embedding", "dense"), "fc"
+    yield ("embedding", "features"), "features"
+    yield ("embedding", "features", "norm"), "features"
+
+
+# How each network's modules are called in a file, and the file's modules that are dropped where the
+# network has no place for them: its last layers.
 _SCHEMES: dict[type, tuple[Callable[[Tree, bool], Names], tuple[str, ...]]] = {
     MobileNetV3Large: (_mobilenet, ("classifier", "classifier.3")),
     EfficientNet: (_efficientnet, ("classifier", "classifier.1")),
     LargeEfficientNet: (_efficientnet, ("classifier", "classifier.1")),
     ResNet: (_resnet, ("fc",)),
     AlexNet: (_alexnet, ("classifier.6",)),
+    IResNet: (_iresnet, ("bn2", "fc", "features")),
+}
+_PARTS_OF_NO_FILE: dict[type, tuple[str, ...]] = {
+    IResNet: ("attention1", "attention4", "pyramid_embedding"),
 }

@@ -1,4 +1,4 @@
-"""The conventions that ImageNet weights of torchvision and timm were trained with."""
+"""The conventions that imported weights of torchvision, timm and insightface were trained with."""
 
 import re
 from pathlib import Path
@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from au_jax.errors import UserError
 from au_jax.models import pretrained
-from au_jax.models.au_net import IMAGENET_MEAN, IMAGENET_STD
+from au_jax.models.backbone import IMAGENET_MEAN, IMAGENET_STD, RGB
 
-RGB = tuple[float, float, float]
 _HALF = (0.5, 0.5, 0.5)
 
 
@@ -31,6 +30,7 @@ SCHEMES: tuple[tuple[str, str, str, Scheme], ...] = (
     # Naming of the arrays, backbone, name of the file, conventions; the first fitting row holds.
     ("torchvision", r"resnet\d+", r".*", Scheme("torch", 1e-5)),
     ("torchvision", r"alexnet", r".*", Scheme("torch", 1e-5)),
+    ("torchvision", r"iresnet\d+", r".*", Scheme("torch", 1e-5, _HALF, _HALF)),
     ("torchvision", r"mobilenet_v3_large", r".*", Scheme("torch", 1e-3)),
     ("torchvision", r"efficientnet_b[0-4]", r".*", Scheme("torch", 1e-5)),
     ("torchvision", r"efficientnet_b[5-7]", r".*", Scheme("torch", 1e-3)),
@@ -43,9 +43,10 @@ SCHEMES: tuple[tuple[str, str, str, Scheme], ...] = (
 
 AlexNet has no BatchNorm, so that its epsilon changes nothing.
 
-ResNets have the same names and conventions in both libraries, and count as torchvision's. timm's
-`tf_*` weights are ported from TensorFlow; those trained with AdvProp (`_ap`,
-https://arxiv.org/abs/1911.09665) and of MobileNetV3 expect images in [-1, 1].
+ResNets have the same names and conventions in both libraries, and count as torchvision's; so do the
+IResNets of insightface, which names its arrays in the same manner. timm's `tf_*` weights are ported
+from TensorFlow; those trained with AdvProp (`_ap`, https://arxiv.org/abs/1911.09665) and of
+MobileNetV3 expect images in [-1, 1].
 """
 
 
@@ -73,5 +74,6 @@ def scheme(backbone: str, weights: Path) -> Scheme:
         )
     raise UserError(
         f"no ImageNet weights such as '{weights}' are known for backbone {backbone}; give weights "
-        "of a ResNet, MobileNetV3-Large, EfficientNet or AlexNet with that backbone, or none"
+        "of a ResNet, IResNet, MobileNetV3-Large, EfficientNet or AlexNet with that backbone, or "
+        "none"
     )

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from au_jax import log
 from au_jax.errors import UserError
 from au_jax.models import pretrained
 from au_jax.run_dir import RunFolder, StageFolder
@@ -164,9 +165,15 @@ def with_backbone(
 def import_weights(
     weights: Path, backbone: str, params: Mapping, batch_stats: Mapping
 ) -> tuple[Any, Any]:
-    """Puts the ImageNet weights of a PyTorch file into every backbone of a method's network."""
+    """Puts the weights of a PyTorch file into every backbone of a method's network.
+
+    Says which parts of the backbone the file has no weights for.
+    """
     for path, ours in backbones(params, batch_stats).items():
         loaded, stats = pretrained.load(weights, backbone, ours["params"], ours["batch_stats"])
         taken = {"params": loaded, "batch_stats": stats}
         params, batch_stats = with_backbone(params, batch_stats, path, taken)
+        initialised = pretrained.initialised_parts(backbone, ours["params"])
+        if initialised:
+            log.say(f"  not in {weights}, so initialised anew: {', '.join(initialised)}")
     return params, batch_stats

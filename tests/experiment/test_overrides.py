@@ -4,6 +4,8 @@ import pytest
 
 from au_jax.errors import UserError
 from au_jax.experiment import overrides
+from au_jax.experiment.resolve import resolve
+from au_jax.run_dir import StageName
 from configs import noisy_student, recot
 
 
@@ -39,6 +41,29 @@ def test_fields_that_the_config_leaves_unset():
     assert stages.student.streams.noisy.soft is True
     assert stages.teacher.options.damping == 0.75
     assert type(stages.teacher.options.label_smoothing) is float
+
+
+def test_a_field_that_only_the_backbone_knows():
+    config = noisy_student.get_config()
+    config.model.backbone = "iresnet18"
+    config.model.fields = {"pyramid": True}
+    overrides.apply(config, ["teacher.model.fields.dropout=0.6"])
+    teacher = resolve(config, StageName("teacher"))
+    assert teacher.model["fields"] == {"pyramid": True, "dropout": 0.6}
+    with pytest.raises(
+        UserError, match=r"unknown field of .*model.fields 'neck'; known: .*pyramid"
+    ):
+        overrides.apply(config, ["teacher.model.fields.neck=1"])
+
+
+def test_fields_of_the_tops_backbone_are_not_those_of_a_stages_other_backbone():
+    config = noisy_student.get_config()
+    config.model.backbone = "iresnet18"
+    config.model.fields = {"pyramid": True}
+    overrides.apply(config, ["teacher.model.backbone=efficientnet_b0"])
+    assert resolve(config, StageName("teacher")).model["fields"] == {}
+    overrides.apply(config, ["teacher.model.fields.drop_path=0"])
+    assert resolve(config, StageName("teacher")).model["fields"] == {"drop_path": 0.0}
 
 
 def test_an_option_that_only_the_method_knows():

@@ -1,4 +1,4 @@
-"""Compact PyTorch networks with torchvision's and timm's state-dict names, and OwnNet.
+"""Compact PyTorch networks with the state-dict names of torchvision, timm and others, and OwnNet.
 
 Each gives its pooled features; the classifier is there for its names.
 """
@@ -257,6 +257,130 @@ class AlexNet(nn.Module):
         return self.classifier[:-1](self.avgpool(self.features(x)).flatten(1))
 
 
+class IResNetBlock(nn.Module):
+    def __init__(self, inputs, width, stride):
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.conv1, self.bn2 = conv(inputs, width, 3), nn.BatchNorm2d(width)
+        self.prelu = nn.PReLU(width)
+        self.conv2, self.bn3 = conv(width, width, 3, stride), nn.BatchNorm2d(width)
+        self.downsample = None
+        if stride > 1 or inputs != width:
+            self.downsample = nn.Sequential(conv(inputs, width, 1, stride), nn.BatchNorm2d(width))
+
+    def forward(self, x):
+        y = self.bn3(self.conv2(self.prelu(self.bn2(self.conv1(self.bn1(x))))))
+        return y + (x if self.downsample is None else self.downsample(x))
+
+
+class IResNet(nn.Module):
+    """insightface's names and order of modules; with `attention`, that after stages 1 and 4.
+
+    A `pyramid` (maps of stages 2 to 4 -> features) takes the place of the last layers.
+    """
+
+    def __init__(self, blocks, size, attention=False, pyramid=None):
+        super().__init__()
+        self.conv1, self.bn1, self.prelu = conv(3, 64, 3), nn.BatchNorm2d(64), nn.PReLU(64)
+        channels = 64
+        for stage, count in enumerate(blocks, 1):
+            layer = []
+            for number in range(count):
+                width = 32 * 2**stage
+                layer.append(IResNetBlock(channels, width, 1 if number else 2))
+                channels = width
+                size = size if number else -(-size // 2)
+            self.add_module(f"layer{stage}", nn.Sequential(*layer))
+        self.attention1 = CoordinateAttention(64) if attention else nn.Identity()
+        self.attention4 = CoordinateAttention(512) if attention else nn.Identity()
+        self.pyramid = pyramid
+        if pyramid is None:
+            self.bn2 = nn.BatchNorm2d(512)
+            self.fc = nn.Linear(512 * size * size, 512)
+            self.features = nn.BatchNorm1d(512)
+
+    def forward(self, x):
+        stage1 = self.attention1(self.layer1(self.prelu(self.bn1(self.conv1(x)))))
+        stage2 = self.layer2(stage1)
+        stage3 = self.layer3(stage2)
+        stage4 = self.attention4(self.layer4(stage3))
+        if self.pyramid is not None:
+            return self.pyramid([stage2, stage3, stage4])
+        return self.features(self.fc(self.bn2(stage4).flatten(1)))
+
+
+class CoordinateAttention(nn.Module):
+    """As in the authors' code: pooled rows and columns joined, split again after BatchNorm."""
+
+    def __init__(self, channels):
+        super().__init__()
+        hidden = max(8, channels // 32)
+        self.conv1, self.bn1 = nn.Conv2d(channels, hidden, 1), nn.BatchNorm2d(hidden)
+        self.conv_h, self.conv_w = nn.Conv2d(hidden, channels, 1), nn.Conv2d(hidden, channels, 1)
+
+    def forward(self, x):
+        height, width = x.shape[2:]
+        rows = F.adaptive_avg_pool2d(x, (height, 1))
+        columns = F.adaptive_avg_pool2d(x, (1, width)).permute(0, 1, 3, 2)
+        y = F.hardswish(self.bn1(self.conv1(torch.cat([rows, columns], 2))))
+        rows, columns = torch.split(y, [height, width], 2)
+        gate_h = torch.sigmoid(self.conv_h(rows))
+        gate_w = torch.sigmoid(self.conv_w(columns.permute(0, 1, 3, 2)))
+        return x * gate_w * gate_h
+
+
+def conv_bn(inputs, outputs, kernel, slope=None):
+    """Convolution, BatchNorm and, where there is a slope, leaky ReLU."""
+    layers = [conv(inputs, outputs, kernel), nn.BatchNorm2d(outputs)]
+    return nn.Sequential(*layers, *([] if slope is None else [nn.LeakyReLU(slope)]))
+
+
+class FeaturePyramid(nn.Module):
+    """RetinaFace's FPN, with its names."""
+
+    def __init__(self, channels, width):
+        super().__init__()
+        slope = 0.1 if width <= 64 else 0.0
+        self.output1, self.output2, self.output3 = (conv_bn(c, width, 1, slope) for c in channels)
+        self.merge1, self.merge2 = conv_bn(width, width, 3, slope), conv_bn(width, width, 3, slope)
+
+    def forward(self, maps):
+        first, second, third = self.output1(maps[0]), self.output2(maps[1]), self.output3(maps[2])
+        second = self.merge2(second + F.interpolate(third, size=second.shape[2:], mode="nearest"))
+        first = self.merge1(first + F.interpolate(second, size=first.shape[2:], mode="nearest"))
+        return first, second, third
+
+
+class ContextModule(nn.Module):
+    """RetinaFace's SSH, with its names."""
+
+    def __init__(self, inputs, width):
+        super().__init__()
+        slope = 0.1 if width <= 64 else 0.0
+        self.conv3X3 = conv_bn(inputs, width // 2, 3)
+        self.conv5X5_1 = conv_bn(inputs, width // 4, 3, slope)
+        self.conv5X5_2 = conv_bn(width // 4, width // 4, 3)
+        self.conv7X7_2 = conv_bn(width // 4, width // 4, 3, slope)
+        self.conv7x7_3 = conv_bn(width // 4, width // 4, 3)
+
+    def forward(self, x):
+        shared = self.conv5X5_1(x)
+        wide, widest = self.conv5X5_2(shared), self.conv7x7_3(self.conv7X7_2(shared))
+        return F.relu(torch.cat([self.conv3X3(x), wide, widest], 1))
+
+
+class PyramidEmbedding(nn.Module):
+    def __init__(self, sizes):
+        super().__init__()
+        self.fpn = FeaturePyramid((128, 256, 512), 64)
+        self.ssh = nn.ModuleList(ContextModule(64, 64) for _ in sizes)
+        self.fc = nn.Linear(64 * sum(size * size for size in sizes), 512)
+
+    def forward(self, maps):
+        levels = [ssh(x) for ssh, x in zip(self.ssh, self.fpn(maps), strict=True)]
+        return self.fc(torch.cat([level.flatten(1) for level in levels], 1))
+
+
 class OwnNet(nn.Module):
     """The Magdeburg network, for images of a multiple of 32 pixels."""
 
@@ -284,6 +408,13 @@ def randomise(network, seed=0):
             nn.init.normal_(module.bias, 0, 0.1, generator=generator)
             nn.init.normal_(module.running_mean, 0, 0.1, generator=generator)
             nn.init.uniform_(module.running_var, 0.5, 1.5, generator=generator)
+        elif isinstance(module, nn.BatchNorm1d):
+            # insightface's last layer, whose scale is fixed.
+            nn.init.normal_(module.bias, 0, 0.1, generator=generator)
+            nn.init.normal_(module.running_mean, 0, 0.1, generator=generator)
+            nn.init.uniform_(module.running_var, 0.5, 1.5, generator=generator)
+        elif isinstance(module, nn.PReLU):
+            nn.init.uniform_(module.weight, -0.5, 0.5, generator=generator)
         elif isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, generator=generator)
             if module.bias is not None:
