@@ -89,7 +89,13 @@ def create_moco(
     bn: str = "sync",
     bn_groups: int = 8,
 ) -> Method:
-    """MoCo in a training's context: no labels, one queue; the arguments are those of `create`.
+    """MoCo in a training's context: no labels, and one queue.
+
+    Args:
+      queue: K, its slots.
+      temperature: tau; that of MoCo v2 with its projector.
+      momentum: m of the key encoder.
+      bn, bn_groups: see `Encoder.of`.
 
     Raises:
       UserError: see `Encoder.of`.
