@@ -234,7 +234,8 @@ def load(run: str | Path, stage: str | None = None) -> Predictor:
     order = run_dir.read_json(folder.config)["order"]
     done = [s for s in map(folder.stage, order) if s.done]
     selecting = [s for s in done if s.selection.exists()]
-    training = [s for s in done if s.model_card.exists()]
+    # A pretraining tells no AUs.
+    training = [s for s in done if s.model_card.exists() and ModelCard.read(s).aus]
     if stage is not None:
         usable = {s.name: s for s in done if s in selecting or s in training}
         if stage not in usable:

@@ -45,9 +45,16 @@ class Page:
         self.config: Mapping[str, Any] = results["config"]
         self.stages: Mapping[str, Any] = results["stages"]
         self.headline: str = self.config["headline"]
-        self.selections, self.networks, self.labellings, self.encodings, self.maps = (
+        (
+            self.selections,
+            self.networks,
+            self.probes,
+            self.labellings,
+            self.encodings,
+            self.maps,
+        ) = (
             [name for name, stage in self.stages.items() if stage["outcome"] == outcome]
-            for outcome in ("selection", "network", "labels", "features", "map")
+            for outcome in ("selection", "network", "probe", "labels", "features", "map")
         )
         # The selections that charts of rows show: points of a curve are in its chart.
         self.rows = summaries.table_rows(self.config, self.selections)
@@ -130,6 +137,7 @@ class Page:
         """How many stages of each outcome are finished, in words."""
         counts = (
             (len(self.networks), "network trained", "networks trained"),
+            (len(self.probes), "linear probe fitted", "linear probes fitted"),
             (len(self.labellings), "set of labels made", "sets of labels made"),
             (len(self.encodings), "set of features kept", "sets of features kept"),
             (len(self.selections), "selection scored", "selections scored"),

@@ -50,7 +50,7 @@ def collect(folder: RunFolder) -> dict[str, Any]:
     folds: dict[str, Any] = {}
     for name, of_folds in runs.items():
         kind = outcome(of_folds[0])
-        if kind == "network":
+        if kind in ("network", "probe"):
             scored = tested | set(config[f"stages.{name}.validate"])
             each = [_last_epoch(stage, scored) for stage in of_folds]
         elif kind == "selection":
@@ -90,12 +90,13 @@ def collect(folder: RunFolder) -> dict[str, Any]:
 def outcome(stage: StageFolder) -> str:
     """What a finished stage left.
 
-    It is a "selection", a "network", "labels", "features", a "map" or nothing but "scores".
+    It is a "selection", a "network" that was trained, a "probe" fitted on frozen features,
+    "labels", "features", a "map" or nothing but "scores".
     """
     if stage.results.exists():
         return "selection"
     if stage.model_card.exists():
-        return "network"
+        return "network" if stage.metrics.exists() else "probe"
     if stage.labelled_splits():
         return "labels"
     if stage.encoded_splits():
