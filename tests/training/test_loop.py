@@ -220,6 +220,6 @@ def test_a_network_without_batch_norm_trains_and_goes_on(
     card.write(stopped)
     params, batch_stats, method_state = method.init(jax.random.PRNGKey(0))
     kept = method.kept(params, batch_stats, method_state)
-    continued = continue_from(stopped, mesh, kept["params"], kept["batch_stats"])
+    continued = continue_from(stopped, 0, mesh, kept["params"], kept["batch_stats"])
     assert jax.tree.structure(continued) == jax.tree.structure((kept["params"], batch_stats))
     assert not jax.tree.leaves(batch_stats)
