@@ -237,3 +237,14 @@ def test_what_cannot_be_started_from_is_refused(pretrained, tmp_path):
         UserError, match=r"it has 2 backbones, and here there are 1; start from a s"
     ):
         starting("three", other.stage)(*given)
+
+
+def test_two_backbones_reach_two_each_its_own(tmp_path):
+    run = RunFolder(tmp_path)
+    theirs, _ = keep(run.stage("pair"), "mlcr", 1)
+    params, batch_stats = random_variables(make_method("recot")[1], seed=9)
+    started, _ = starting("pair", run.stage)(params, batch_stats)
+    first, second = backbones(theirs)
+    assert (first["conv1"]["conv"]["kernel"] != second["conv1"]["conv"]["kernel"]).all()
+    for taken, expected in zip(backbones(started), (first, second), strict=True):
+        assert_equal(taken, expected)
