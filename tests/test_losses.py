@@ -280,3 +280,199 @@ def test_sampled_classes_hold_those_of_the_batch_and_random_others():
 def test_too_few_or_too_many_sampled_classes_are_refused(size):
     with pytest.raises(UserError, match=f"{size} sampled classes .* sample from 4 to 100"):
         losses.sample_classes(jax.random.key(0), jnp.array([7, 3, 7, 90]), 100, size)
+
+
+# ---- Contrastive learning ----
+
+
+def _unit(vectors):
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+_TEMPERATURE = 0.3
+CONTRASTS = {  # queues, and whether there are prototypes of three classes
+    "one queue": (1, False),
+    "a queue for each class": (3, False),
+    "a queue for each class, centred": (3, True),
+    "one queue, centred": (1, True),
+}
+
+
+def _contrast(kind, seed=0, examples=7, slots=6, features=4):
+    """Arguments of `contrastive_loss`; slots are empty, strange, or of an example of the batch."""
+    queues, centred = CONTRASTS[kind]
+    rng = np.random.default_rng(seed)
+    queries, keys = (_unit(rng.normal(size=(examples, features))) for _ in range(2))
+    classes = rng.integers(0, 3 if queues > 1 or centred else 1, examples)
+    classes[2] = -1
+    queued = rng.integers(-1, 12, (queues, slots))
+    queued[:, 0], queued[:, 1] = -1, np.arange(queues)
+    of_queues = np.where(
+        queued[..., None] < 0, 0, _unit(rng.normal(size=(*queued.shape, features)))
+    )
+    case = {
+        "queries": queries.astype(np.float32),
+        "keys": keys.astype(np.float32),
+        "classes": classes.astype(np.int32),
+        "index": np.arange(examples, dtype=np.int32),
+        "queues": of_queues.astype(np.float32),
+        "queued": queued.astype(np.int32),
+    }
+    if centred:
+        case["prototypes"] = _unit(rng.normal(size=(3, features))).astype(np.float32)
+    return case
+
+
+def _infonce(queries, keys, classes, index, queues, queued, prototypes=None):
+    """The mean loss over the known examples, and success of each of them, by plain loops."""
+    values, nearest = [], []
+    for q, k, c, i in zip(queries, keys, classes, index, strict=True):
+        if c < 0:
+            continue
+
+        def similarity(vector, q=q, c=c):
+            pair = np.stack([q, vector]).astype(np.float64)
+            first, second = pair if prototypes is None else _unit(pair - prototypes[c])
+            return first @ second / _TEMPERATURE
+
+        of_class = c if len(queues) > 1 else 0
+        near = similarity(k)
+        far = [
+            similarity(negative)
+            for negative, owner in zip(queues[of_class], queued[of_class], strict=True)
+            if owner not in (-1, i)
+        ]
+        values.append(np.log(np.exp([near, *far]).sum()) - near)
+        nearest.append(all(near > other for other in far))
+    return np.mean(values) if values else 0.0, nearest
+
+
+@jax.jit
+def _contrast_and_gradients(case):
+    """((loss, nearest), gradient by queries, keys, queues and prototypes)."""
+    floats = ("queries", "keys", "queues", "prototypes")
+    learned = {name: case[name] for name in floats if name in case}
+    loss = lambda learned: losses.contrastive_loss(**case | learned, temperature=_TEMPERATURE)  # noqa: E731
+    return jax.value_and_grad(loss, has_aux=True)(learned)
+
+
+def _numeric_gradient(function, x):
+    """Central differences of a scalar function of one array."""
+    x = np.asarray(x, np.float64)
+    steps = 1e-5 * np.eye(x.size).reshape(-1, *x.shape)
+    return np.reshape([(function(x + s) - function(x - s)) / 2e-5 for s in steps], x.shape)
+
+
+def test_unit_and_normalised_vectors_by_hand():
+    vectors = jnp.array([[3.0, 4.0], [0.0, -2.0], [0.0, 0.0]])
+    np.testing.assert_allclose(losses.unit(vectors), [[0.6, 0.8], [0, -1], [0, 0]], rtol=1e-6)
+    centred = losses.intra_class_normalized(vectors, jnp.array([0.0, 1.0]))
+    expected = [[3 / 18**0.5, 3 / 18**0.5], [0, -1], [0, -1]]
+    np.testing.assert_allclose(centred, expected, rtol=1e-6)
+    # A length below a millionth is not blown up to 1.
+    np.testing.assert_allclose(losses.unit(jnp.array([1e-8, 0.0])), [0.01, 0], rtol=1e-5)
+
+
+def test_emotion_loss_by_hand_and_without_unknown_examples():
+    logits = jnp.array([[0.0, np.log(3.0)], [5.0, -5.0], [np.log(4.0), 0.0]])
+    loss = jax.jit(jax.value_and_grad(losses.emotion_loss))
+    value, gradient = loss(logits, jnp.array([0, -1, 0]))
+    np.testing.assert_allclose(value, (np.log(4) + np.log(5 / 4)) / 2, rtol=1e-6)
+    expected = [[(1 / 4 - 1) / 2, (3 / 4) / 2], [0, 0], [(4 / 5 - 1) / 2, (1 / 5) / 2]]
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5)
+    value, gradient = loss(logits, jnp.full(3, -1))
+    assert value == 0
+    assert not gradient.any()
+
+
+def test_contrastive_loss_by_hand():
+    """Similarities of 0.6 to the key, and of 1 and 0 to two negatives, at temperature 0.5."""
+    value, nearest = losses.contrastive_loss(
+        jnp.array([[1.0, 0.0]]),
+        jnp.array([[0.6, 0.8]]),
+        jnp.array([0]),
+        jnp.array([9]),
+        jnp.array([[[1.0, 0.0], [0.0, 1.0]]]),
+        jnp.array([[3, 4]]),
+        0.5,
+    )
+    expected = np.log((np.exp(1.2) + np.exp(2) + np.exp(0)) / np.exp(1.2))
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    assert nearest.tolist() == [False]
+
+
+@pytest.mark.parametrize("kind", CONTRASTS)
+def test_contrastive_loss_and_its_gradient_equal_plain_loops(kind):
+    successes = set()
+    for seed in range(3):
+        case = _contrast(kind, seed)
+        (value, nearest), gradient = _contrast_and_gradients(case)
+        expected, success = _infonce(**case)
+        np.testing.assert_allclose(value, expected, rtol=2e-6)
+        known = case["classes"] >= 0
+        assert np.asarray(nearest)[known].tolist() == success
+        successes |= set(success)
+        of_queries = lambda q, case=case: _infonce(**case | {"queries": q})[0]  # noqa: E731
+        numeric = _numeric_gradient(of_queries, case["queries"])
+        np.testing.assert_allclose(gradient.pop("queries"), numeric, atol=2e-5)
+        assert np.abs(numeric[known]).max() > 0.05
+        assert not any(leaf.any() for leaf in gradient.values()), "the queries alone learn"
+    assert successes == {True, False}
+
+
+@pytest.mark.parametrize("kind", CONTRASTS)
+def test_what_counts_of_a_queue(kind):
+    case = _contrast(kind)
+    (value, _), _ = _contrast_and_gradients(case)
+    queued = case["queued"]
+
+    def changed(places):
+        queues = np.where(places[..., None], 0.5, case["queues"]).astype(np.float32)
+        return _contrast_and_gradients(case | {"queues": queues})[0][0]
+
+    assert changed(queued < 0) == value, "empty slots are no negatives"
+    assert changed(queued >= 0) != value
+    # As if every slot held the one example that looks at it: nothing is left to tell it from.
+    alone = case | {"queued": np.full_like(queued, 5), "index": np.full(7, 5, np.int32)}
+    (value, _), gradient = _contrast_and_gradients(alone)
+    assert value == 0
+    assert not gradient["queries"].any()
+
+
+@pytest.mark.parametrize("kind", CONTRASTS)
+def test_empty_queues_and_unknown_classes_give_nothing(kind):
+    case = _contrast(kind)
+    empty = {"queues": np.zeros_like(case["queues"]), "queued": np.full_like(case["queued"], -1)}
+    unknown = {"classes": np.full_like(case["classes"], -1)}
+    for change in (empty, unknown, empty | unknown):
+        (value, nearest), gradient = _contrast_and_gradients(case | change)
+        assert value == 0
+        np.testing.assert_array_equal(gradient["queries"], np.zeros_like(case["queries"]))
+        if change is empty:
+            assert nearest[case["classes"] >= 0].all(), "nothing is nearer than the key"
+
+
+@pytest.mark.parametrize("kind", ["a queue for each class", "a queue for each class, centred"])
+def test_a_batch_of_one_class_sees_its_own_queue_alone(kind):
+    case = _contrast(kind) | {"classes": np.full(7, 1, np.int32)}
+    (value, nearest), gradient = _contrast_and_gradients(case)
+    expected, success = _infonce(**case)
+    np.testing.assert_allclose(value, expected, rtol=2e-6)
+    assert nearest.tolist() == success
+    others = np.array([0, 2])
+    queues = case["queues"].copy()
+    queues[others] = -queues[others]
+    (same, _), same_gradient = _contrast_and_gradients(case | {"queues": queues})
+    assert same == value
+    np.testing.assert_array_equal(same_gradient["queries"], gradient["queries"])
+
+
+@pytest.mark.parametrize("vector", ["queries", "keys", "queues"])
+def test_a_vector_on_its_prototype_is_finite_in_value_and_gradient(vector):
+    case = _contrast("a queue for each class, centred")
+    case["classes"][0], case["queued"][1, 2] = 1, 99
+    place = (1, 2) if vector == "queues" else 0
+    case[vector][place] = case["prototypes"][1]
+    (value, _), gradient = _contrast_and_gradients(case)
+    assert np.isfinite(value)
+    assert np.isfinite(gradient["queries"]).all()

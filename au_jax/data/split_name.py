@@ -59,7 +59,7 @@ class SplitName:
                 self.stored,
                 f"-{self.part}" if self.part else "",
                 _EXPANDED if self.expanded else "",
-                f"%{self.share:g}" if self.share else "",
+                f"%{self.share:.15g}" if self.share else "",
                 f"#{self.records}" if self.records else "",
             )
         )

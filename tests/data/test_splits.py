@@ -1,8 +1,11 @@
 """Splits by name: parts, folds, draws, thresholds on intensities."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from au_jax.data import splits as data_splits
 from au_jax.data.corruptions import CORRUPTIONS
 from au_jax.data.splits import Splits
 from au_jax.errors import UserError
@@ -23,6 +26,60 @@ def test_a_draw_is_the_same_again_and_no_larger_than_the_split(tiny_faces):
     assert keys(some) < keys(splits(tiny_faces).open("noisy", "closeup"))
     with pytest.raises(UserError, match=r"asks for 41 records, but there are 40"):
         splits(tiny_faces).open("noisy#41", "closeup")
+
+
+def test_shares_are_whole_subjects_and_hold_the_smaller_ones(tiny_faces):
+    whole = splits(tiny_faces).open("opt-train", "closeup")
+    subjects = whole.table.subject
+    inner = frozenset()
+    for share in (1, 10, 30, 60, 100):
+        name = f"opt-train%{share}"
+        part = splits(tiny_faces).open(name, "closeup")
+        drawn = set(part.table.subject.tolist())
+        assert part.name == name
+        assert len(part) == np.isin(subjects, list(drawn)).sum(), "whole subjects"
+        assert keys(part) >= inner
+        inner = keys(part)
+        # No subject more than are needed to reach the share.
+        largest = max((subjects == s).sum() for s in drawn)
+        assert share / 100 * len(whole) <= len(part) < share / 100 * len(whole) + largest
+    assert inner == keys(whole)
+    drawn = {
+        seed: keys(Splits(lambda name: tiny_faces, 0.25, seed).open("opt%30", "closeup"))
+        for seed in (0, 1)
+    }
+    assert drawn[0] != drawn[1]
+
+
+def test_records_are_drawn_from_a_share(tiny_faces):
+    share, drawn = (splits(tiny_faces).open(f"opt%50{n}", "closeup") for n in ("", "#5"))
+    assert len(drawn) == 5
+    assert keys(drawn) < keys(share)
+
+
+def test_a_share_of_a_fold_and_of_an_expanded_split(tiny_faces):
+    parted = splits(tiny_faces, count=3)
+    fold = parted.open("opt-train", "closeup", 2)
+    assert keys(parted.open("opt-train%40", "closeup", 2)) < keys(fold)
+    plain, four = (
+        splits(tiny_faces).open(f"opt-train{e}%40", "closeup") for e in ("", "-expanded")
+    )
+    assert len(four) == len(CORRUPTIONS) * len(plain)
+    assert four.table.keys[: len(plain)].tolist() == plain.table.keys.tolist()
+
+
+def test_a_share_of_one_subject_is_refused(tiny_faces, monkeypatch):
+    opened = data_splits.open_source
+
+    def of_one(*arguments):
+        source = opened(*arguments)
+        subject = np.full_like(source.table.subject, "only")
+        return dataclasses.replace(source, table=dataclasses.replace(source.table, subject=subject))
+
+    monkeypatch.setattr(data_splits, "open_source", of_one)
+    with pytest.raises(UserError, match=r"'opt%50' asks for a share .* name one only; .*#RECORDS"):
+        splits(tiny_faces).open("opt%50", "closeup")
+    assert len(splits(tiny_faces).open("opt#5", "closeup")) == 5
 
 
 def test_expanded_is_four_times_the_part(tiny_faces):

@@ -1,4 +1,4 @@
-"""Imported weights reach every backbone of a method's network, with batch statistics or without."""
+"""Weights, imported or of another stage, reach every backbone of a method's network."""
 
 from pathlib import Path
 
@@ -7,11 +7,29 @@ import numpy as np
 import pytest
 from tiny import make_context
 
-from au_jax import methods
+from au_jax import methods, sharding
+from au_jax.errors import UserError
+from au_jax.methods import StreamFacts
+from au_jax.run_dir import RunFolder
 from au_jax.training import start
+from au_jax.training.checkpoint import Checkpoints
+from au_jax.training.model_card import ModelCard
+from au_jax.training.start import KeptEpoch
 
 AUS = ("AU01", "AU12")
 MULTI_VIEW = {"multi_view_weight": 1.0, "co_regularization_weight": 1.0}
+RECOT = {
+    "selective_ratios": (0.3, 0.3),
+    "views": 2,
+    "noisy_weight": 0.7,
+    "consistency_weight": 2.0,
+    "alpha": 1.0,
+    "beta": 0.1,
+    "gamma": 0.9,
+    "mu": 0.3,
+    "phi": 0.9,
+    "refine_after": 1 / 3,
+}
 METHODS = {
     "multi_task": {},
     "multi_view": {},
@@ -55,3 +73,178 @@ def test_weights_reach_every_backbone(method, backbone, pixels, monkeypatch):
     assert len(list(backbones(imported[0]))) == (1 if method == "multi_task" else 2)
     assert bool(jax.tree.leaves(imported[1])) == (backbone == "tiny")
     assert {id(leaf) for leaf in changed} == {id(leaf) for leaf in inside}
+
+
+# ---- Starting from another stage ----
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("pretrain", KeptEpoch("pretrain")),
+        ("pretrain@20", KeptEpoch("pretrain", epoch=20)),
+        ("runs/emoco:pretrain", KeptEpoch("pretrain", "runs/emoco")),
+        ("/a:b/emoco@2:pretrain.1@3", KeptEpoch("pretrain.1", "/a:b/emoco@2", 3)),
+    ],
+)
+def test_kept_epochs_by_hand(text, kept):
+    assert KeptEpoch.parse(text) == kept
+    assert str(kept) == text
+
+
+@pytest.mark.parametrize("text", ["", "a@", "a@x", "a@-1", ":a", "runs/a", "run:", "run:a/b", "@3"])
+def test_what_names_no_training_is_refused(text):
+    with pytest.raises(UserError, match=rf"start '{text}' names no training; write \[RUN:\]STAGE"):
+        KeptEpoch.parse(text)
+
+
+def test_stages_of_the_same_run_alone_are_renamed():
+    def renamed(text):
+        return str(KeptEpoch.parse(text).renamed(lambda stage: f"{stage}.fold1"))
+
+    assert renamed("pretrain@2") == "pretrain.fold1@2"
+    assert renamed("run:pretrain@2") == "run:pretrain@2"
+
+
+def random_variables(method, seed):
+    """Random variables of a method: (params, batch_stats), numpy arrays."""
+    rng = np.random.default_rng(seed)
+    shapes = jax.eval_shape(method.init, jax.random.PRNGKey(0))[:2]
+    return jax.tree.map(lambda s: rng.normal(size=s.shape).astype(np.float32), shapes)
+
+
+def make_method(name, backbone="tiny"):
+    """A method's card, and it."""
+    pretrains = name in ("emoco", "moco")
+    facts = StreamFacts(16, 8, positives=(1.0, 1.0), negatives=(1.0, 1.0), emotions=(2,) * 8)
+    streams = ("faces",) if pretrains or name == "multi_task" else ("clean", "noisy")
+    context = make_context(
+        () if pretrains else AUS,
+        network={"backbone": backbone},
+        streams=dict.fromkeys(streams, facts),
+    )
+    options = {"queue": 4} if pretrains else {**METHODS, "recot": RECOT}[name]
+    card = ModelCard(name, options, context, "wide", 40, "synthetic_faces")
+    return card, card.create()
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """A run whose stage `emoco` kept random networks of two epochs: (run, {epoch: network})."""
+    run = RunFolder(tmp_path_factory.mktemp("pretrained"))
+    return run, {epoch: keep(run.stage("emoco"), "emoco", epoch) for epoch in (2, 5)}
+
+
+def keep(folder, name, epoch, backbone="tiny", done=True):
+    """Keeps a random network as an epoch of a stage; returns it."""
+    card, method = make_method(name, backbone)
+    card.write(folder)
+    params, batch_stats = random_variables(method, seed=epoch)
+    with Checkpoints.of_models(folder.model) as checkpoints:
+        checkpoints.save(epoch, {"params": params, "batch_stats": batch_stats})
+        checkpoints.wait()
+    if done:
+        folder.mark_done()
+    return params, batch_stats
+
+
+def starting(text, of_stage):
+    mesh = sharding.make_mesh(1)
+    return start.starting_weights(text, {"weights": "", "backbone": "tiny"}, of_stage, mesh)
+
+
+def assert_equal(given, expected):
+    jax.tree.map(np.testing.assert_array_equal, given, expected)
+
+
+@pytest.mark.parametrize(("name", "count"), [("multi_task", 1), ("mlcr", 2), ("recot", 2)])
+def test_a_pretrained_backbone_reaches_every_network(pretrained, name, count):
+    run, kept = pretrained
+    params, batch_stats = random_variables(make_method(name)[1], seed=9)
+    before = jax.tree.map(np.copy, (params, batch_stats))
+    started = starting("emoco", run.stage)(params, batch_stats)
+    assert_equal((params, batch_stats), before)
+    assert jax.tree.structure(started) == jax.tree.structure(before)
+    for tree, of_kept, given in zip(started, kept[5], before, strict=True):
+        taken = list(backbones(tree))
+        assert len(taken) == count
+        for backbone in taken:
+            assert_equal(backbone, of_kept["encoder"]["net"]["backbone"])
+        # All the rest is as it was initialised.
+        of_given = jax.tree_util.tree_leaves_with_path(given)
+        for (path, leaf), original in zip(
+            jax.tree_util.tree_leaves_with_path(tree), of_given, strict=True
+        ):
+            if not any(step.key == "backbone" for step in path):
+                np.testing.assert_array_equal(leaf, original[1])
+
+
+def test_an_earlier_epoch_has_other_weights(pretrained):
+    run, kept = pretrained
+    given = random_variables(make_method("multi_task")[1], seed=9)
+    for text, epoch in (("emoco@2", 2), ("emoco@5", 5), ("emoco", 5)):
+        params, batch_stats = starting(text, run.stage)(*given)
+        assert_equal(params["backbone"], kept[epoch][0]["encoder"]["net"]["backbone"])
+        assert_equal(batch_stats["backbone"], kept[epoch][1]["encoder"]["net"]["backbone"])
+    kernels = [kept[epoch][0]["encoder"]["output"]["kernel"] for epoch in (2, 5)]
+    assert (kernels[0] != kernels[1]).all()
+
+
+def test_the_same_method_goes_on_with_all_its_weights(pretrained):
+    run, kept = pretrained
+    assert_equal(
+        starting("emoco", run.stage)(*random_variables(make_method("emoco")[1], 9)), kept[5]
+    )
+
+
+def test_a_stage_of_another_run(pretrained):
+    run, kept = pretrained
+
+    def of_stage(name):
+        raise AssertionError(f"{name} is of another run")
+
+    given = random_variables(make_method("multi_task")[1], seed=9)
+    params, _ = starting(f"{run.path}:emoco@2", of_stage)(*given)
+    assert_equal(params["backbone"], kept[2][0]["encoder"]["net"]["backbone"])
+
+
+def test_nothing_to_start_from_is_no_start():
+    assert starting("", None) is None
+
+
+def test_what_cannot_be_started_from_is_refused(pretrained, tmp_path):
+    run, _ = pretrained
+    given = random_variables(make_method("multi_task")[1], seed=9)
+    with pytest.raises(
+        UserError, match=r"start '.*:other': .*/other is no finished stage; run its"
+    ):
+        starting(f"{run.path}:other", run.stage)
+    other = RunFolder(tmp_path)
+    keep(other.stage("unfinished"), "moco", 1, done=False)
+    with pytest.raises(UserError, match=r"unfinished is no finished stage; run its recipe first"):
+        starting(f"{tmp_path}:unfinished@1", run.stage)
+    with pytest.raises(UserError, match=r"has no checkpoint of epoch 3 \(kept: 2, 5\)"):
+        starting("emoco@3", run.stage)(*given)
+    keep(other.stage("wide"), "moco", 1, "tiny_wide")
+    with pytest.raises(
+        UserError,
+        match=r"stage wide cannot be started from: its 'batch_stats/.*' is \(8,\), and here it is "
+        r"\(6,\); give both stages one backbone",
+    ):
+        starting("wide", other.stage)(*given)
+    keep(other.stage("three"), "mlcr", 1)
+    with pytest.raises(
+        UserError, match=r"it has 2 backbones, and here there are 1; start from a s"
+    ):
+        starting("three", other.stage)(*given)
+
+
+def test_two_backbones_reach_two_each_its_own(tmp_path):
+    run = RunFolder(tmp_path)
+    theirs, _ = keep(run.stage("pair"), "mlcr", 1)
+    params, batch_stats = random_variables(make_method("recot")[1], seed=9)
+    started, _ = starting("pair", run.stage)(params, batch_stats)
+    first, second = backbones(theirs)
+    assert (first["conv1"]["conv"]["kernel"] != second["conv1"]["conv"]["kernel"]).all()
+    for taken, expected in zip(backbones(started), (first, second), strict=True):
+        assert_equal(taken, expected)
