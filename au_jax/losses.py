@@ -119,7 +119,7 @@ def weighted_bce(
 def weighted_multi_label_loss(
     logits: Float[Array, "examples aus"],
     labels: Int8[Array, "examples aus"],
-    weights: Sequence[float] | Float[Array, " aus"],
+    weights: Float[Array, " aus"],
     smoothing: float = 0.0,
 ) -> Float32[Array, ""]:
     """The sum of weighted BCE and multi-label loss, ABAW3 (2022), Eq. 6.
@@ -141,7 +141,7 @@ def weighted_multi_label_loss(
     """
     known = known_mask(labels)
     entries = masked_cross_entropy(logits, smooth_labels(labels, smoothing), known)
-    entries = entries * jnp.asarray(weights, jnp.float32)
+    entries = entries * weights[None]
     of_image = entries.sum(1) / jnp.maximum(known.sum(1), 1)
     weighted = entries.sum() / jnp.maximum(known.sum(), 1)
     return weighted + of_image.sum() / jnp.maximum(known.any(1).sum(), 1)

@@ -298,7 +298,7 @@ def test_abaw3s_loss_is_the_sum_of_torchs_two():
         multi_label = torch.nn.MultiLabelSoftMarginLoss(weight=weights)(given, targets)
         (bce + multi_label).backward()
         value, gradient = jax.value_and_grad(losses.weighted_multi_label_loss)(
-            jnp.asarray(logits), jnp.asarray(labels), W, smoothing
+            jnp.asarray(logits), jnp.asarray(labels), jnp.asarray(W, jnp.float32), smoothing
         )
         np.testing.assert_allclose(value, (bce + multi_label).item(), rtol=1e-5)
         np.testing.assert_allclose(value, 2 * bce.item(), rtol=1e-5)
@@ -324,9 +324,11 @@ def test_abaw3s_loss_with_unknown_labels_by_hand():
     first, second = both([0.3, -1.2], [1, 0], [1, 6]), both([0.7], [1], [6])
     expected = (first[0] + second[0]) / 3 + (first[1] + second[1]) / 2
     given = jnp.asarray(logits), jnp.asarray(labels)
-    weights = jnp.asarray(weights)
-    value, gradient = jax.value_and_grad(losses.weighted_multi_label_loss)(*given, weights)
+    value, gradient = jax.value_and_grad(losses.weighted_multi_label_loss)(
+        *given, jnp.asarray(weights)
+    )
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     assert np.isfinite(gradient).all()
     assert (gradient[labels < 0] == 0).all()
-    assert losses.weighted_multi_label_loss(*(a[2:] for a in given), weights) == 0
+    nothing = (a[2:] for a in given)
+    assert losses.weighted_multi_label_loss(*nothing, jnp.asarray(weights)) == 0

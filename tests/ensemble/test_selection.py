@@ -27,7 +27,7 @@ def _sigmoid(x):
     ],
 )
 def test_a_members_text_is_read_back(member, text):
-    assert str(member) == text == f"{member.stage_path}@{member.epoch_and_crops}"
+    assert str(member) == text == f"{member.stage_path}@{member.version}"
     assert Member.parse(text) == member
 
 
