@@ -17,6 +17,7 @@ from au_jax.html.numbers import DASH
 from au_jax.report.curves import Curve
 from au_jax.report.from_run import EpochScores, LabelCounts, LabelNoise
 from au_jax.report.summaries import FIGURES, interval_of, of_au
+from au_jax.report.video_scores import VideoScores
 
 # Okabe and Ito, Color Universal Design (2008).
 BLUE, VERMILLION, GREEN, ORANGE, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7"
@@ -326,6 +327,34 @@ def curve(drawn: Curve, headline: str) -> bytes:
         axes.set_ylabel(FIGURES[headline])
         axes.grid()
         _legend(figure, marks, list(drawn.lines), 1)
+        return _cropped_png(figure)
+
+
+def video(scores: VideoScores) -> bytes:
+    """Raw and smoothed score of each AU over the frames, on the frames where it is present."""
+    with matplotlib.rc_context(_STYLE):
+        figure = _figure(7.5, 1.5 * len(scores.aus))
+        grid = figure.subplots(len(scores.aus), squeeze=False, sharex=True)[:, 0]
+        _fit(figure, 0.25, hspace=0.35)
+        for a, axes in enumerate(grid):
+            for label, colour in ((PRESENT, _PALE), (UNKNOWN, "white")):
+                where = scores.labels[:, a] == label
+                hatch = "////" if label == UNKNOWN else None
+                look: dict[str, Any] = {"facecolor": colour, "edgecolor": _PALE, "lw": 0}
+                axes.bar(scores.frames[where], 1, 1, hatch=hatch, **look)
+            dot = "." if len(scores.frames) < 200 else None
+            axes.plot(scores.frames, scores.raw[:, a], color=ORANGE, lw=0.9, marker=dot, ms=2)
+            axes.plot(scores.frames, scores.smoothed[:, a], color=BLUE, lw=1.5, marker=dot, ms=2)
+            axes.axhline(scores.thresholds[a], color=_GREY, lw=0.7, ls="--")
+            axes.set_title(_title(scores.aus[a]), loc="left", fontsize=8.5)
+            axes.set_ylim(0, 1)
+            axes.set_xlim(scores.frames[0] - 0.5, scores.frames[-1] + 0.5)
+        grid[-1].set_xlabel("frame")
+        raw, smoothed, threshold = grid[0].lines
+        present = Patch(facecolor=_PALE)
+        unknown = Patch(facecolor="white", edgecolor=_PALE, hatch="////")
+        labels = ("raw", "smoothed", "threshold", "present", "unknown or missing")
+        _legend(figure, (raw, smoothed, threshold, present, unknown), labels, 5)
         return _cropped_png(figure)
 
 
