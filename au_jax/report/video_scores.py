@@ -104,13 +104,11 @@ def _most_changing(scores: Scores, labels: np.ndarray) -> np.ndarray:
     Of several records of one frame it is the first.
     """
     rows = np.flatnonzero((scores.video != "") & (scores.frame >= 0))
-    rows = rows[np.lexsort((scores.frame[rows], scores.subject[rows], scores.video[rows]))]
-    names = [scores.video[rows], scores.subject[rows]]
-    same = np.ones(max(len(rows) - 1, 0), bool)
-    for name in names:
-        same &= name[1:] == name[:-1]
-    new_frame = ~same | (np.diff(scores.frame[rows]) != 0)
-    people = np.split(rows, np.flatnonzero(~same) + 1)
-    kept = np.split(np.concatenate([[True], new_frame])[: len(rows)], np.flatnonzero(~same) + 1)
-    people = [of_person[first] for of_person, first in zip(people, kept, strict=True)]
+    video, subject = (
+        np.unique(names[rows], return_inverse=True)[1] for names in (scores.video, scores.subject)
+    )
+    frames = np.stack([video, subject, scores.frame[rows]])
+    frames, first = np.unique(frames, axis=1, return_index=True)  # ordered by video, then subject
+    ends = np.flatnonzero((np.diff(frames[:2]) != 0).any(0)) + 1
+    people = np.split(rows[first], ends)
     return max(people, key=lambda of_person: _changes(labels[of_person]).sum())
