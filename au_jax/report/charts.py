@@ -337,11 +337,11 @@ def video(scores: VideoScores) -> bytes:
         grid = figure.subplots(len(scores.aus), squeeze=False, sharex=True)[:, 0]
         _fit(figure, 0.25, hspace=0.35)
         for a, axes in enumerate(grid):
-            for label, colour in ((PRESENT, _PALE), (UNKNOWN, "white")):
-                where = scores.labels[:, a] == label
-                hatch = "////" if label == UNKNOWN else None
-                look: dict[str, Any] = {"facecolor": colour, "edgecolor": _PALE, "lw": 0}
-                axes.bar(scores.frames[where], 1, 1, hatch=hatch, **look)
+            labels = scores.labels[:, a]
+            pale: dict[str, Any] = {"edgecolor": _PALE, "lw": 0}
+            for label, look in ((PRESENT, {}), (UNKNOWN, {"hatch": "////", "facecolor": "white"})):
+                spans = _spans(labels == label, scores.frames[0])
+                axes.broken_barh(spans, (0, 1), **{"facecolor": _PALE, **pale, **look})
             dot = "." if len(scores.frames) < 200 else None
             axes.plot(scores.frames, scores.raw[:, a], color=ORANGE, lw=0.9, marker=dot, ms=2)
             axes.plot(scores.frames, scores.smoothed[:, a], color=BLUE, lw=1.5, marker=dot, ms=2)
@@ -353,9 +353,15 @@ def video(scores: VideoScores) -> bytes:
         raw, smoothed, threshold = grid[0].lines
         present = Patch(facecolor=_PALE)
         unknown = Patch(facecolor="white", edgecolor=_PALE, hatch="////")
-        labels = ("raw", "smoothed", "threshold", "present", "unknown or missing")
-        _legend(figure, (raw, smoothed, threshold, present, unknown), labels, 5)
+        names = ("raw", "smoothed", "threshold", "present", "unknown or missing")
+        _legend(figure, (raw, smoothed, threshold, present, unknown), names, 5)
         return _cropped_png(figure)
+
+
+def _spans(where: np.ndarray, first: int) -> list[tuple[float, int]]:
+    """The (left end, width) of each run of frames in `where`, bool [F] from the frame `first`."""
+    ends = np.flatnonzero(np.diff(np.concatenate([[False], where, [False]])))
+    return [(first + start - 0.5, end - start) for start, end in ends.reshape(-1, 2).tolist()]
 
 
 def feature_map(arrays: Mapping[str, np.ndarray], au: str) -> bytes:
