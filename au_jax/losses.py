@@ -113,6 +113,40 @@ def weighted_bce(
     return jnp.where(known, entries, 0).sum() / jnp.maximum(known.sum(), 1)
 
 
+# ---- Weighted and multi-label loss (ABAW3) ----
+
+
+def weighted_multi_label_loss(
+    logits: Float[Array, "examples aus"],
+    labels: Int8[Array, "examples aus"],
+    weights: Float[Array, " aus"],
+    smoothing: float = 0.0,
+) -> Float32[Array, ""]:
+    """The sum of weighted BCE and multi-label loss, ABAW3 (2022), Eq. 6.
+
+    Both are w_n BCE(x, y) of the logits. Eq. 1 to 4 are its mean over the known entries (torch's
+    BCEWithLogitsLoss). Eq. 5 is its mean over the AUs of an image, and then over the images
+    (torch's MultiLabelSoftMarginLoss). With all labels known the two are one number; with unknown
+    ones Eq. 5 takes the mean over the known AUs of each image that has any (ours), so that an image
+    counts alike however many of its labels are known. The paper calls x the softmax's output, which
+    Eq. 4 shows to be a slip.
+
+    Args:
+      weights: w of each AU; the paper's W is 1, 2, 1, 1, 1, 1, 1, 6, 6, 5, 1, 5 over AUs 1, 2, 4,
+        6, 7, 10, 12, 15, 23, 24, 25, 26.
+      smoothing: label smoothing s, see `smooth_labels`; the paper does not give its own.
+
+    Returns:
+      In nats; 0 without a known label.
+    """
+    known = known_mask(labels)
+    entries = masked_cross_entropy(logits, smooth_labels(labels, smoothing), known)
+    entries = entries * weights[None]
+    of_image = entries.sum(1) / jnp.maximum(known.sum(1), 1)
+    weighted = entries.sum() / jnp.maximum(known.sum(), 1)
+    return weighted + of_image.sum() / jnp.maximum(known.any(1).sum(), 1)
+
+
 # ---- Selective learning (MLCR, TAL, ReCoT) ----
 
 

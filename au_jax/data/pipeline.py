@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 import grain
 import numpy as np
 
+from au_jax.data.balanced_batches import BalancedBatches
 from au_jax.data.sources import Source
 
 Batch = dict[str, dict[str, np.ndarray]]
@@ -28,11 +29,20 @@ class Stream:
       source: the records.
       share: examples of each global batch.
       columns: further fields of its batches, {field: [N, ...]}, such as soft labels.
+      resampled: int64, the records that one pass goes over, where some are repeated or left out.
+      balanced: whether every batch holds a positive and a negative of every AU.
     """
 
     source: Source
     share: int
     columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    resampled: np.ndarray | None = None
+    balanced: bool = False
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The records that one pass goes over: int64, positions in the source."""
+        return np.arange(len(self.source)) if self.resampled is None else self.resampled
 
     def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """The fields of a batch of the records at `indices`."""
@@ -43,14 +53,46 @@ class Stream:
 class BatchRows:
     """Which rows of each stream make batch i; each stream is reshuffled on every pass over it."""
 
-    def __init__(self, lengths: Mapping[str, tuple[int, int]], seed: int, steps: int):
-        """`lengths`: (records, share) of each stream. `steps`: how many batches there are."""
-        self._lengths, self._seed, self._steps = dict(lengths), seed, steps
-        self._permutation = functools.lru_cache(maxsize=2 * len(lengths))(self._permute)
+    def __init__(
+        self,
+        passes: Mapping[str, tuple[np.ndarray, int]],
+        seed: int,
+        steps: int,
+        balanced: Mapping[str, BalancedBatches] | None = None,
+    ):
+        """Takes the streams apart from their records.
+
+        Args:
+          passes: of each stream the rows that one pass goes over, int64, and its share.
+          seed: what the shuffle follows from.
+          steps: how many batches there are.
+          balanced: what repairs the batches of some of the streams.
+        """
+        self._passes, self._seed, self._steps = dict(passes), seed, steps
+        self._balanced = balanced or {}
+        self._permutation = functools.lru_cache(maxsize=2 * len(passes))(self._permute)
 
     @classmethod
     def of(cls, streams: Mapping[str, Stream], seed: int, steps: int) -> "BatchRows":
-        return cls({n: (len(s.source), s.share) for n, s in streams.items()}, seed, steps)
+        """The batches of `streams`.
+
+        Raises:
+          UserError: a stream's batches cannot be balanced, see `BalancedBatches`.
+        """
+        passes = {name: (stream.rows, stream.share) for name, stream in streams.items()}
+        balanced = {
+            name: BalancedBatches(
+                stream.source.table.labels,
+                stream.rows,
+                stream.source.aus,
+                stream.share,
+                (seed, number),
+                name,
+            )
+            for number, (name, stream) in enumerate(streams.items())
+            if stream.balanced
+        }
+        return cls(passes, seed, steps, balanced)
 
     def __len__(self) -> int:
         return self._steps
@@ -59,13 +101,17 @@ class BatchRows:
         return np.random.default_rng((self._seed, stream, epoch)).permutation(length)
 
     def __getitem__(self, step: int) -> dict[str, np.ndarray]:
-        rows = {}
-        for number, (name, (length, share)) in enumerate(self._lengths.items()):
+        batch = {}
+        for number, (name, (rows, share)) in enumerate(self._passes.items()):
+            length = len(rows)
             epoch, at = np.divmod(np.arange(step * share, (step + 1) * share), length)
-            rows[name] = np.concatenate(
+            shuffled = np.concatenate(
                 [self._permutation(number, length, e)[at[epoch == e]] for e in np.unique(epoch)]
             )
-        return rows
+            batch[name] = rows[shuffled]
+            if name in self._balanced:
+                batch[name] = self._balanced[name].repaired(batch[name], step)
+        return batch
 
 
 def read(source: Source, indices: np.ndarray) -> dict[str, np.ndarray]:

@@ -230,7 +230,8 @@ class Candidate:
       run, stage, crops: as in `Member`.
       epochs: the numbers [E] of the epochs that can be chosen, ascending.
       aus: names [A_m].
-      logits: float32 [E, N, A_m].
+      logits: float32 [E W, N, A_m], of every epoch with each of the windows, epoch by epoch.
+      windows: the W smoothing windows that can be chosen, ascending.
     """
 
     run: str
@@ -239,14 +240,20 @@ class Candidate:
     epochs: tuple[int, ...]
     aus: tuple[str, ...]
     logits: np.ndarray
+    windows: tuple[int, ...] = (1,)
 
     def rows(self, rows: np.ndarray) -> "Candidate":
         """The same with the scores of some examples only; `rows` are positions or bool [N]."""
         return dataclasses.replace(self, logits=self.logits[:, rows])
 
-    def member(self, epoch: int) -> Member:
-        """One of its epochs as a member of a selection."""
-        return Member(self.run, self.stage, epoch, self.crops)
+    @property
+    def members(self) -> list[Member]:
+        """What each of its `logits` would be as a member of a selection."""
+        return [
+            Member(self.run, self.stage, epoch, self.crops, window)
+            for epoch in self.epochs
+            for window in self.windows
+        ]
 
 
 def choose(
@@ -259,14 +266,15 @@ def choose(
     threshold_rule: str = "default",
     score: str = "final_score",
 ) -> Selection:
-    """Chooses epochs, then the models' weights, then thresholds, each per AU.
+    """Chooses epochs and windows, then the models' weights, then thresholds, each per AU.
 
     Args:
       candidates: models, whose scores are of the same N examples in the same order.
       labels: int8 [N, A] over `aus`.
       aus: what the selection decides on; each must be known to a candidate.
       epoch_rule: "last", or "best" (per model and AU, `best_epoch_per_au`; at threshold 0.5 unless
-        `combine` is "linear" or `threshold_rule` is "best").
+        `combine` is "linear" or `threshold_rule` is "best"). A smoothing window, where a candidate
+        has several, is chosen in the same way by either rule, together with the epoch.
       combine: "mean" of probabilities, "best" (the best model per AU), or "linear".
       threshold_rule: "default" (0.5), or "best" (`best_thresholds` of the combined probabilities).
       score: what "best" means, one of `SCORES`.
@@ -290,19 +298,23 @@ def choose(
         )
     # A fitted bias, or a threshold chosen later, moves the decision from 0.5.
     judge_rule = "best" if combine == "linear" or threshold_rule == "best" else "default"
-    epoch_at = np.zeros(knows.shape, np.int64)
+    version = np.zeros(knows.shape, np.int64)
     logits = np.zeros((len(candidates), *labels.shape), np.float32)
     for m, candidate in enumerate(candidates):
         known, column = knows[m], columns[m, knows[m]]
-        epoch_at[m, known] = len(candidate.epochs) - 1
-        if epoch_rule == "best":
-            of_epochs = (metrics.probabilities(epoch[:, column]) for epoch in candidate.logits)
-            epoch_at[m, known] = best_epoch_per_au(of_epochs, labels[:, known], score, judge_rule)
-        logits[m][:, known] = candidate.logits[epoch_at[m, known], :, column].T
+        windows = len(candidate.windows)
+        start = 0 if epoch_rule == "best" else len(candidate.logits) - windows
+        version[m, known] = len(candidate.logits) - 1
+        if epoch_rule == "best" or windows > 1:
+            of_versions = (metrics.probabilities(v[:, column]) for v in candidate.logits[start:])
+            version[m, known] = start + best_epoch_per_au(
+                of_versions, labels[:, known], score, judge_rule
+            )
+        logits[m][:, known] = candidate.logits[version[m, known], :, column].T
     weights, bias, link = _combine(logits, labels, knows, combine, score)
     # A model stays a member where its fitted weight is 0, so that there always is a member.
     used = knows if link == "logit" else weights != 0
-    selection = _selection(candidates, aus, epoch_at, used, weights, bias, link)
+    selection = _selection(candidates, aus, version, used, weights, bias, link)
     if threshold_rule == "default":
         return selection
     combined = apply(selection, member_logits(selection, candidates))
@@ -325,24 +337,24 @@ def _combine(
 def _selection(
     candidates: Sequence[Candidate],
     aus: Sequence[str],
-    epoch_at: np.ndarray,
+    version: np.ndarray,
     used: np.ndarray,
     weights: np.ndarray,
     bias: np.ndarray,
     link: str,
 ) -> Selection:
-    """The selection, at the default threshold, of the models at their chosen epochs.
+    """The selection, at the default threshold, of the models at their chosen epochs and windows.
 
     Args:
-      epoch_at: int [M, A], the position of the epoch in `Candidate.epochs`.
-      used: bool [M, A]; an epoch is a member where its model is used on an AU at that epoch.
+      version: int [M, A], the position in `Candidate.members`.
+      used: bool [M, A]; a version is a member where its model is used on an AU in that version.
       weights: float64 [M, A]. bias: float64 [A].
     """
     members, rows = [], []
     for m, candidate in enumerate(candidates):
-        for position in np.unique(epoch_at[m, used[m]]):
-            members.append(candidate.member(candidate.epochs[position]))
-            rows.append(np.where(epoch_at[m] == position, weights[m], 0.0))
+        for position in np.unique(version[m, used[m]]):
+            members.append(candidate.members[position])
+            rows.append(np.where(version[m] == position, weights[m], 0.0))
     return Selection(
         aus=tuple(aus),
         members=tuple(members),
@@ -362,9 +374,9 @@ def member_logits(
       candidates: those that the selection was chosen from, on the N examples to decide on.
     """
     kept = {
-        candidate.member(epoch): (candidate.aus, logits)
+        member: (candidate.aus, logits)
         for candidate in candidates
-        for epoch, logits in zip(candidate.epochs, candidate.logits, strict=True)
+        for member, logits in zip(candidate.members, candidate.logits, strict=True)
     }
     return [kept[member] for member in selection.members]
 
@@ -377,6 +389,8 @@ def honest(
     folds: int = 5,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decides on each example with a selection that was chosen on other subjects.
+
+    Where subjects share videos, give `units.units` for them.
 
     Args:
       choose_selection: (candidates, labels) -> Selection, called once per fold without the fold's

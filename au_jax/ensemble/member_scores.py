@@ -12,6 +12,7 @@ from au_jax import log, run_dir, sharding
 from au_jax.data.sources import Source
 from au_jax.ensemble import selection
 from au_jax.ensemble.selection import Member, Selection
+from au_jax.ensemble.smoothing import sequences, smoothed
 from au_jax.ensemble.tta import through_crops
 from au_jax.run_dir import RunFolder, Scores, StageFolder
 from au_jax.training.model_card import ModelCard, restore
@@ -56,30 +57,31 @@ class Scoring:
         """The scores of every member of a selection on a split, in the members' order."""
         epochs: dict[Member, list[int]] = {}
         for member in chosen.members:
-            epochs.setdefault(dataclasses.replace(member, epoch=0), []).append(member.epoch)
-        scores = {
-            dataclasses.replace(network, epoch=epoch): of_epoch
-            for network, numbers in epochs.items()
-            for epoch, of_epoch in zip(
-                numbers, self.of_epochs(network, numbers, split), strict=True
-            )
-        }
-        return [scores[member] for member in chosen.members]
+            network = dataclasses.replace(member, epoch=0, window=1)
+            epochs.setdefault(network, []).append(member.epoch)
+        for network, numbers in epochs.items():
+            self._keep_missing(network, list(dict.fromkeys(numbers)), split)
+        return kept_scores(self.workdir, chosen, split)
 
     def of_epochs(self, member: Member, epochs: Sequence[int], split: str) -> list[Scores]:
         """The scores of several epochs of the member's stage on a split, with its test crops.
 
         Args:
-          member: its own epoch does not matter.
+          member: its own epoch does not matter, nor its window: the scores are not smoothed.
 
         Raises:
           UserError: the checkpoint of an epoch without kept scores is missing or damaged.
         """
+        folder = self._keep_missing(member, epochs, split)
+        return [folder.read_scores(split, e, member.crops) for e in epochs]
+
+    def _keep_missing(self, member: Member, epochs: Sequence[int], split: str) -> StageFolder:
+        """Computes and keeps those of the scores that are not kept; returns the stage's folder."""
         folder = RunFolder(self.workdir / member.run).stage(member.stage)
         missing = [e for e in epochs if not folder.scores(split, e, member.crops).exists()]
         if missing:
             self._keep_scores(folder, member, missing, split)
-        return [folder.read_scores(split, e, member.crops) for e in epochs]
+        return folder
 
     def _keep_scores(
         self, folder: StageFolder, member: Member, epochs: Sequence[int], split: str
@@ -96,6 +98,27 @@ class Scoring:
             if jax.process_index() == 0:
                 folder.write_scores(split, epoch, scores, member.crops)
         sharding.barrier("scores are kept")
+
+
+def kept_scores(workdir: Path, chosen: Selection, split: str) -> list[Scores]:
+    """The kept scores of every member of a selection on a split, smoothed as the member says.
+
+    Args:
+      workdir: the run's folder that the members' runs are relative to.
+
+    Raises:
+      UserError: a member keeps no scores of the split, or its file is damaged.
+    """
+    return [_of_member(workdir, member, split) for member in chosen.members]
+
+
+def _of_member(workdir: Path, member: Member, split: str) -> Scores:
+    folder = RunFolder(workdir / member.run).stage(member.stage)
+    scores = folder.read_scores(split, member.epoch, member.crops)
+    if member.window == 1:
+        return scores
+    logits = smoothed(scores.logits, sequences(scores), member.window)
+    return dataclasses.replace(scores, logits=logits)
 
 
 def say_of_split(

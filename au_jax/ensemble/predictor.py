@@ -72,8 +72,10 @@ def _network(member: Member) -> tuple[str, str, str]:
 class Predictor:
     """The restored checkpoints of a selection, those that have a weight on an AU.
 
+    Every image stands alone here: nothing is smoothed over the frames of a video.
+
     Attributes:
-      selection: the selection, without the members that have no weight.
+      selection: the selection, without smoothing and without the members that have no weight.
       aus: the AUs that it decides on.
       crops: {crop: side in pixels} of the prepared crops that images must be given as; several
         where members read different ones.
@@ -90,7 +92,7 @@ class Predictor:
           UserError: a checkpoint is missing or damaged, of another shape, or does not predict an AU
             on which it has a weight; two members need one crop in different sizes.
         """
-        self.selection = without_unused(chosen)
+        self.selection = without_unused(selection.unsmoothed(chosen))
         self.aus = chosen.aus
         self.crops: dict[str, int] = {}
         self._groups: list[_Group] = []

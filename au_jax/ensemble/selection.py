@@ -15,6 +15,7 @@ import numpy as np
 
 from au_jax import aus as au_names
 from au_jax import metrics
+from au_jax.ensemble.smoothing import check_window
 from au_jax.errors import UserError, unknown
 
 LINKS = ("probability", "logit")
@@ -22,35 +23,43 @@ LINKS = ("probability", "logit")
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """One checkpoint of a selection, applied to one choice of test crops.
+    """One checkpoint of a selection, applied to one choice of test crops and smoothed over time.
 
-    Its text is `[RUN/]STAGE@EPOCH[:CROPS]`, such as `train@3` or `../other/train.seed1@12:five`;
-    the run "." and the crops "center" are left out.
+    Its text is `[RUN/]STAGE@EPOCH[:CROPS][~WINDOW]`, such as `train@3`, `train@3~15` or
+    `../other/train.seed1@12:five`; the run ".", the crops "center" and the window 1 are left out.
 
     Attributes:
       run: the run's folder, relative to the workdir of the selection ("." is that workdir).
       stage: name of the train stage.
       epoch: the number of its checkpoint.
       crops: as in `augment.test_crops`.
+      window: frames of a video that its logits are the mean of, see `smoothing`; 1 for none.
     """
 
     run: str
     stage: str
     epoch: int
     crops: str = "center"
+    window: int = 1
+
+    def __post_init__(self) -> None:
+        """Raises UserError where the window is not odd."""
+        check_window(self.window)
 
     @classmethod
     def parse(cls, text: str) -> "Member":
         """Reads what `str` wrote.
 
         Raises:
-          UserError: `text` is not of this form.
+          UserError: `text` is not of this form, or the window is not odd.
         """
-        match = re.fullmatch(r"(?:(.+)/)?([^/@]+)@(\d+)(?::(\w+))?", text)
+        match = re.fullmatch(r"(?:(.+)/)?([^/@]+)@(\d+)(?::(\w+))?(?:~(\d+))?", text)
         if match is None:
-            raise UserError(f"'{text}' is no member's name; write [RUN/]STAGE@EPOCH[:CROPS]")
-        run, stage, epoch, crops = match.groups()
-        return cls(run or ".", stage, int(epoch), crops or "center")
+            raise UserError(
+                f"'{text}' is no member's name; write [RUN/]STAGE@EPOCH[:CROPS][~WINDOW]"
+            )
+        run, stage, epoch, crops, window = match.groups()
+        return cls(run or ".", stage, int(epoch), crops or "center", int(window or 1))
 
     @property
     def stage_path(self) -> str:
@@ -58,12 +67,14 @@ class Member:
         return self.stage if self.run == "." else f"{self.run}/{self.stage}"
 
     @property
-    def epoch_and_crops(self) -> str:
-        """EPOCH[:CROPS], the part behind the "@"."""
-        return str(self.epoch) if self.crops == "center" else f"{self.epoch}:{self.crops}"
+    def version(self) -> str:
+        """EPOCH[:CROPS][~WINDOW], the part behind the "@"."""
+        crops = "" if self.crops == "center" else f":{self.crops}"
+        window = "" if self.window == 1 else f"~{self.window}"
+        return f"{self.epoch}{crops}{window}"
 
     def __str__(self) -> str:
-        return f"{self.stage_path}@{self.epoch_and_crops}"
+        return f"{self.stage_path}@{self.version}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,6 +103,17 @@ class Selection:
             [str(member) for member, weight in zip(self.members, column, strict=True) if weight]
             for column in self.weights.T
         ]
+
+
+def unsmoothed(selection: Selection) -> Selection:
+    """The same checkpoints, weights and thresholds without any smoothing over time."""
+    members = [dataclasses.replace(member, window=1) for member in selection.members]
+    distinct = list(dict.fromkeys(members))
+    # A checkpoint that is there with several windows gets the sum of their weights.
+    weights = np.zeros((len(distinct), len(selection.aus)))
+    for member, row in zip(members, selection.weights, strict=True):
+        weights[distinct.index(member)] += row
+    return dataclasses.replace(selection, members=tuple(distinct), weights=weights)
 
 
 def of_one(member: Member, aus: Sequence[str]) -> Selection:
@@ -182,12 +204,14 @@ def from_json(value: Any, where: str) -> Selection:
     for field in ("aus", "members"):
         if not isinstance(value[field], list) or not value[field]:
             raise UserError(f"'{field}' of {where} is not a list with entries; select again")
-    for number, member in enumerate(value["members"]):
+    # Selections from before there was smoothing name no window.
+    given = [{"window": 1, **m} if isinstance(m, dict) else m for m in value["members"]]
+    for number, member in enumerate(given):
         _check_fields(member, Member, f"member {number} of {where}")
     if value["link"] not in LINKS:
         raise unknown(f"link in {where}", value["link"], LINKS)
     aus = au_names.check(value["aus"])
-    members = tuple(Member(**member) for member in value["members"])
+    members = tuple(Member(**member) for member in given)
     shapes = {
         "weights": (len(members), len(aus)),
         "bias": (len(aus),),

@@ -17,6 +17,7 @@ from au_jax.html.numbers import DASH
 from au_jax.report.curves import Curve
 from au_jax.report.from_run import EpochScores, LabelCounts, LabelNoise
 from au_jax.report.summaries import FIGURES, interval_of, of_au
+from au_jax.report.video_scores import VideoScores
 
 # Okabe and Ito, Color Universal Design (2008).
 BLUE, VERMILLION, GREEN, ORANGE, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7"
@@ -327,6 +328,40 @@ def curve(drawn: Curve, headline: str) -> bytes:
         axes.grid()
         _legend(figure, marks, list(drawn.lines), 1)
         return _cropped_png(figure)
+
+
+def video(scores: VideoScores) -> bytes:
+    """Raw and smoothed score of each AU over the frames, on the frames where it is present."""
+    with matplotlib.rc_context(_STYLE):
+        figure = _figure(7.5, 1.5 * len(scores.aus))
+        grid = figure.subplots(len(scores.aus), squeeze=False, sharex=True)[:, 0]
+        _fit(figure, 0.25, hspace=0.35)
+        for a, axes in enumerate(grid):
+            labels = scores.labels[:, a]
+            pale: dict[str, Any] = {"edgecolor": _PALE, "lw": 0}
+            for label, look in ((PRESENT, {}), (UNKNOWN, {"hatch": "////", "facecolor": "white"})):
+                spans = _spans(labels == label, scores.frames[0])
+                axes.broken_barh(spans, (0, 1), **{"facecolor": _PALE, **pale, **look})
+            dot = "." if len(scores.frames) < 200 else None
+            axes.plot(scores.frames, scores.raw[:, a], color=ORANGE, lw=0.9, marker=dot, ms=2)
+            axes.plot(scores.frames, scores.smoothed[:, a], color=BLUE, lw=1.5, marker=dot, ms=2)
+            axes.axhline(scores.thresholds[a], color=_GREY, lw=0.7, ls="--")
+            axes.set_title(_title(scores.aus[a]), loc="left", fontsize=8.5)
+            axes.set_ylim(0, 1)
+            axes.set_xlim(scores.frames[0] - 0.5, scores.frames[-1] + 0.5)
+        grid[-1].set_xlabel("frame")
+        raw, smoothed, threshold = grid[0].lines
+        present = Patch(facecolor=_PALE)
+        unknown = Patch(facecolor="white", edgecolor=_PALE, hatch="////")
+        names = ("raw", "smoothed", "threshold", "present", "unknown or missing")
+        _legend(figure, (raw, smoothed, threshold, present, unknown), names, 5)
+        return _cropped_png(figure)
+
+
+def _spans(where: np.ndarray, first: int) -> list[tuple[float, int]]:
+    """The (left end, width) of each run of frames in `where`, bool [F] from the frame `first`."""
+    ends = np.flatnonzero(np.diff(np.concatenate([[False], where, [False]])))
+    return [(first + start - 0.5, end - start) for start, end in ends.reshape(-1, 2).tolist()]
 
 
 def feature_map(arrays: Mapping[str, np.ndarray], au: str) -> bytes:

@@ -154,17 +154,28 @@ def _made_labels(stages: Iterable[StageFolder]) -> list[tuple[str, LabelCounts]]
 
 
 def _stream_labels(stages: Iterable[StageFolder], config: Mapping[str, Any]) -> list[LabelCounts]:
-    """The data set's own labels that networks were trained on, by split, over all AUs."""
+    """The data set's own labels that networks were trained on, by split, over all AUs.
+
+    Behind them are the sets that streams were resampled to.
+    """
     by_split: dict[str, LabelCounts] = {}
+    resampled: list[LabelCounts] = []
     for stage in stages:
         for stream, learnt in run_dir.read_json(stage.label_counts).items():
             prefix = f"stages.{stage.in_config}.streams.{stream}"
+            split = config[f"{prefix}.split"]
+            if "before" in learnt:
+                title = f"{split}, resampled for:\n{stage.in_config}"
+                resampled.append(LabelCounts(title, learnt["rows"], _per_au(learnt)))
             if not config[f"{prefix}.labels"]:
-                split = config[f"{prefix}.split"]
+                whole = learnt.get("before", learnt)
                 other = by_split[split].of if split in by_split else {}
-                of = {au: (row[0], row[1], row[2]) for au, row in learnt["of"].items()}
-                by_split[split] = LabelCounts(split, learnt["rows"], {**other, **of})
-    return list(by_split.values())
+                by_split[split] = LabelCounts(split, whole["rows"], {**other, **_per_au(whole)})
+    return [*by_split.values(), *resampled]
+
+
+def _per_au(counts: Mapping[str, Any]) -> dict[str, tuple[int, int, int]]:
+    return {au: (row[0], row[1], row[2]) for au, row in counts["of"].items()}
 
 
 def _split_labels(stages: Iterable[StageFolder], split: str) -> LabelCounts:

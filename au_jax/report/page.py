@@ -8,6 +8,7 @@ from au_jax.aus import MEANING
 from au_jax.html.numbers import DASH, interval, number, setting
 from au_jax.report import charts, from_run, summaries
 from au_jax.report.curves import Curve, Point, curves
+from au_jax.report.video_scores import VideoScores, video_scores
 from au_jax.run_dir import RunFolder, StageName
 
 _COMPARED = 5  # selections side by side in the figure per AU, at most
@@ -70,6 +71,7 @@ class Page:
             "side_by_side": self._side_by_side(),
             "per_au": self._per_au(),
             "curves": self._curve_charts(),
+            "video": self._video(),
             "feature_maps": self._feature_maps(),
             "labels": self._labels(),
             "label_noise": self._label_noise(),
@@ -330,6 +332,32 @@ class Page:
             f"{figure} over {curve.title}, as lines",
             f"{figure[0].upper()}{figure[1:]} on the split {split} over {curve.title}. {points}"
             f"{axis}",
+        )
+
+    def _video(self) -> Section:
+        """Truth, raw and smoothed score over one video, of the last selection that smooths."""
+        for name in reversed(self.selections):
+            stage = self.folder.stage(StageName(name).on_folds(self.config["folds"])[0])
+            splits = list(self.stages[name]["split"])
+            for split in sorted(splits, key=lambda split: split != "test"):
+                scores = video_scores(self.folder, stage, split)
+                if scores is not None:
+                    return {"chart": self._video_chart(scores, name, split)}
+        return None
+
+    def _video_chart(self, scores: VideoScores, name: str, split: str) -> html.Figure:
+        person = f" (subject {scores.subject})" if scores.subject else ""
+        fold = " on fold 1" if self.config["folds"] else ""
+        aus = "AU" if len(scores.aus) == 1 else "AUs"
+        return self._figure(
+            "video",
+            charts.video(scores),
+            f"raw and smoothed scores of {', '.join(scores.aus)} over the frames of a video",
+            f"Scores of {self._label(name)}{fold} over the frames of the video {scores.video}"
+            f"{person} of the split {split}, the one whose labels change most often, for the {aus} "
+            "that change most often in it. Orange: from each frame alone; blue: from the mean over "
+            "neighbouring frames; dashed: the threshold of the selection, as it was chosen on all "
+            "of its validation split; shaded: the AU is present.",
         )
 
     def _feature_maps(self) -> Section:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from au_jax import log, run_dir
+from au_jax.ensemble.units import units
 from au_jax.metrics import mean_over_folds, probabilities, summary
 from au_jax.report.summaries import FIGURES, interval_of, table_rows
 from au_jax.run_dir import RunFolder, StageFolder, StageName
@@ -214,9 +215,8 @@ def _last_epoch(stage: StageFolder, splits: set[str]) -> dict[str, Any]:
         if not stage.scores(split, last).exists():
             continue
         scores = stage.read_scores(split, last)
-        figures = summary(
-            card.aus, probabilities(scores.logits), scores.labels, subjects=scores.subject
-        )
+        subjects = units(scores.subject, scores.video)
+        figures = summary(card.aus, probabilities(scores.logits), scores.labels, subjects=subjects)
         results[split] = {"as_printed": figures, "honest": figures}
     return results
 

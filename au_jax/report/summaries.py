@@ -104,5 +104,5 @@ def _votes(members: Sequence[str] | None) -> str:
         return "last"
     epochs: dict[str, list[str]] = {}
     for member in map(Member.parse, members):
-        epochs.setdefault(member.stage_path, []).append(member.epoch_and_crops)
+        epochs.setdefault(member.stage_path, []).append(member.version)
     return "; ".join(f"{stage} {', '.join(numbers)}" for stage, numbers in epochs.items())

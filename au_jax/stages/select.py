@@ -1,8 +1,9 @@
 """The stage that chooses a selection from kept scores and scores it, without any training.
 
 A selection is chosen on a validation split. On that split it is scored twice: as papers print it
-(chosen and scored on the same examples) and honestly (chosen on other subjects' folds). On any
-other split the one selection is applied as it is, which is honest too.
+(chosen and scored on the same examples) and honestly (chosen on other subjects' folds; subjects
+who share a video stay together). On any other split the one selection is applied as it is, which is
+honest too.
 """
 
 import dataclasses
@@ -22,6 +23,8 @@ from au_jax.ensemble import choose, selection
 from au_jax.ensemble.choose import Candidate
 from au_jax.ensemble.member_scores import OpenSource, Scoring
 from au_jax.ensemble.selection import Member, Selection
+from au_jax.ensemble.smoothing import check_window, sequences, smoothed
+from au_jax.ensemble.units import units
 from au_jax.errors import UserError
 from au_jax.run_dir import RunFolder, Scores, StageFolder
 from au_jax.stages.base import StageContext
@@ -60,6 +63,8 @@ class Select:
       test: splits that the finished selection is scored on.
       epoch_rule, combine, threshold_rule, score: see `choose.choose`.
       crops: that every image is seen through, as in `augment.test_crops`.
+      windows: frames of a video, odd, whose logits are averaged (`ensemble.smoothing`); of several
+        the best is taken per model and AU.
       label: its row in the report's table, under the rows above it by `depth` steps (a student
         under its teacher).
       paper: the paper's own figure for that row (see `config.headline`); 0 when it has none.
@@ -78,6 +83,7 @@ class Select:
     threshold_rule: str = "default"
     score: str = "final_score"
     crops: str = "center"
+    windows: tuple[int, ...] = (1,)
     label: str = ""
     depth: int = 0
     paper: float = 0.0
@@ -85,6 +91,13 @@ class Select:
     curve: str = ""
     line: str = ""
     at: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raises UserError when no window is given or one is not odd."""
+        if not self.windows:
+            raise UserError("windows of a selection is empty; give (1,) for no smoothing")
+        for window in self.windows:
+            check_window(window)
 
     def renamed(self, rename: Callable[[str], str]) -> "Select":
         return dataclasses.replace(self, inputs=tuple(rename(name) for name in self.inputs))
@@ -97,6 +110,7 @@ class Select:
             test=self.test,
             rules=Rules(self.epoch_rule, self.combine, self.threshold_rule, self.score),
             crops=self.crops,
+            windows=self.windows,
             source=context.source,
             mesh=context.mesh,
             threads=context.threads,
@@ -108,7 +122,7 @@ class _Decided:
     """What a selection says of the N records of a split, beside their labels.
 
     Attributes:
-      keys, subject: text [N].
+      keys, subject: text [N]; subjects who share a video are one (`units.units`).
       aus: text [A].
       labels: int8 [N, A].
       probabilities: float32 [N, A].
@@ -153,6 +167,7 @@ def select(
     source: OpenSource,
     mesh: Mesh,
     threads: int,
+    windows: Sequence[int] = (1,),
 ) -> None:
     """Writes selection.json and results.json: {SPLIT: {"as_printed", "honest", "groups"}}.
 
@@ -169,17 +184,20 @@ def select(
       source: (split, crop) -> the records.
       mesh: the devices that missing scores are computed on.
       threads: the number of threads that read and decode images.
+      windows: the smoothing windows that may be chosen.
 
     Raises:
       UserError: an input keeps no scores of `split`, the inputs' scores are of other examples, or
-        `split` holds one subject only.
+        `split` holds one subject only, or subjects who all share videos.
     """
     scoring = Scoring(folder.path.parent.parent, source, mesh, threads)
-    candidates, scores = _candidates(inputs, split, rules, crops, scoring)
+    windows = sorted(set(windows))
+    candidates, scores = _candidates(inputs, split, rules, crops, windows, scoring)
     names = tuple(au for au in aus.MEANING if any(au in c.aus for c in candidates))
     chosen = rules.choose(candidates, _labels(scores, names), names)
     printed = _decide(chosen, scores, choose.member_logits(chosen, candidates))
-    honest = _decide_honestly(printed, rules, candidates, split)
+    choice = rules.use_labels or len(windows) > 1
+    honest = _decide_honestly(printed, rules, candidates, split) if choice else printed
     results = {
         name: _both(printed.summaries(chosen, rows), honest.summaries(chosen, rows))
         for name, rows in _parts(split, len(honest.keys)).items()
@@ -202,9 +220,10 @@ def _candidates(
     split: str,
     rules: Rules,
     crops: str,
+    windows: Sequence[int],
     scoring: Scoring,
 ) -> tuple[list[Candidate], list[Scores]]:
-    """The kept scores of the epochs of the inputs, and one epoch's of each for its labels."""
+    """The kept scores of the epochs of the inputs, smoothed, and one epoch's for the labels."""
     candidates: list[Candidate] = []
     firsts: list[Scores] = []
     for run, stage in inputs:
@@ -217,6 +236,12 @@ def _candidates(
                 "train both on one data set and split"
             )
         firsts.append(kept[0])
+        runs = sequences(kept[0])
+        if windows[-1] > 1 and len(firsts) == 1:
+            log.say(
+                f"  {split}: smoothed within {runs.count} runs of frames, which end at "
+                f"{runs.gaps} gaps of missing frames"
+            )
         candidates.append(
             Candidate(
                 run=run_path,
@@ -224,7 +249,8 @@ def _candidates(
                 crops=crops,
                 epochs=tuple(epochs),
                 aus=tuple(kept[0].aus.tolist()),
-                logits=np.stack([k.logits for k in kept]),
+                logits=np.stack([smoothed(k.logits, runs, w) for k in kept for w in windows]),
+                windows=tuple(windows),
             )
         )
     return candidates, firsts
@@ -260,7 +286,7 @@ def _decide(
     """Applies the selection to the records of `scores`, whose members say `member_logits`."""
     return _Decided(
         keys=scores[0].keys,
-        subject=scores[0].subject,
+        subject=units(scores[0].subject, scores[0].video),
         aus=np.array(chosen.aus),
         labels=_labels(scores, chosen.aus),
         probabilities=selection.apply(chosen, member_logits),
@@ -272,13 +298,11 @@ def _decide_honestly(
     printed: _Decided, rules: Rules, candidates: Sequence[Candidate], split: str
 ) -> _Decided:
     """The same records, decided on by selections that were chosen on other subjects."""
-    if not rules.use_labels:
-        return printed
     subjects = printed.subject
     if len(set(subjects.tolist())) == 1 and subjects[0]:
         raise UserError(
-            f"'{split}' holds one subject only, so no choice on it can be scored honestly; give a "
-            "larger config.data.val_fraction"
+            f"'{split}' holds one subject only, or subjects who all share videos, so no choice on "
+            "it can be scored honestly; give a larger config.data.val_fraction"
         )
     choose_selection = functools.partial(rules.choose, names=printed.aus.tolist())
     probabilities, thresholds = choose.honest(

@@ -15,7 +15,8 @@ import numpy as np
 from au_jax import aus as au_names
 from au_jax import log, run_dir
 from au_jax.augment import Augment
-from au_jax.data.pipeline import Stream
+from au_jax.data.pipeline import BatchRows, Stream
+from au_jax.data.resampling import resampled_rows
 from au_jax.data.sources import Source
 from au_jax.errors import UserError, unknown
 from au_jax.methods.base import Context, Method, StreamFacts
@@ -37,6 +38,11 @@ class StreamConfig:
       head: the output layer that it trains, where the method has one for each stream.
       labels: the stage whose labels replace the data set's own, if any.
       soft: whether that stage's probabilities are learned, too.
+      resample: how a pass repeats and leaves out records, "ml_ros" or "bal" (`data.resampling`), or
+        "" for every record once.
+      resample_percent: of the records, how many it may repeat, and "bal" leave out; 25 is ours.
+      balanced: whether every batch holds a positive and a negative of every AU
+        (`data.balanced_batches`).
     """
 
     split: str
@@ -44,6 +50,9 @@ class StreamConfig:
     head: str = "opt"
     labels: str = ""
     soft: bool = False
+    resample: str = ""
+    resample_percent: float = 25.0
+    balanced: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +130,7 @@ class Train:
                 f"epoch_stream of stage {context.folder.name}", self.epoch_stream, streams
             )
         lead = streams[self.epoch_stream]
-        epochs, steps_per_epoch = self.epochs_and_steps(len(lead.source), lead.share)
+        epochs, steps_per_epoch = self.epochs_and_steps(len(lead.rows), lead.share)
         card = ModelCard(
             method=self.method,
             options=dict(self.options),
@@ -139,6 +148,7 @@ class Train:
         )
         method = card.create()
         self._check_labelled(streams, method, context)
+        BatchRows.of(streams, context.seed, 0)  # finds streams that cannot be balanced
         optimizer, schedule = make_optimizer(**self.optimizer, steps=epochs * steps_per_epoch)
         training = Training(
             method=method,
@@ -214,7 +224,16 @@ class Train:
         if true is not None:
             keys, known, labels = true
             columns["true"] = _labels_of(source, keys, known, labels, aus)
-        return Stream(source, fields.share, columns)
+        resampled = None
+        if fields.resample:
+            resampled = resampled_rows(
+                fields.resample,
+                source.table.labels,
+                aus,
+                fields.resample_percent,
+                context.seed + self.seed,
+            )
+        return Stream(source, fields.share, columns, resampled, fields.balanced)
 
     def _check_labelled(
         self, streams: Mapping[str, Stream], method: Method, context: StageContext
@@ -230,6 +249,7 @@ class Train:
 
     def _facts(self, stream: Stream, name: str) -> StreamFacts:
         labels = stream.columns.get("soft", stream.source.table.labels).astype(np.float64)
+        labels = labels if stream.resampled is None else labels[stream.resampled]
         known = labels >= 0
         emotion = stream.source.table.emotion
         return StreamFacts(
@@ -260,11 +280,20 @@ def _labels_of(
 
 
 def _label_counts(streams: Mapping[str, Stream], aus: Sequence[str]) -> dict[str, Any]:
-    """How often each AU is present, absent and unknown in each stream."""
-    codes = (au_names.PRESENT, au_names.ABSENT, au_names.UNKNOWN)
+    """How often each AU is present, absent and unknown in one pass over each stream.
+
+    A resampled stream has the same of its records "before".
+    """
     counts = {}
     for name, stream in streams.items():
         labels = stream.source.table.labels
-        by_au = np.stack([(labels == code).sum(0) for code in codes], -1).tolist()
-        counts[name] = {"rows": len(labels), "of": dict(zip(aus, by_au, strict=True))}
+        counts[name] = _counts(labels[stream.rows], aus)
+        if stream.resampled is not None:
+            counts[name]["before"] = _counts(labels, aus)
     return counts
+
+
+def _counts(labels: np.ndarray, aus: Sequence[str]) -> dict[str, Any]:
+    codes = (au_names.PRESENT, au_names.ABSENT, au_names.UNKNOWN)
+    by_au = np.stack([(labels == code).sum(0) for code in codes], -1).tolist()
+    return {"rows": len(labels), "of": dict(zip(aus, by_au, strict=True))}

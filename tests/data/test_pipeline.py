@@ -14,20 +14,20 @@ def streams(tiny_faces):
 
 
 def test_shares_are_fixed_and_each_pass_sees_every_record_once():
-    rows = BatchRows({"a": (10, 4), "b": (3, 2)}, seed=0, steps=15)
+    rows = BatchRows({"a": (np.arange(10), 4), "b": (np.arange(3), 2)}, seed=0, steps=15)
     batches = [rows[i] for i in range(15)]
     assert {(len(b["a"]), len(b["b"])) for b in batches} == {(4, 2)}
     a = np.concatenate([b["a"] for b in batches])
     passes = a.reshape(6, 10)
     np.testing.assert_array_equal(np.sort(passes, 1), np.tile(np.arange(10), (6, 1)))
     assert (passes[0] != passes[1]).any()  # reshuffled
-    other = BatchRows({"a": (10, 4), "b": (3, 2)}, seed=1, steps=15)
+    other = BatchRows({"a": (np.arange(10), 4), "b": (np.arange(3), 2)}, seed=1, steps=15)
     assert any((rows[i]["a"] != other[i]["a"]).any() for i in range(2))
 
 
 def test_a_stream_shorter_than_its_share_comes_round():
     np.testing.assert_array_equal(
-        np.sort(np.bincount(BatchRows({"a": (3, 7)}, 0, 1)[0]["a"])), [2, 2, 3]
+        np.sort(np.bincount(BatchRows({"a": (np.arange(3), 7)}, 0, 1)[0]["a"])), [2, 2, 3]
     )
 
 
@@ -78,3 +78,19 @@ def test_evaluation_counts_every_record_once(streams, size):
     assert all(len(b["image"]) == size for b in batches)
     seen = np.concatenate([b["index"][b["valid"]] for b in batches])
     np.testing.assert_array_equal(seen, np.arange(len(source)))
+
+
+def test_a_resampled_stream_goes_over_its_rows_and_tells_the_records_index(streams):
+    resampled = np.array([4, 4, 4, 9, 2, 2])
+    stream = Stream(streams["opt"].source, 3, resampled=resampled)
+    batches = training_batches({"opt": stream}, seed=1, steps=4, threads=1)
+    index = np.concatenate([b["opt"]["index"] for b in batches]).reshape(2, 6)
+    np.testing.assert_array_equal(np.sort(index, 1), [np.sort(resampled)] * 2)
+
+
+def test_streams_without_it_have_the_rows_of_the_plain_shuffle():
+    rows = BatchRows({"a": (np.arange(7), 3)}, seed=2, steps=5)
+    first = np.random.default_rng((2, 0, 0)).permutation(7)
+    second = np.random.default_rng((2, 0, 1)).permutation(7)
+    drawn = np.concatenate([rows[step]["a"] for step in range(4)])
+    np.testing.assert_array_equal(drawn, [*first, *second[:5]])

@@ -264,6 +264,30 @@ def test_expression_and_pose_models_make_one_selection_of_23(combine):
     assert all(names == ["pose@4"] for names in chosen.members_per_au()[17:])
 
 
+@pytest.mark.parametrize("epoch_rule", ["last", "best"])
+def test_the_best_window_is_taken_per_au_and_model(epoch_rule):
+    """With the rule "last" only the last epoch's windows are looked at."""
+    windows, epochs = (1, 3, 15), (10, 11)
+    versions, labels = _candidates(rows=200, epochs=6, models=1, seed=8)
+    [candidate] = [dataclasses.replace(c, epochs=epochs, windows=windows) for c in versions]
+    names = [str(member) for member in candidate.members]
+    assert names[1::3] == ["train0@10~3", "train0@11~3"]
+    chosen = choose.choose([candidate], labels, AUS, epoch_rule=epoch_rule)
+    allowed = names if epoch_rule == "best" else names[3:]
+    combined = _apply(chosen, [candidate])
+    for a, members in enumerate(chosen.members_per_au()):
+        scores = {
+            name: _score(labels[:, a], _sigmoid(logits[:, a]) >= 0.5, "final_score")
+            for name, logits in zip(names, candidate.logits, strict=True)
+            if name in allowed
+        }
+        best = max(scores, key=lambda name: scores[name])
+        assert members == [best]
+        expected = _sigmoid(candidate.logits[names.index(best), :, a])
+        np.testing.assert_allclose(combined[:, a], expected, rtol=1e-5)
+    assert len({member.window for member in chosen.members}) > 1
+
+
 def test_an_au_that_no_model_predicts_is_refused():
     candidates, labels = _candidates()
     with pytest.raises(UserError, match="no model to select from predicts AU56"):

@@ -24,17 +24,26 @@ def _sigmoid(x):
         (Member(".", "train.seed1.fold2", 12, "five"), "train.seed1.fold2@12:five"),
         (Member("../other", "finetune", 12, "five_flip"), "../other/finetune@12:five_flip"),
         (Member("../a@1:b", "train", 3), "../a@1:b/train@3"),
+        (Member(".", "train", 3, window=15), "train@3~15"),
+        (Member("../other", "finetune", 12, "five_flip", 3), "../other/finetune@12:five_flip~3"),
     ],
 )
 def test_a_members_text_is_read_back(member, text):
-    assert str(member) == text == f"{member.stage_path}@{member.epoch_and_crops}"
+    assert str(member) == text == f"{member.stage_path}@{member.version}"
     assert Member.parse(text) == member
 
 
-@pytest.mark.parametrize("text", ["train", "train@", "@3", "train@last", "train@3:", "other/@3"])
+@pytest.mark.parametrize(
+    "text", ["train", "train@", "@3", "train@last", "train@3:", "other/@3", "train@3~"]
+)
 def test_other_text_is_no_member(text):
     with pytest.raises(UserError, match="is no member's name"):
         Member.parse(text)
+
+
+def test_a_window_without_a_middle_is_refused():
+    with pytest.raises(UserError, match="window of 4 frames has no middle; give an odd number"):
+        Member.parse("train@3~4")
 
 
 def _selection(link="probability"):
@@ -125,3 +134,27 @@ def test_each_missing_field_is_refused_by_name():
         del value[field]
         with pytest.raises(UserError, match=f"lacks the field '{field}'"):
             selection.from_json(value, "s.json")
+
+
+def test_a_selection_from_before_there_was_smoothing_is_read():
+    value = selection.to_json(_selection())
+    for member in value["members"]:
+        assert member.pop("window") == 1
+    assert selection.from_json(value, "s.json").members == _selection().members
+
+
+def test_without_smoothing_a_checkpoint_has_the_weights_of_all_its_windows():
+    chosen = Selection(
+        aus=AUS,
+        members=(Member(".", "a", 1, window=3), Member(".", "b", 1), Member(".", "a", 1)),
+        weights=np.array([[0.5, 0, 1], [0.5, 0.75, 0], [0, 0.25, 0]]),
+        bias=np.zeros(3),
+        link="logit",
+        thresholds=np.full(3, 0.5),
+    )
+    plain = selection.unsmoothed(chosen)
+    assert plain.members == (Member(".", "a", 1), Member(".", "b", 1))
+    np.testing.assert_array_equal(plain.weights, [[0.5, 0.25, 1], [0.5, 0.75, 0]])
+    again = selection.unsmoothed(_selection())
+    assert again.members == _selection().members
+    np.testing.assert_array_equal(again.weights, _selection().weights)

@@ -21,6 +21,7 @@ from au_jax.report import page as html_page
 from au_jax.report.curves import curves
 from au_jax.report.page import Page
 from au_jax.report.results import collect
+from au_jax.report.video_scores import video_scores
 from au_jax.run_dir import Features, RunFolder, Scores
 from au_jax.stages.select import Rules, select
 from au_jax.training.model_card import ModelCard
@@ -119,6 +120,7 @@ class Run:
         curve: str = "",
         line: str = "",
         at: float = 0.0,
+        windows: Sequence[int] = (1,),
     ) -> None:
         row = {"label": label or name, "depth": depth, "paper": paper}
         row |= {"curve": curve, "line": line, "at": at}
@@ -135,6 +137,7 @@ class Run:
             source=None,  # type: ignore[arg-type]
             mesh=None,  # type: ignore[arg-type]
             threads=1,
+            windows=windows,
         )
         stage.mark_done()
 
@@ -752,3 +755,74 @@ def test_a_pretraining_without_aus_shows_all_that_it_logged(
     assert list(shown) == ["training loss", "other figures", "learning rate", "images per second"]
     assert shown["training loss"] == {"whole": [3, 1.5], "emotion": [1, 0.5], "contrast": [2, 1]}
     assert shown["other figures"] == {"emotion accuracy": [0.5, 0.5]}
+
+
+def _film(run: Run, name: str) -> None:
+    """Gives the splits of a stage frames: two videos, of which AU52 changes most in the second."""
+    stage = run.folder.stage(name)
+    for split in ("opt-val", "test"):
+        for epoch in (1, 2):
+            scores = stage.read_scores(split, epoch)
+            scores.video[:] = ""
+            video = np.repeat(["first", "second", ""], 10)
+            frame = np.concatenate([np.arange(10), [5, 6, 8, 9, 10, 11, 12, 13, 14, 15], [-1] * 10])
+            labels = np.zeros_like(scores.labels)
+            labels[:10, 0] = frame[:10] >= 5
+            labels[10:20, 1] = frame[10:20] % 2
+            filmed = Scores(
+                scores.logits, labels, scores.aus, scores.keys, np.repeat(["p", "q", ""], 10),
+                video, frame.astype(np.int32),
+            )  # fmt: skip
+            stage.write_scores(split, epoch, filmed)
+
+
+def test_scores_over_the_video_whose_labels_change_most(tmp_path: Path):
+    run = Run(tmp_path)
+    run.train("only", "pose", POSE, epochs=2)
+    _film(run, "only")
+    run.select("plain", ["only"], label="plain")
+    page = run.write()
+    assert "Scores over a video" not in [text(h) for h in page.iter("h2")]
+    run.select("smooth", ["only"], label="smoothed", windows=(5,))
+    page = run.write()
+    assert "Scores over a video" in [text(h) for h in page.iter("h2")]
+    [caption] = [text(c) for c in page.iter("figcaption") if "from each frame alone" in text(c)]
+    for part in (
+        "Scores of smoothed over",
+        "video second (subject q) of the split test",
+        "the AU ",
+    ):
+        assert part in caption
+    assert (run.folder.report / "video.png").exists()
+
+    shown = video_scores(run.folder, run.folder.stage("smooth"), "test")
+    assert shown is not None
+    assert shown.aus == ("AU52",)
+    assert shown.frames.tolist() == list(range(5, 16))
+    gap = shown.frames == 7
+    assert shown.labels[gap].tolist() == [[-1]]
+    assert np.isnan(shown.raw[gap]).all()
+    assert np.isnan(shown.smoothed[gap]).all()
+    scores = run.folder.stage("only").read_scores("test", 2)
+    logits = scores.logits[10:20, 1].astype(np.float64)
+    np.testing.assert_allclose(shown.raw[~gap, 0], 1 / (1 + np.exp(-logits)), rtol=1e-5)
+    first, rest = logits[:2].mean(), [logits[max(2, i - 2) : i + 3].mean() for i in range(2, 10)]
+    expected = 1 / (1 + np.exp(-np.array([first, first, *rest])))
+    np.testing.assert_allclose(shown.smoothed[~gap, 0], expected, rtol=1e-5)
+    (run.folder.stage("only").scores("test", 2)).unlink()
+    assert video_scores(run.folder, run.folder.stage("smooth"), "test") is None
+
+
+def test_a_resampled_stream_is_counted_before_and_after(tmp_path: Path):
+    run = Run(tmp_path)
+    run.train("only", "pose", POSE, splits=(), epochs=1)
+    run.config |= {"stages.only.streams.opt.labels": "", "stages.only.streams.opt.split": "opt"}
+    before = {"rows": 4, "of": {"AU51": [3, 1, 0], "AU52": [1, 2, 1]}}
+    after = {"rows": 6, "of": {"AU51": [3, 3, 0], "AU52": [3, 2, 1]}}
+    stage = run.folder.stage("only")
+    run_dir.write_json(stage.label_counts, {"opt": {**after, "before": before}})
+    sets = from_run._stream_labels([stage], run.config)
+    assert [(s.title, s.rows, s.of["AU52"]) for s in sets] == [
+        ("opt", 4, (1, 2, 1)),
+        ("opt, resampled for:\nonly", 6, (3, 2, 1)),
+    ]

@@ -7,9 +7,12 @@ import pytest
 
 from au_jax import aus, run_dir
 from au_jax.data.corruptions import CORRUPTIONS
+from au_jax.ensemble.selection import Member, from_json
+from au_jax.ensemble.smoothing import sequences, smoothed
 from au_jax.errors import UserError
+from au_jax.metrics import probabilities, summary
 from au_jax.run_dir import RunFolder, Scores
-from au_jax.stages.select import Rules, select
+from au_jax.stages.select import Rules, Select, select
 
 MEAN = Rules("last", "mean", "default")
 BEST = Rules("best", "mean", "best")
@@ -36,7 +39,7 @@ def run(tmp_path) -> RunFolder:
     return folder
 
 
-def choose(run, rules=MEAN, split="val", test=("test",)):
+def choose(run, rules=MEAN, split="val", test=("test",), windows=(1,)):
     stage = run.stage("chosen")
     select(
         stage,
@@ -48,6 +51,7 @@ def choose(run, rules=MEAN, split="val", test=("test",)):
         source=None,
         mesh=None,
         threads=1,
+        windows=windows,
     )
     stage.mark_done()
     return stage
@@ -126,3 +130,90 @@ def test_a_selection_is_unfinished_until_all_its_files_are_written(run, monkeypa
         choose(run, BEST)
     assert not stage.done
     assert stage.selection.read_bytes() == before
+
+
+PEOPLE, FRAMES = 6, 40
+
+
+@pytest.fixture
+def clips(tmp_path) -> RunFolder:
+    """A stage that scored frames of videos: AU01 comes and goes slowly, AU12 every other frame.
+
+    Every second video shows two of the subjects; the frames are stored in any order.
+    """
+    folder = RunFolder(tmp_path)
+    rng = np.random.default_rng(1)
+    number = np.repeat(np.arange(PEOPLE), FRAMES)
+    frame = np.tile(np.arange(FRAMES), PEOPLE)
+    slow, fast = (frame // 10 + number) % 2, (frame + number) % 2
+    labels = np.stack([slow, fast], 1).astype(np.int8)
+    order = rng.permutation(len(frame))
+    for split in ("val", "test"):
+        logits = (2 * labels - 1 + rng.normal(size=labels.shape) * 2).astype(np.float32)
+        scores = Scores(
+            logits[order],
+            labels[order],
+            np.array(AUS["face"]),
+            np.array([f"{split}{row}" for row in order]),
+            np.array([f"person{n}" for n in number])[order],
+            np.array([f"video{n // 2}" for n in number])[order],
+            frame[order].astype(np.int32),
+        )
+        for name in AUS:
+            folder.stage(name).write_scores(split, 1, scores)
+    return folder
+
+
+def test_a_window_is_chosen_per_au_and_applied_to_the_test_split(clips):
+    stage = choose(clips, windows=(5, 1))
+    chosen = from_json(run_dir.read_json(stage.selection), "selection.json")
+    assert chosen.members_per_au() == [["face@1~5", "head@1~5"], ["face@1", "head@1"]]
+    scores = clips.stage("face").read_scores("test", 1)
+    expected = scores.logits.copy()
+    expected[:, 0] = smoothed(scores.logits, sequences(scores), 5)[:, 0]
+    decided = run_dir.read_arrays(stage.decided("test"))
+    np.testing.assert_allclose(decided["probabilities"], probabilities(expected), rtol=1e-5)
+    results = run_dir.read_json(stage.results)
+    plain = run_dir.read_json(choose(clips).results)
+    au01, au12 = (results["test"]["honest"]["au"][au]["f1"] for au in AUS["face"])
+    assert au01 > plain["test"]["honest"]["au"]["AU01"]["f1"] + 0.05
+    assert au12 == plain["test"]["honest"]["au"]["AU12"]["f1"]
+    alone = summary(AUS["face"], decided["probabilities"], scores.labels, 0.5, scores.video)
+    assert results["test"]["honest"]["ci"] == alone["ci"], "videos are redrawn, not persons"
+
+
+def test_a_fixed_window_smooths_and_needs_no_honest_choice(clips):
+    stage = choose(clips, windows=(3,))
+    results = run_dir.read_json(stage.results)
+    assert results["val"]["as_printed"] == results["val"]["honest"]
+    chosen = from_json(run_dir.read_json(stage.selection), "selection.json")
+    assert chosen.members == tuple(Member(".", name, 1, window=3) for name in AUS)
+
+
+def test_honest_choices_never_part_a_video(clips):
+    """The folds show in the thresholds: all frames of a video have those of one fold."""
+    stage = choose(clips, BEST, windows=(1, 5))
+    decided = run_dir.read_arrays(stage.decided("val"))
+    video = clips.stage("face").read_scores("val", 1).video
+    rows = [np.unique(decided["thresholds"][video == v], axis=0) for v in np.unique(video)]
+    assert [len(of_video) for of_video in rows] == [1] * (PEOPLE // 2)
+    assert len(np.unique(np.concatenate(rows), axis=0)) > 1
+    assert sorted(set(decided["subject"])) == ["person0", "person2", "person4"]
+
+
+def test_subjects_who_all_share_videos_cannot_be_chosen_on_honestly(clips):
+    for name in AUS:
+        scores = clips.stage(name).read_scores("val", 1)
+        scores.video[:] = "video0"
+        clips.stage(name).write_scores("val", 1, scores)
+    with pytest.raises(UserError, match="'val' holds one subject only, or subjects who all share"):
+        choose(clips, windows=(1, 5))
+
+
+@pytest.mark.parametrize(
+    ("windows", "message"),
+    [((), "windows of a selection is empty"), ((1, 4), "window of 4 frames")],
+)
+def test_windows_that_are_none_are_refused(windows, message):
+    with pytest.raises(UserError, match=message):
+        Select(inputs=("face",), windows=windows)

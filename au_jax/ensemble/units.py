@@ -1,0 +1,34 @@
+"""Independent units of a split: the smallest groups that part no subject and no video."""
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+
+def units(subject: np.ndarray, video: np.ndarray) -> np.ndarray:
+    """Names the unit of each of N records, as `metrics.subject_numbers` takes them.
+
+    Records of one subject, or of one video, are in one unit: frames of a video look alike, whoever
+    is named in them. Where no video has several subjects, the units are the subjects.
+
+    Args:
+      subject, video: text [N], "" where unknown.
+
+    Returns:
+      text [N]: the first of the unit's subjects, or "video " and the first of its videos where it
+      names none; "" for a record without either, which is a unit of its own.
+    """
+    subjects, subject_at = np.unique(subject, return_inverse=True)
+    videos, video_at = np.unique(video, return_inverse=True)
+    named = (subject != "") & (video != "")
+    nodes = len(subjects) + len(videos)
+    edges = (subject_at[named], len(subjects) + video_at[named])
+    links = coo_array((np.ones(named.sum(), np.int32), edges), shape=(nodes, nodes))
+    component = connected_components(links, directed=False)[1]
+    texts = [*subjects.tolist(), *(f"video {name}" for name in videos.tolist())]
+    first: dict[int, str] = {}
+    for node, text in enumerate(texts):
+        first.setdefault(int(component[node]), text)
+    node_at = np.where(subject != "", subject_at, len(subjects) + video_at)
+    names = np.array([first[int(component[node])] for node in node_at], np.str_)
+    return np.where((subject == "") & (video == ""), "", names)
