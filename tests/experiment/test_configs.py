@@ -55,7 +55,15 @@ def test_a_config_opens_with_its_command_and_what_to_expect(name):
 
 
 # Those whose networks are all in another variant: noisy_labels's in recot's.
-TWICE = (("tal", "paper_ablation"), ("recot", "bp4d"), ("noisy_student", "control"))
+TWICE = (
+    ("tal", "paper_ablation"),
+    ("recot", "bp4d"),
+    ("noisy_student", "control"),
+    ("emoco", "disfa"),
+    ("emoco", "labels"),
+)
+# Examples of a step, where it has another number than 16 or 32.
+BATCHES = {"tal": {100}, "recot": {100}, "emoco": {32, 64, 256}}
 
 
 @pytest.mark.parametrize(
@@ -64,9 +72,12 @@ TWICE = (("tal", "paper_ablation"), ("recot", "bp4d"), ("noisy_student", "contro
 def test_every_kind_of_network_builds(name, variant, tiny_faces, data_dir):
     """With the config's own networks and sizes; shapes only."""
     config = get_config(name, variant)
-    batches = {100} if name in ("tal", "recot") and config.data.name != "synthetic_faces" else {}
+    small = config.data.name == "synthetic_faces" and name != "emoco"
+    batches = {16, 32} if small else BATCHES.get(name, {16, 32})
     config.data.name = "synthetic_faces"
     config.folds = 0
+    if variant == "imagenet":
+        config.model.weights = ""
     config.data.synthetic.update(size=40, opt=48, noisy=40, test=24, seed=3)
     config.data.size = config.model.image_size + 8
     recipe = Recipe(config, RunFolder(data_dir / "run"), data_dir)
@@ -80,10 +91,10 @@ def test_every_kind_of_network_builds(name, variant, tiny_faces, data_dir):
         if kind in seen:
             continue
         seen.add(kind)
-        crop = {"box": "wide"}.get(stage.crop, stage.crop)
+        crop = {"box": "wide", "five_point": "closeup"}.get(stage.crop, stage.crop)
         streams = {n: _on_drawn_faces(s, stage.group) for n, s in stage.streams.items()}
         stage = dataclasses.replace(
-            stage, streams=streams, validate=("opt-val",), crop=crop, start=""
+            stage, streams=streams, validate=stage.validate and ("opt-val",), crop=crop, start=""
         )
         training, card = stage.prepare(recipe.context(stage_name))
         variables = jax.eval_shape(
@@ -91,14 +102,15 @@ def test_every_kind_of_network_builds(name, variant, tiny_faces, data_dir):
         )
         assert jax.tree.leaves(variables["params"])
         assert training.method.aus == tuple(card.aus)
-        assert sum(s.share for s in training.streams.values()) in (batches or {16, 32})
+        assert sum(s.share for s in training.streams.values()) in batches
     assert seen
 
 
 def _on_drawn_faces(fields: dict, group: str) -> dict:
     """A stream of a real data set, as one of the embedded set with labels of its own."""
-    split = fields["split"].partition(":")[2] or fields["split"]
-    split = {"full": "opt"}.get(split.partition("#")[0].partition("-")[0], split.partition("#")[0])
+    split = fields["split"].partition("%")[0]
+    split = split.partition(":")[2] or split
+    split = {"full": "opt", "train": "opt"}.get(split.partition("#")[0].partition("-")[0], split.partition("#")[0])
     if group == "pose" and fields.get("labels"):  # of which the noisy set has none of its own
         split = "opt"
     return {**fields, "labels": "", "soft": False, "split": split.partition("-")[0]}
