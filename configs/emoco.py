@@ -228,9 +228,8 @@ def _pretrain(config, name: str, pretraining: Pretraining, **options: Any) -> st
         epoch_stream="faces",
         crop="closeup",
         validate=(),
-        optimizer={"name": "sgd", "learning_rate": 0.2, "momentum": 0.9, "weight_decay": 1e-4},
         augmentation={**MOCO_V2, "resized_crop_smallest": 0.7, "blur": 0.0},
-        train={"epochs": 10, "steps_per_epoch": 75},
+        train={"epochs": 10, "steps_per_epoch": 100},
     )
 
 
