@@ -30,6 +30,7 @@ for name, text in (
 ):
     flags.DEFINE_list(name, [], text)
 flags.DEFINE_integer("processes", 0, "prepare: how many to work with; 0: one per core.")
+flags.DEFINE_boolean("dry", False, "benchmark: memory and FLOPs from shapes alone.")
 
 
 def main(_) -> None:
@@ -51,6 +52,8 @@ def main(_) -> None:
     def benchmark() -> None:
         if given.raw:
             cli.benchmark_faces(Path(given.raw))
+        elif given.dry:
+            modes.measure_dry(config(), data_dir)
         else:
             modes.measure(config(), data_dir)
 

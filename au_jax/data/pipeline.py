@@ -19,6 +19,7 @@ from au_jax.data.balanced_batches import BalancedBatches
 from au_jax.data.sources import Source
 
 Batch = dict[str, dict[str, np.ndarray]]
+Shape = tuple[tuple[int, ...], type]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +125,22 @@ def read(source: Source, indices: np.ndarray) -> dict[str, np.ndarray]:
         "emotion": table.emotion[indices],
         "index": indices.astype(np.int32),
     }
+
+
+def batch_shapes(size: int, side: int, aus: int, soft: bool) -> dict[str, Shape]:
+    """(shape, dtype) of the fields that `read` returns for `size` records.
+
+    Args:
+      side: pixels of the stored crops. aus: label columns. soft: whether there are soft labels.
+    """
+    shapes: dict[str, Shape] = {
+        "image": ((size, side, side, 3), np.uint8),
+        "labels": ((size, aus), np.int8),
+        "pose": ((size, 3), np.float32),
+        "emotion": ((size,), np.int8),
+        "index": ((size,), np.int32),
+    }
+    return shapes | ({"soft": ((size, aus), np.float32)} if soft else {})
 
 
 def training_batches(

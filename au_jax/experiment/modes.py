@@ -10,13 +10,15 @@ import jax
 from ml_collections import ConfigDict
 
 from au_jax import log, run_dir, sharding
-from au_jax.benchmark import throughput
+from au_jax.benchmark import dry, throughput
 from au_jax.errors import UserError
 from au_jax.experiment.recipe import Recipe
 from au_jax.experiment.workdir import check_workdir
+from au_jax.faces.align import SIDE
 from au_jax.report import results
 from au_jax.run_dir import RunFolder, StageName
 from au_jax.stages.select import Select
+from au_jax.stages.train import Train
 
 
 def run(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
@@ -94,6 +96,27 @@ def measure(config: ConfigDict, data_dir: Path) -> None:
     throughput.show(figures, recipe.mesh, f"{config.name}:{config.variant}, stage {name}")
     if len(trainings) > 1:
         throughput.show_steps(throughput.measure_steps(trainings, recipe.mesh))
+
+
+def measure_dry(config: ConfigDict, data_dir: Path) -> None:
+    """Tells the memory and work of every training's step from shapes alone, alike ones once."""
+    recipe = Recipe(config, RunFolder(Path("benchmark")), data_dir)
+    figures: dict[str, dict[str, float]] = {}
+    seen: list[str] = []
+    for name in config.order:
+        stage = recipe.stage(name)
+        if not isinstance(stage, Train):
+            continue
+        alike = dataclasses.replace(stage, start="", seed=0, validate=(), streams={})
+        shares = {n: (s["share"], s.get("soft")) for n, s in stage.streams.items()}
+        kind = repr((alike, shares, bool(stage.validate)))
+        if kind in seen:
+            continue
+        seen.append(kind)
+        log.say(f"compiling the step of {name}")
+        outline = stage.outline(config.data.size or SIDE.get(stage.crop, SIDE["closeup"]))
+        figures[name] = dry.measure(*outline, recipe.mesh)
+    dry.show(figures, recipe.mesh)
 
 
 def _kind(config: ConfigDict, name: str) -> str:

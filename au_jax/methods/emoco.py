@@ -183,7 +183,6 @@ def _method(
             k, key_stats = encoder.shuffled_apply(
                 shuffle_key, key_params, method_state["batch_stats"], encoder.view(key_key, images)
             )
-            k = jax.lax.stop_gradient(k)
             queued = method_state["queues"]
             prototypes = losses.unit(params["emotion"]["kernel"].T) if normalized else None
             shared = queues.count == 1 and not normalized

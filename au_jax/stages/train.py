@@ -8,14 +8,16 @@ config gives once for all stages and overrides for some.
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
+import optax
 
 from au_jax import aus as au_names
-from au_jax import log, run_dir
+from au_jax import log, methods, run_dir
 from au_jax.augment import Augment
-from au_jax.data.pipeline import BatchRows, Stream
+from au_jax.data.pipeline import BatchRows, Stream, batch_shapes
 from au_jax.data.resampling import resampled_rows
 from au_jax.data.sources import Source
 from au_jax.errors import UserError, unknown
@@ -53,6 +55,14 @@ class StreamConfig:
     resample: str = ""
     resample_percent: float = 25.0
     balanced: bool = False
+
+
+class Outline(NamedTuple):
+    """A training without its data: `batch` has `jax.ShapeDtypeStruct`s in the place of arrays."""
+
+    method: Method
+    optimizer: optax.GradientTransformation
+    batch: dict[str, dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,6 +176,53 @@ class Train:
         )
         return training, card
 
+    def outline(self, crop_size: int) -> Outline:
+        """The training without its data, for what can be told from shapes alone.
+
+        Taken for granted: streams of 1000 batches each, every emotion among them, and the AUs of
+        EmotioNet where the stage names none.
+
+        Args:
+          crop_size: pixels of the stored crops.
+        """
+        learns = self.validate or self.aus
+        aus = au_names.check(self.aus) or au_names.group(au_names.EMOTIONET, self.group)
+        aus = aus if learns else ()
+        fields = {name: StreamConfig(**stream) for name, stream in self.streams.items()}
+        records = {name: 1000 * stream.share for name, stream in fields.items()}
+        epochs, steps_per_epoch = self.epochs_and_steps(
+            records[self.epoch_stream], fields[self.epoch_stream].share
+        )
+        context = Context(
+            aus=aus,
+            network=of_section(self.model, np.full((0, 3), np.nan, np.float32)),
+            augmentation=self._augmentation(),
+            streams={
+                name: StreamFacts(
+                    records=records[name],
+                    share=stream.share,
+                    head=stream.head,
+                    positives=(1.0,) * len(aus),
+                    negatives=(1.0,) * len(aus),
+                    emotions=(1,) * len(au_names.EMOTIONS),
+                )
+                for name, stream in fields.items()
+            },
+            epochs=epochs,
+            steps_per_epoch=steps_per_epoch,
+        )
+        optimizer, _ = make_optimizer(**self.optimizer, steps=context.steps)
+        batch = {
+            name: {
+                field: jax.ShapeDtypeStruct(*shape)
+                for field, shape in batch_shapes(
+                    stream.share, crop_size, len(aus), stream.soft
+                ).items()
+            }
+            for name, stream in fields.items()
+        }
+        return Outline(methods.create(self.method, context, self.options), optimizer, batch)
+
     def check(self, context: StageContext) -> None:
         """Finds a stream with nothing to learn from now, not hours later.
 
@@ -240,6 +297,11 @@ class Train:
     ) -> None:
         for name, stream in streams.items():
             labelled = (stream.source.table.labels != au_names.UNKNOWN).any()
+            if name not in method.unlabelled and not method.aus:
+                raise UserError(
+                    f"stage {context.folder.name} learns AUs by method {self.method}, but names "
+                    "none; give it aus, or a split to validate on"
+                )
             if name not in method.unlabelled and not labelled:
                 raise UserError(
                     f"stream '{name}' of stage {context.folder.name} (split "

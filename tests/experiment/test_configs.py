@@ -110,7 +110,8 @@ def _on_drawn_faces(fields: dict, group: str) -> dict:
     """A stream of a real data set, as one of the embedded set with labels of its own."""
     split = fields["split"].partition("%")[0]
     split = split.partition(":")[2] or split
-    split = {"full": "opt", "train": "opt"}.get(split.partition("#")[0].partition("-")[0], split.partition("#")[0])
+    split = split.partition("#")[0]
+    split = {"full": "opt", "train": "opt"}.get(split.partition("-")[0], split)
     if group == "pose" and fields.get("labels"):  # of which the noisy set has none of its own
         split = "opt"
     return {**fields, "labels": "", "soft": False, "split": split.partition("-")[0]}

@@ -85,6 +85,7 @@ def test_a_start_is_checked_without_it_and_renamed_with_its_epoch(tiny_faces, tm
 def test_a_method_that_learns_aus_needs_some(tiny_faces, tmp_path):
     context = make_context(tiny_faces, tmp_path, "pretrain")
     with pytest.raises(
-        UserError, match=r"stream 'faces' of stage pretrain .* has no record with a"
+        UserError,
+        match=r"stage pretrain learns AUs by method multi_task, but names none; give it aus",
     ):
         dataclasses.replace(PRETRAIN, method="multi_task", options={}).check(context)

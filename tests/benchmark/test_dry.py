@@ -1,0 +1,73 @@
+"""Memory and work from shapes alone: the step of the real training, and figures by hand."""
+
+import dataclasses
+import importlib
+
+import jax
+import numpy as np
+import optax
+import pytest
+from tiny import make_context
+
+from au_jax import methods, sharding
+from au_jax.benchmark import dry
+from au_jax.data.pipeline import batch_shapes
+from au_jax.experiment.recipe import Recipe
+from au_jax.run_dir import RunFolder
+from au_jax.training.step import init_state
+
+
+@pytest.mark.parametrize(
+    ("config_name", "variant", "stage_name"),
+    [
+        ("emoco", "default", "emoco"),
+        ("noisy_student", "default", "student"),
+        ("recot", "table", "kd"),
+    ],
+)
+def test_an_outline_is_the_training_without_its_data(
+    config_name, variant, stage_name, tiny_faces, data_dir, tmp_path
+):
+    config = importlib.import_module(f"configs.{config_name}").get_config(variant)
+    config.data.synthetic.update(size=40, opt=48, noisy=40, test=24, seed=3)
+    config.data.size = 40
+    config.model.image_size = 32
+    config.model.backbone = "tiny"
+    recipe = Recipe(config, RunFolder(tmp_path), data_dir)
+    stage = recipe.stage(stage_name)
+    streams = {n: {**s, "labels": "", "soft": False} for n, s in stage.streams.items()}
+    stage = dataclasses.replace(stage, streams=streams, start="")
+    training, _ = stage.prepare(recipe.context(stage_name))
+    outline = stage.outline(crop_size=40)
+    batch = {
+        name: {field: value for field, value in fields.items() if field != "true"}
+        for name, fields in next(training.batches()).items()
+    }
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), batch)
+    assert shapes == outline.batch
+
+    def parameters(method):
+        return jax.eval_shape(method.init, jax.random.PRNGKey(0))[0]
+
+    assert parameters(outline.method) == parameters(training.method)
+
+
+def test_figures_of_a_step_by_hand():
+    context = make_context(("AU01", "AU12"), streams=("opt",))
+    method = methods.create("multi_task", context, {})
+    optimizer, mesh = optax.sgd(0.1, momentum=0.9), sharding.make_mesh(1)
+    batch = {
+        "opt": {
+            field: jax.ShapeDtypeStruct(*shape)
+            for field, shape in batch_shapes(8, 40, 2, soft=False).items()
+        }
+    }
+    figures = dry.measure(method, optimizer, batch, mesh)
+    state = init_state(method, optimizer, 0, mesh)
+    # 3x3 convolutions 3-6 and 6-6, scales and biases of 6, a head of 6 x 2 and its bias.
+    assert figures["parameters"] == 27 * 6 + 9 * 36 + 4 * 6 + 12 + 2
+    assert figures["state_mib"] * 2**20 == sum(a.nbytes for a in jax.tree.leaves(state))
+    assert figures["batch_mib"] * 2**20 == 8 * (40 * 40 * 3 + 2 + 12 + 1 + 4)
+    multiplications = 8 * 16 * 16 * (27 * 6 + 9 * 36)
+    assert figures["gflops"] * 1e9 > 2 * multiplications
+    assert figures["temporary_mib"] * 2**20 > 8 * 32 * 32 * 3 * np.dtype(np.float32).itemsize
