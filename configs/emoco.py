@@ -214,8 +214,15 @@ def _small(config) -> None:
 
 
 def _pretrain(config, name: str, pretraining: Pretraining, **options: Any) -> str:
-    """One small pretraining; the key encoder follows faster than in the paper's 200 epochs."""
+    """One small pretraining; the key encoder follows faster than in the paper's 200 epochs.
+
+    So short a training needs a large lambda: with the paper's 1 the contrastive loss leaves the
+    emotions unlearned. It also needs a low rate: as the key encoder follows fast, a higher one lets
+    the networks tell new keys from queued ones by their drift alone, and all features collapse.
+    """
     options = {**pretraining.options, **options}
+    if pretraining.method == "emoco":
+        options.setdefault("emotion_weight", 20.0)
     if options.get("contrast", True):
         options |= {"momentum": 0.99, "queue": 1024 if pretraining.method == "moco" else 128}
     return base.add_stage(
@@ -228,6 +235,7 @@ def _pretrain(config, name: str, pretraining: Pretraining, **options: Any) -> st
         epoch_stream="faces",
         crop="closeup",
         validate=(),
+        optimizer={"learning_rate": 3e-4},
         augmentation={**MOCO_V2, "resized_crop_smallest": 0.7, "blur": 0.0},
         train={"epochs": 10, "steps_per_epoch": 100},
     )
@@ -262,7 +270,7 @@ def _ablation(config, drawn: Evaluation) -> None:
 
 def _lambda(config, drawn: Evaluation) -> None:
     for kind, norm in (("emoco", "intra-class norm"), ("l2", "L2 norm")):
-        for weight in (0.1, 0.3, 1.0, 3.0, 10.0):
+        for weight in (1.0, 5.0, 20.0, 100.0):
             name = f"{kind}_{weight:g}".replace(".", "_")
             start = _pretrain(config, name, PRETRAININGS[kind], emotion_weight=weight)
             drawn.encode(config, name, start)
