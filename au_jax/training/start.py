@@ -12,10 +12,13 @@ from jax.sharding import Mesh
 
 from au_jax import log
 from au_jax.errors import UserError
-from au_jax.models import pretrained
+from au_jax.models import BACKBONES, pretrained
 from au_jax.run_dir import RunFolder, StageFolder
 from au_jax.training.checkpoint import first_difference
 from au_jax.training.model_card import ModelCard, restore
+
+# The last layers of a plain IResNet, which one with a feature pyramid does not have.
+_PLAIN_TAIL = "embedding"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,22 +91,25 @@ def starting_weights(
     """
     if start:
         kept = KeptEpoch.parse(start)
-        return functools.partial(continue_from, kept.folder(of_stage), kept.epoch, mesh)
+        folder = kept.folder(of_stage)
+        return functools.partial(continue_from, folder, kept.epoch, mesh, model["backbone"])
     if model["weights"]:
         return functools.partial(import_weights, Path(model["weights"]), model["backbone"])
     return None
 
 
 def continue_from(
-    folder: StageFolder, epoch: int, mesh: Mesh, params: Any, batch_stats: Any
+    folder: StageFolder, epoch: int, mesh: Mesh, backbone: str, params: Any, batch_stats: Any
 ) -> tuple[Any, Any]:
     """The trained network of another stage in the place of the one given.
 
     Where the two differ, its backbone alone is taken over (into every backbone of the network
-    given): a pretraining has other outputs than what starts from it.
+    given): a pretraining has other outputs than what starts from it. Parts of ours that a plain
+    IResNet lacks (`pretrained.initialised_parts`) stay as they are, which is said.
 
     Args:
       epoch: that is kept; 0 for the last one.
+      backbone: ours, see `models.create`.
 
     Raises:
       UserError: the epoch is not kept, or not even the backbones agree.
@@ -122,6 +128,14 @@ def continue_from(
         )
     for number, path in enumerate(ours):
         taken = list(theirs.values())[number % len(theirs)]
+        initialised = [
+            part
+            for part in _parts_of_no_plain_network(backbone, ours[path]["params"])
+            if part not in taken["params"]
+        ]
+        if initialised:
+            log.say(f"  not in stage {folder.name}, so initialised anew: {', '.join(initialised)}")
+            taken = _with_parts(taken, ours[path], initialised)
         differing = first_difference(taken, ours[path])
         if differing is not None:
             leaf, is_there, is_here = differing
@@ -131,6 +145,27 @@ def continue_from(
             )
         params, batch_stats = with_backbone(params, batch_stats, path, taken)
     return params, batch_stats
+
+
+def _parts_of_no_plain_network(backbone: str, params: Mapping) -> list[str]:
+    # A backbone outside this package has none that we know of.
+    return pretrained.initialised_parts(backbone, params) if backbone in BACKBONES else []
+
+
+def _with_parts(
+    taken: Mapping[str, Mapping], ours: Mapping[str, Mapping], parts: list[str]
+) -> dict[str, dict]:
+    """A plain network's backbone with further parts of ours, without its tail if ours has none."""
+    trees = {}
+    for collection, tree in taken.items():
+        shared = {
+            module: tree[module]
+            for module in tree
+            if module != _PLAIN_TAIL or _PLAIN_TAIL in ours["params"]
+        }
+        added = {part: ours[collection][part] for part in parts if part in ours[collection]}
+        trees[collection] = shared | added
+    return trees
 
 
 def backbones(params: Mapping, batch_stats: Mapping) -> dict[tuple[str, ...], dict[str, Any]]:
