@@ -1,8 +1,8 @@
 """Supervised pretraining of a face encoder: on face identities by ArcFace, or on emotions.
 
 Two of the three pretrainings of Jiang et al., "Facial Action Unit Recognition With Multi-models
-Ensembling" (ABAW3, 2022), section 3.2; the third, on AUs, is any method that learns them. Neither
-tells AUs: their backbone is what later trainings start from.
+Ensembling" (ABAW3, 2022), section 4.1; the third, on AUs, is any method that learns them. Neither
+tells AUs: their backbone is what later trainings start from. The paper does not print their losses.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ def create_identity(
     one class centre for each subject. A face whose subject is unknown has no part in the loss.
 
     Args:
-      scale, margin: see `losses.arcface_loss`; the paper's.
+      scale, margin: s and m of `losses.arcface_loss`; ArcFace's.
       sampled: how many class centres a step draws, see `losses.sample_classes`; 0 for all.
 
     Raises:

@@ -5,6 +5,7 @@ Jiang et al., "Facial Action Unit Recognition With Multi-models Ensembling" (ABA
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -70,6 +71,7 @@ def create(
 
     def predict(variables: Variables, images: jax.Array, pose: jax.Array) -> jax.Array:
         crops = augment.center_crop(images, image_size)
-        return net.apply(variables, crops, pose, train=False)[_HEAD]
+        by_head: Any = net.apply(variables, crops, pose, train=False)
+        return by_head[_HEAD]
 
     return Method(aus=aus, init=init, loss=loss, predict=predict)

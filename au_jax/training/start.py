@@ -91,15 +91,14 @@ def starting_weights(
     """
     if start:
         kept = KeptEpoch.parse(start)
-        folder = kept.folder(of_stage)
-        return functools.partial(continue_from, folder, kept.epoch, mesh, model["backbone"])
+        return functools.partial(continue_from, kept.folder(of_stage), kept.epoch, mesh)
     if model["weights"]:
         return functools.partial(import_weights, Path(model["weights"]), model["backbone"])
     return None
 
 
 def continue_from(
-    folder: StageFolder, epoch: int, mesh: Mesh, backbone: str, params: Any, batch_stats: Any
+    folder: StageFolder, epoch: int, mesh: Mesh, params: Any, batch_stats: Any
 ) -> tuple[Any, Any]:
     """The trained network of another stage in the place of the one given.
 
@@ -109,13 +108,12 @@ def continue_from(
 
     Args:
       epoch: that is kept; 0 for the last one.
-      backbone: ours, see `models.create`.
 
     Raises:
       UserError: the epoch is not kept, or not even the backbones agree.
     """
-    method = ModelCard.read(folder).create()
-    variables = jax.device_get(restore(folder, method, epoch or folder.epochs()[-1], mesh))
+    card = ModelCard.read(folder)
+    variables = jax.device_get(restore(folder, card.create(), epoch or folder.epochs()[-1], mesh))
     given = {"params": params, "batch_stats": batch_stats}
     if first_difference(variables, given) is None:
         return variables["params"], variables["batch_stats"]
@@ -128,14 +126,10 @@ def continue_from(
         )
     for number, path in enumerate(ours):
         taken = list(theirs.values())[number % len(theirs)]
-        initialised = [
-            part
-            for part in _parts_of_no_plain_network(backbone, ours[path]["params"])
-            if part not in taken["params"]
-        ]
-        if initialised:
-            log.say(f"  not in stage {folder.name}, so initialised anew: {', '.join(initialised)}")
-            taken = _with_parts(taken, ours[path], initialised)
+        lacked = _lacked_parts(card.context.network.backbone, taken["params"], ours[path]["params"])
+        if lacked:
+            log.say(f"  not in stage {folder.name}, so initialised anew: {', '.join(lacked)}")
+            taken = _with_parts(taken, ours[path], lacked)
         differing = first_difference(taken, ours[path])
         if differing is not None:
             leaf, is_there, is_here = differing
@@ -147,9 +141,10 @@ def continue_from(
     return params, batch_stats
 
 
-def _parts_of_no_plain_network(backbone: str, params: Mapping) -> list[str]:
-    # A backbone outside this package has none that we know of.
-    return pretrained.initialised_parts(backbone, params) if backbone in BACKBONES else []
+def _lacked_parts(backbone: str, theirs: Mapping, ours: Mapping) -> list[str]:
+    """Our parts that `backbone`, theirs, may lack; one outside this package may lack none."""
+    parts = pretrained.initialised_parts(backbone, ours) if backbone in BACKBONES else []
+    return [part for part in parts if part not in theirs]
 
 
 def _with_parts(
