@@ -47,14 +47,12 @@ def create(
     def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):
         augment_key, dropout_key = jax.random.split(key)
         # One pass over all streams, so that batch statistics are those of the whole batch.
+        images, labels, pose = (
+            jnp.concatenate([batch[stream][field] for stream in context.streams])
+            for field in ("image", "labels", "pose")
+        )
         images, labels, pose = augment.augment(
-            augment_key,
-            *(
-                jnp.concatenate([batch[stream][field] for stream in context.streams])
-                for field in ("image", "labels", "pose")
-            ),
-            context.augmentation,
-            aus,
+            augment_key, images, labels, pose, context.augmentation, aus
         )
         by_head, updated = net.apply(
             {"params": params, "batch_stats": batch_stats},

@@ -6,12 +6,13 @@ import jax
 import numpy as np
 import pytest
 
-from au_jax import sharding
+from au_jax import log, sharding
 from au_jax.data.sources import open_source
 from au_jax.errors import UserError
 from au_jax.run_dir import StageFolder
 from au_jax.stages.base import StageContext
 from au_jax.stages.train import Train
+from au_jax.training.model_card import ModelCard, restore
 from configs.base import base
 
 
@@ -42,6 +43,8 @@ def make_stage(tmp_path, tiny_faces):
         config = base()
         config.model.backbone = "tiny"
         config.model.image_size = 32
+        config.optimizer.name = "sgd"
+        config.train.epochs = 1
         stage = Train(
             streams={"faces": {"split": "opt-train", "share": 8}},
             epoch_stream="faces",
@@ -67,6 +70,18 @@ def test_a_batch_has_the_number_of_each_subject(make_stage):
     assert batch["identity"].dtype == np.int32
     assert batch["identity"].tolist() == [{"": -1, "a": 0, "b": 1, "c": 2}[s] for s in subjects]
     assert len(set(batch["identity"].tolist())) > 1
+
+
+def test_a_pretraining_runs_and_its_encoder_is_kept(make_stage):
+    stage, context = make_stage()
+    stage.run(context)
+    assert context.folder.epochs() == [1]
+    (line,) = log.read_metrics(context.folder.metrics)
+    assert np.isfinite(line["loss"])
+    assert 0 <= line["accuracy_identity"] <= 1
+    method = ModelCard.read(context.folder).create()
+    kept = restore(context.folder, method, 1, context.mesh)
+    assert kept["params"].keys() == {"net", "centres"}
 
 
 def test_the_outline_has_the_same_batch(make_stage):
