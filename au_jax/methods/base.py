@@ -25,6 +25,7 @@ class StreamFacts:
       positives, negatives: known present and absent labels of each AU; a soft label counts in
         parts.
       emotions: how many records show each emotion of `aus.EMOTIONS`.
+      identities: how many named subjects its records are of.
     """
 
     records: int
@@ -33,6 +34,7 @@ class StreamFacts:
     positives: tuple[float, ...] = ()
     negatives: tuple[float, ...] = ()
     emotions: tuple[int, ...] = ()
+    identities: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +124,8 @@ class Method:
       label_tables: method_state -> {stream: float32 [N, A]}, the probabilities that the method
         holds of a stream's records, kept every epoch for reports.
       unlabelled: the streams whose AU labels the method does not read.
+      identified: the streams whose batches need the field `identity`, int32 [b]: from 0 to
+        `StreamFacts.identities` - 1, one number for each subject; -1 where it has no name.
       notes: sentences that a training says of its data when it begins.
     """
 
@@ -135,4 +139,5 @@ class Method:
     started: Callable[[PyTree, PyTree, PyTree], PyTree] | None = None
     label_tables: Callable[[PyTree], dict[str, jax.Array]] | None = None
     unlabelled: tuple[str, ...] = ()
+    identified: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -158,6 +158,7 @@ class Train:
         )
         method = card.create()
         self._check_labelled(streams, method, context)
+        streams |= {name: _identified(streams[name]) for name in method.identified}
         BatchRows.of(streams, context.seed, 0)  # finds streams that cannot be balanced
         optimizer, schedule = make_optimizer(**self.optimizer, steps=epochs * steps_per_epoch)
         training = Training(
@@ -179,8 +180,8 @@ class Train:
     def outline(self, crop_size: int) -> Outline:
         """The training without its data, for what can be told from shapes alone.
 
-        Taken for granted: streams of 1000 batches each, every emotion among them, and the AUs of
-        EmotioNet where the stage names none.
+        Taken for granted: streams of 1000 batches each, every record of another subject, every
+        emotion among them, and the AUs of EmotioNet where the stage names none.
 
         Args:
           crop_size: pixels of the stored crops.
@@ -205,6 +206,7 @@ class Train:
                     positives=(1.0,) * len(aus),
                     negatives=(1.0,) * len(aus),
                     emotions=(1,) * len(au_names.EMOTIONS),
+                    identities=records[name],
                 )
                 for name, stream in fields.items()
             },
@@ -221,7 +223,10 @@ class Train:
             }
             for name, stream in fields.items()
         }
-        return Outline(methods.create(self.method, context, self.options), optimizer, batch)
+        method = methods.create(self.method, context, self.options)
+        for name in method.identified:
+            batch[name]["identity"] = jax.ShapeDtypeStruct((fields[name].share,), np.int32)
+        return Outline(method, optimizer, batch)
 
     def check(self, context: StageContext) -> None:
         """Finds a stream with nothing to learn from now, not hours later.
@@ -321,11 +326,26 @@ class Train:
             positives=tuple((labels * known).sum(0).tolist()),
             negatives=tuple(((1 - labels) * known).sum(0).tolist()),
             emotions=tuple((emotion == e).sum().item() for e in range(len(au_names.EMOTIONS))),
+            identities=len(_subjects(stream)),
         )
 
     def _augmentation(self) -> Augment:
         given = {field: value for field, value in self.augmentation.items() if value is not None}
         return Augment(image_size=self.model["image_size"], **given)
+
+
+def _subjects(stream: Stream) -> np.ndarray:
+    """The named subjects of a stream's records, sorted."""
+    subjects = np.unique(stream.source.table.subject)
+    return subjects[subjects != ""]
+
+
+def _identified(stream: Stream) -> Stream:
+    """The stream with the field `identity`, see `Method.identified`."""
+    subject = stream.source.table.subject
+    identity = np.where(subject == "", -1, np.searchsorted(_subjects(stream), subject))
+    columns = {**stream.columns, "identity": identity.astype(np.int32)}
+    return dataclasses.replace(stream, columns=columns)
 
 
 def _labels_of(

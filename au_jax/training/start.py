@@ -12,10 +12,13 @@ from jax.sharding import Mesh
 
 from au_jax import log
 from au_jax.errors import UserError
-from au_jax.models import pretrained
+from au_jax.models import BACKBONES, pretrained
 from au_jax.run_dir import RunFolder, StageFolder
 from au_jax.training.checkpoint import first_difference
 from au_jax.training.model_card import ModelCard, restore
+
+# The last layers of a plain IResNet, which one with a feature pyramid does not have.
+_PLAIN_TAIL = "embedding"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +103,8 @@ def continue_from(
     """The trained network of another stage in the place of the one given.
 
     Where the two differ, its backbone alone is taken over (into every backbone of the network
-    given): a pretraining has other outputs than what starts from it.
+    given): a pretraining has other outputs than what starts from it. Parts of ours that a plain
+    IResNet lacks (`pretrained.initialised_parts`) stay as they are, which is said.
 
     Args:
       epoch: that is kept; 0 for the last one.
@@ -108,8 +112,8 @@ def continue_from(
     Raises:
       UserError: the epoch is not kept, or not even the backbones agree.
     """
-    method = ModelCard.read(folder).create()
-    variables = jax.device_get(restore(folder, method, epoch or folder.epochs()[-1], mesh))
+    card = ModelCard.read(folder)
+    variables = jax.device_get(restore(folder, card.create(), epoch or folder.epochs()[-1], mesh))
     given = {"params": params, "batch_stats": batch_stats}
     if first_difference(variables, given) is None:
         return variables["params"], variables["batch_stats"]
@@ -122,6 +126,10 @@ def continue_from(
         )
     for number, path in enumerate(ours):
         taken = list(theirs.values())[number % len(theirs)]
+        lacked = _lacked_parts(card.context.network.backbone, taken["params"], ours[path]["params"])
+        if lacked:
+            log.say(f"  not in stage {folder.name}, so initialised anew: {', '.join(lacked)}")
+            taken = _with_parts(taken, ours[path], lacked)
         differing = first_difference(taken, ours[path])
         if differing is not None:
             leaf, is_there, is_here = differing
@@ -131,6 +139,28 @@ def continue_from(
             )
         params, batch_stats = with_backbone(params, batch_stats, path, taken)
     return params, batch_stats
+
+
+def _lacked_parts(backbone: str, theirs: Mapping, ours: Mapping) -> list[str]:
+    """Our parts that `backbone`, theirs, may lack; one outside this package may lack none."""
+    parts = pretrained.initialised_parts(backbone, ours) if backbone in BACKBONES else []
+    return [part for part in parts if part not in theirs]
+
+
+def _with_parts(
+    taken: Mapping[str, Mapping], ours: Mapping[str, Mapping], parts: list[str]
+) -> dict[str, dict]:
+    """A plain network's backbone with further parts of ours, without its tail if ours has none."""
+    trees = {}
+    for collection, tree in taken.items():
+        shared = {
+            module: tree[module]
+            for module in tree
+            if module != _PLAIN_TAIL or _PLAIN_TAIL in ours["params"]
+        }
+        added = {part: ours[collection][part] for part in parts if part in ours[collection]}
+        trees[collection] = shared | added
+    return trees
 
 
 def backbones(params: Mapping, batch_stats: Mapping) -> dict[tuple[str, ...], dict[str, Any]]:

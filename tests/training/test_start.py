@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from tiny import make_context
 
-from au_jax import methods, sharding
+from au_jax import methods, models, sharding
 from au_jax.errors import UserError
 from au_jax.methods import StreamFacts
+from au_jax.models import iresnet
 from au_jax.run_dir import RunFolder
 from au_jax.training import start
 from au_jax.training.checkpoint import Checkpoints
@@ -35,6 +36,7 @@ METHODS = {
     "multi_view": {},
     "mlcr": {"selective_ratios": (0.3, 0.3), **MULTI_VIEW},
 }
+PRETRAININGS = {"emoco": {"queue": 4}, "moco": {"queue": 4}, "face_identity": {}}
 
 
 def backbones(tree):
@@ -113,17 +115,19 @@ def random_variables(method, seed):
     return jax.tree.map(lambda s: rng.normal(size=s.shape).astype(np.float32), shapes)
 
 
-def make_method(name, backbone="tiny"):
-    """A method's card, and it."""
-    pretrains = name in ("emoco", "moco")
-    facts = StreamFacts(16, 8, positives=(1.0, 1.0), negatives=(1.0, 1.0), emotions=(2,) * 8)
+def make_method(name, backbone="tiny", **fields):
+    """A method's card, and it; `fields` are of its backbone."""
+    pretrains = name in PRETRAININGS
+    facts = StreamFacts(
+        16, 8, positives=(1.0, 1.0), negatives=(1.0, 1.0), emotions=(2,) * 8, identities=4
+    )
     streams = ("faces",) if pretrains or name == "multi_task" else ("clean", "noisy")
     context = make_context(
         () if pretrains else AUS,
-        network={"backbone": backbone},
+        network={"backbone": backbone, "fields": fields},
         streams=dict.fromkeys(streams, facts),
     )
-    options = {"queue": 4} if pretrains else {**METHODS, "recot": RECOT}[name]
+    options = {**PRETRAININGS, **METHODS, "recot": RECOT}[name]
     card = ModelCard(name, options, context, "wide", 40, "synthetic_faces")
     return card, card.create()
 
@@ -135,9 +139,9 @@ def pretrained(tmp_path_factory):
     return run, {epoch: keep(run.stage("emoco"), "emoco", epoch) for epoch in (2, 5)}
 
 
-def keep(folder, name, epoch, backbone="tiny", done=True):
+def keep(folder, name, epoch, backbone="tiny", done=True, **fields):
     """Keeps a random network as an epoch of a stage; returns it."""
-    card, method = make_method(name, backbone)
+    card, method = make_method(name, backbone, **fields)
     card.write(folder)
     params, batch_stats = random_variables(method, seed=epoch)
     with Checkpoints.of_models(folder.model) as checkpoints:
@@ -248,3 +252,57 @@ def test_two_backbones_reach_two_each_its_own(tmp_path):
     assert (first["conv1"]["conv"]["kernel"] != second["conv1"]["conv"]["kernel"]).all()
     for taken, expected in zip(backbones(started), (first, second), strict=True):
         assert_equal(taken, expected)
+
+
+# ---- Starting a network that has more parts ----
+
+PYRAMID, ATTENTION = "pyramid_embedding", ["attention1", "attention4"]
+PARTS = {"coordinate_attention": True, "pyramid": True}
+
+
+@pytest.fixture(scope="module")
+def identity_run(tmp_path_factory):
+    """A run whose stage `identity` kept a plain IResNet of four blocks: (run, network)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(iresnet.DEPTHS, 4, (1, 1, 1, 1))
+        patch.setitem(models.BACKBONES, "iresnet_short", (iresnet.IResNet, {"depth": 4}))
+        run = RunFolder(tmp_path_factory.mktemp("identity"))
+        yield run, keep(run.stage("identity"), "face_identity", 1, "iresnet_short")
+
+
+@pytest.mark.parametrize(
+    ("fields", "added"),
+    [
+        (PARTS, [*ATTENTION, PYRAMID]),
+        ({"pyramid": True}, [PYRAMID]),
+        ({"coordinate_attention": True}, ATTENTION),
+        ({}, []),
+    ],
+)
+def test_a_plain_iresnet_starts_one_with_more_parts(identity_run, fields, added, capsys):
+    run, kept = identity_run
+    given = random_variables(make_method("multi_task", "iresnet_short", **fields)[1], seed=9)
+    started = starting("identity", run.stage)(*given)
+    assert jax.tree.structure(started) == jax.tree.structure(given)
+    for collection, theirs, ours in zip(started, kept, given, strict=True):
+        for module, leaves in collection["backbone"].items():
+            source = ours if module in added else theirs["net"]
+            assert_equal(leaves, source["backbone"][module])
+    assert ("embedding" in started[0]["backbone"]) == (PYRAMID not in added)
+    assert_equal(started[0]["head_opt"], given[0]["head_opt"])
+    said = capsys.readouterr().out
+    assert said.count("initialised anew") == bool(added)
+    if added:
+        assert f"not in stage identity, so initialised anew: {', '.join(added)}\n" in said
+
+
+def test_other_differences_are_refused_with_more_parts(identity_run, tmp_path):
+    run, _ = identity_run
+    deeper = random_variables(make_method("multi_task", "iresnet18", **PARTS)[1], seed=9)
+    with pytest.raises(UserError, match=r"its 'batch_stats/stage1_block2/.*' is absent, and here"):
+        starting("identity", run.stage)(*deeper)
+    other = RunFolder(tmp_path)
+    keep(other.stage("pyramid"), "face_identity", 1, "iresnet_short", pyramid=True)
+    plain = random_variables(make_method("multi_task", "iresnet_short")[1], seed=9)
+    with pytest.raises(UserError, match=r"its 'batch_stats/embedding/.*' is absent, and here it"):
+        starting("pyramid", other.stage)(*plain)

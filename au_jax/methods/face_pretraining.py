@@ -1,0 +1,235 @@
+"""Supervised pretraining of a face encoder: on face identities by ArcFace, or on emotions.
+
+Two of the three pretrainings of Jiang et al., "Facial Action Unit Recognition With Multi-models
+Ensembling" (ABAW3, 2022), section 4.1; the third, on AUs, is any method that learns them. Neither
+tells AUs: their backbone is what later trainings start from. The paper does not print their losses.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float32, Int
+
+from au_jax import augment, losses
+from au_jax import aus as au_names
+from au_jax.errors import UserError
+from au_jax.methods.base import Context, Method, PyTree, StreamFacts, Variables
+from au_jax.models import AUNet
+from au_jax.models.layers import xavier
+
+# Standard deviation of the initial class centres, insightface's.
+_SPREAD = 0.01
+
+
+def create_identity(
+    context: Context, *, scale: float = 64.0, margin: float = 0.5, sampled: int = 0
+) -> Method:
+    """Learns to tell the subjects of a stream apart, in a training's context.
+
+    The margin softmax of ArcFace (Deng et al., CVPR 2019, https://arxiv.org/abs/1801.07698) over
+    one class centre for each subject. A face whose subject is unknown has no part in the loss.
+
+    Args:
+      scale, margin: s and m of `losses.arcface_loss`; ArcFace's.
+      sampled: how many class centres a step draws, see `losses.sample_classes`; 0 for all.
+
+    Raises:
+      UserError: there is not one stream alone, its faces are not of two subjects at least, or
+        `sampled` lies out of its range.
+    """
+    stream, facts = _only_stream(context, "face_identity")
+    identities = facts.identities
+    if identities < 2:
+        raise UserError(
+            f"stream '{stream}' has faces of {identities} named subjects, but method face_identity "
+            "tells at least two apart; name a split of a data set that has them"
+        )
+    encoder = _Encoder.of(context)
+
+    def drawn(
+        key: jax.Array, identity: Int[Array, " examples"]
+    ) -> tuple[Int[Array, " sampled"], Int[Array, " examples"]]:
+        """The identities of a step, and where each example's one is among them."""
+        return losses.sample_classes(key, identity, identities, sampled)
+
+    if sampled:  # A number out of range is refused here, not at the first step.
+        identity = jax.ShapeDtypeStruct((facts.share,), jnp.int32)
+        jax.eval_shape(drawn, jax.random.PRNGKey(0), identity)
+
+    def init(key: jax.Array) -> tuple[PyTree, PyTree, PyTree]:
+        net_key, centre_key = jax.random.split(key)
+        features, params, batch_stats = encoder.init(net_key)
+        centres = _SPREAD * jax.random.normal(centre_key, (identities, features))
+        return {"net": params, "centres": centres}, {"net": batch_stats}, {}
+
+    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):
+        net_key, sample_key = jax.random.split(key)
+        features, net_stats = encoder.apply(
+            net_key, params["net"], batch_stats["net"], batch[stream]["image"]
+        )
+        identity, centres = batch[stream]["identity"], params["centres"]
+        known, label = identity >= 0, jnp.maximum(identity, 0)
+        if sampled:
+            rows, label = drawn(sample_key, label)
+            centres = centres[rows]
+        entries = jax.vmap(
+            lambda feature, of_face: losses.arcface_loss(
+                feature[None], centres, of_face[None], scale, margin
+            )
+        )(features, label)
+        nearest = (losses.unit(features) @ losses.unit(centres).T).argmax(1)
+        logs = {"accuracy_identity": _mean_of_known(nearest == label, known)}
+        return _mean_of_known(entries, known), ({"net": net_stats}, method_state, logs)
+
+    return Method(
+        aus=(),
+        init=init,
+        loss=loss,
+        predict=_tells_no_aus,
+        unlabelled=(stream,),
+        identified=(stream,),
+        notes=(f"learns to tell {identities} subjects apart",),
+    )
+
+
+def create_expression(context: Context, *, label_smoothing: float = 0.0) -> Method:
+    """Learns the emotions of a stream by cross entropy, in a training's context.
+
+    A face whose emotion is unknown has no part in the loss. The classes are the emotions that the
+    stream has.
+
+    Args:
+      label_smoothing: s, the share of each target that is spread evenly over all classes; the
+        paper does not give its own.
+
+    Raises:
+      UserError: there is not one stream alone, or no face has a known emotion.
+    """
+    stream, facts = _only_stream(context, "expression")
+    counts = dict(zip(au_names.EMOTIONS, facts.emotions, strict=False))
+    learned = [emotion for emotion, count in counts.items() if count]
+    if not learned:
+        raise UserError(
+            f"no face of stream '{stream}' has a known emotion, which method expression learns "
+            "from; name a split of a data set that has them"
+        )
+    notes = [f"learns the emotions {', '.join(learned)}"]
+    left_out = facts.records - sum(facts.emotions)
+    if left_out:
+        notes.append(
+            f"{left_out} of {facts.records} faces have no known emotion: they are left out of the "
+            "loss"
+        )
+    encoder = _Encoder.of(context)
+    # An unknown emotion is -1, the table's last entry.
+    class_of = jnp.array(
+        [learned.index(e) if e in learned else -1 for e in (*au_names.EMOTIONS, "")], jnp.int32
+    )
+
+    def init(key: jax.Array) -> tuple[PyTree, PyTree, PyTree]:
+        net_key, head_key = jax.random.split(key)
+        features, params, batch_stats = encoder.init(net_key)
+        head = {
+            "kernel": xavier(head_key, (features, len(learned)), jnp.float32),
+            "bias": jnp.zeros(len(learned)),
+        }
+        return {"net": params, "emotion": head}, {"net": batch_stats}, {}
+
+    def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):
+        features, net_stats = encoder.apply(
+            key, params["net"], batch_stats["net"], batch[stream]["image"]
+        )
+        logits = features @ params["emotion"]["kernel"] + params["emotion"]["bias"][None]
+        label = class_of[batch[stream]["emotion"].astype(jnp.int32)]
+        value = _smoothed_emotion_loss(logits, label, label_smoothing)
+        logs = {"accuracy_emotion": _mean_of_known(logits.argmax(1) == label, label >= 0)}
+        return value, ({"net": net_stats}, method_state, logs)
+
+    return Method(
+        aus=(),
+        init=init,
+        loss=loss,
+        predict=_tells_no_aus,
+        unlabelled=(stream,),
+        notes=tuple(notes),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Encoder:
+    """A network without outputs, whose pooled features are learned from.
+
+    Attributes:
+      net: the network. augmentation: of every image.
+    """
+
+    net: AUNet
+    augmentation: augment.Augment
+
+    @classmethod
+    def of(cls, context: Context) -> "_Encoder":
+        return cls(context.network.build({}), context.augmentation)
+
+    def init(self, key: jax.Array) -> tuple[int, PyTree, PyTree]:
+        """Returns (number of features, params, batch_stats)."""
+        side = self.augmentation.image_size
+        features, variables = self.net.init_with_output(
+            key, jnp.zeros((2, side, side, 3)), train=False, method="pooled"
+        )
+        return features.shape[1], variables["params"], variables.get("batch_stats", {})
+
+    def apply(
+        self, key: jax.Array, params: PyTree, batch_stats: PyTree, images: jax.Array
+    ) -> tuple[Float32[Array, "examples features"], PyTree]:
+        """A training pass over augmented images: their features, and new batch statistics."""
+        augment_key, dropout_key = jax.random.split(key)
+        no_labels = jnp.zeros((len(images), 0), jnp.int8)
+        no_pose = jnp.zeros((len(images), 3), jnp.float32)
+        images, _, _ = augment.augment(
+            augment_key, images, no_labels, no_pose, self.augmentation, ()
+        )
+        features, updated = self.net.apply(
+            {"params": params, "batch_stats": batch_stats},
+            images,
+            train=True,
+            rngs={"dropout": dropout_key},
+            mutable=["batch_stats"],
+            method="pooled",
+        )
+        return features, updated.get("batch_stats", {})
+
+
+def _only_stream(context: Context, method: str) -> tuple[str, StreamFacts]:
+    if len(context.streams) != 1:
+        raise UserError(
+            f"method {method} learns from one stream, but there are {len(context.streams)} "
+            f"({', '.join(context.streams)}); give one"
+        )
+    ((stream, facts),) = context.streams.items()
+    return stream, facts
+
+
+def _smoothed_emotion_loss(
+    logits: Float32[Array, "examples classes"], label: Int[Array, " examples"], smoothing: float
+) -> Float32[Array, ""]:
+    """Cross entropy of the targets (1 - s) y + s / K over K classes, where the label is known."""
+    value = losses.emotion_loss(logits, label)
+    if not smoothing:
+        return value
+    of_class = jax.vmap(lambda k: losses.emotion_loss(logits, jnp.where(label >= 0, k, -1)))
+    return (1 - smoothing) * value + smoothing * of_class(jnp.arange(logits.shape[1])).mean()
+
+
+def _mean_of_known(
+    values: Float32[Array, " examples"] | Bool[Array, " examples"], known: Bool[Array, " examples"]
+) -> Float32[Array, ""]:
+    """The mean over the examples that are known; 0 without any."""
+    return jnp.where(known, values, 0).sum() / jnp.maximum(known.sum(), 1)
+
+
+def _tells_no_aus(
+    variables: Variables, images: jax.Array, pose: jax.Array
+) -> Float32[Array, "examples 0"]:
+    del variables, pose
+    return jnp.zeros((len(images), 0))

@@ -1,0 +1,110 @@
+"""The train stage's streams whose subjects are told apart: the field `identity`, and refusals."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from au_jax import log, sharding
+from au_jax.data.sources import open_source
+from au_jax.errors import UserError
+from au_jax.run_dir import StageFolder
+from au_jax.stages.base import StageContext
+from au_jax.stages.train import Train
+from au_jax.training.model_card import ModelCard, restore
+from configs.base import base
+
+
+@pytest.fixture
+def make_stage(tmp_path, tiny_faces):
+    """(subjects of the faces by row or None for their own) -> (a stage, its context)."""
+
+    def make(subjects=None, method="face_identity"):
+        unused = dict.fromkeys(field.name for field in dataclasses.fields(StageContext))
+
+        def source(split, crop):
+            faces = open_source(tiny_faces, split, crop, val_fraction=0.25, seed=0)
+            if subjects is None:
+                return faces
+            named = np.resize(np.array(subjects), len(faces))
+            return dataclasses.replace(faces, table=dataclasses.replace(faces.table, subject=named))
+
+        given = {
+            "folder": StageFolder(tmp_path / "stages" / "identity"),
+            "seed": 1,
+            "data": "synthetic_faces",
+            "source": source,
+            "true_labels": lambda split: None,
+            "mesh": sharding.make_mesh(1),
+            "threads": 1,
+            "keep": 1,
+        }
+        config = base()
+        config.model.backbone = "tiny"
+        config.model.image_size = 32
+        config.optimizer.name = "sgd"
+        config.train.epochs = 1
+        stage = Train(
+            streams={"faces": {"split": "opt-train", "share": 8}},
+            epoch_stream="faces",
+            crop="closeup",
+            model=config.model.to_dict(),
+            optimizer=config.optimizer.to_dict(),
+            augmentation=config.augmentation.to_dict(),
+            train=config.train.to_dict(),
+            validate=(),
+            method=method,
+        )
+        return stage, StageContext(**{**unused, **given})
+
+    return make
+
+
+def test_a_batch_has_the_number_of_each_subject(make_stage):
+    stage, context = make_stage(["b", "", "a", "b", "c"])
+    training, card = stage.prepare(context)
+    assert card.context.streams["faces"].identities == 3
+    batch = next(training.batches())["faces"]
+    subjects = training.streams["faces"].source.table.subject[batch["index"]]
+    assert batch["identity"].dtype == np.int32
+    assert batch["identity"].tolist() == [{"": -1, "a": 0, "b": 1, "c": 2}[s] for s in subjects]
+    assert len(set(batch["identity"].tolist())) > 1
+
+
+def test_a_pretraining_runs_and_its_encoder_is_kept(make_stage):
+    stage, context = make_stage()
+    stage.run(context)
+    assert context.folder.epochs() == [1]
+    (line,) = log.read_metrics(context.folder.metrics)
+    assert np.isfinite(line["loss"])
+    assert 0 <= line["accuracy_identity"] <= 1
+    method = ModelCard.read(context.folder).create()
+    kept = restore(context.folder, method, 1, context.mesh)
+    assert kept["params"].keys() == {"net", "centres"}
+
+
+def test_the_outline_has_the_same_batch(make_stage):
+    stage, context = make_stage()
+    training, card = stage.prepare(context)
+    records = training.streams["faces"].source.table.subject
+    assert card.context.streams["faces"].identities == len(set(records.tolist())) > 1
+    outline = stage.outline(crop_size=card.crop_size)
+    batch = next(training.batches())
+    assert outline.batch == jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), batch)
+    params, *_ = jax.eval_shape(outline.method.init, jax.random.PRNGKey(0))
+    assert params["centres"].shape == (8000, 6)
+
+
+def test_other_methods_read_no_identity(make_stage):
+    stage, context = make_stage(method="expression")
+    training, _ = stage.prepare(context)
+    assert "identity" not in next(training.batches())["faces"]
+    assert "identity" not in stage.outline(crop_size=40).batch["faces"]
+
+
+@pytest.mark.parametrize(("subjects", "count"), [([""], 0), (["a", ""], 1)])
+def test_one_subject_is_refused(make_stage, subjects, count):
+    stage, context = make_stage(subjects)
+    with pytest.raises(UserError, match=rf"'faces' has faces of {count} named subjects, but"):
+        stage.check(context)
