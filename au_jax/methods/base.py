@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from au_jax.augment import Augment
 from au_jax.models.network_spec import NetworkSpec
@@ -102,6 +103,12 @@ def keep_all(params: PyTree, batch_stats: PyTree, method_state: PyTree) -> Varia
     return {"params": params, "batch_stats": batch_stats}
 
 
+def tell_no_aus(variables: Variables, images: jax.Array, pose: jax.Array) -> jax.Array:
+    """What a pretraining predicts: logits float32 [B, 0]."""
+    del variables, pose
+    return jnp.zeros((len(images), 0))
+
+
 @dataclasses.dataclass(frozen=True)
 class Method:
     """The pure functions of one training objective over a batch of named streams.
@@ -112,7 +119,8 @@ class Method:
         momentum networks, label tables. `batch_stats` is {} of a network without BatchNorm.
       loss: (params, batch_stats, method_state, batch, step, key) -> (loss, (batch_stats,
         method_state, logs)); `step` is int32, the updates done before; `logs` are scalars by name.
-      predict: (variables, images uint8 [B, H, W, 3], pose float32 [B, 3]) -> logits float32 [B, A].
+      predict: (variables, images uint8 [B, H, W, 3], pose float32 [B, 3]) -> logits float32 [B, A];
+        of a pretraining, which has no AUs, it needs not be given.
       kept: (params, batch_stats, method_state) -> the variables that `predict` takes and that every
         epoch's checkpoint holds (the averaged network for a mean teacher).
       after_update: (params, method_state, step) -> method_state, after the optimiser's update;
@@ -132,7 +140,7 @@ class Method:
     aus: tuple[str, ...]
     init: Callable[[jax.Array], tuple[PyTree, PyTree, PyTree]]
     loss: Callable[..., tuple[jax.Array, tuple[PyTree, PyTree, dict[str, jax.Array]]]]
-    predict: Callable[[Variables, jax.Array, jax.Array], jax.Array]
+    predict: Callable[[Variables, jax.Array, jax.Array], jax.Array] = tell_no_aus
     kept: Callable[[PyTree, PyTree, PyTree], Variables] = keep_all
     after_update: Callable[[PyTree, PyTree, jax.Array], PyTree] | None = None
     end_of_epoch: Callable[..., Any] | None = None

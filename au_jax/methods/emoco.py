@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float32, Int
 from au_jax import aus as au_names
 from au_jax import losses
 from au_jax.errors import UserError, unknown
-from au_jax.methods.base import Context, Method, PyTree, Variables
+from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.momentum_contrast import FEATURES, Encoder, Queues, momentum_update
 from au_jax.models.layers import xavier
 
@@ -209,7 +209,6 @@ def _method(
         aus=(),
         init=init,
         loss=loss,
-        predict=_tells_no_aus,
         started=started,
         unlabelled=(stream,),
         notes=notes,
@@ -219,10 +218,3 @@ def _method(
 def _share(hits: Bool[Array, " examples"], label: Int[Array, " examples"]) -> Float32[Array, ""]:
     """The share of hits among the examples of a known class."""
     return (hits & (label >= 0)).sum() / jnp.maximum((label >= 0).sum(), 1)
-
-
-def _tells_no_aus(
-    variables: Variables, images: jax.Array, pose: jax.Array
-) -> Float32[Array, "examples 0"]:
-    del variables, pose
-    return jnp.zeros((len(images), 0))

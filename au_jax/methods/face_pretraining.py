@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float32, Int
 from au_jax import augment, losses
 from au_jax import aus as au_names
 from au_jax.errors import UserError
-from au_jax.methods.base import Context, Method, PyTree, StreamFacts, Variables
+from au_jax.methods.base import Context, Method, PyTree, StreamFacts
 from au_jax.models import AUNet
 from au_jax.models.layers import xavier
 
@@ -86,7 +86,6 @@ def create_identity(
         aus=(),
         init=init,
         loss=loss,
-        predict=_tells_no_aus,
         unlabelled=(stream,),
         identified=(stream,),
         notes=(f"learns to tell {identities} subjects apart",),
@@ -150,7 +149,6 @@ def create_expression(context: Context, *, label_smoothing: float = 0.0) -> Meth
         aus=(),
         init=init,
         loss=loss,
-        predict=_tells_no_aus,
         unlabelled=(stream,),
         notes=tuple(notes),
     )
@@ -226,10 +224,3 @@ def _mean_of_known(
 ) -> Float32[Array, ""]:
     """The mean over the examples that are known; 0 without any."""
     return jnp.where(known, values, 0).sum() / jnp.maximum(known.sum(), 1)
-
-
-def _tells_no_aus(
-    variables: Variables, images: jax.Array, pose: jax.Array
-) -> Float32[Array, "examples 0"]:
-    del variables, pose
-    return jnp.zeros((len(images), 0))
