@@ -511,6 +511,15 @@ def augment(
     return images, labels, pose
 
 
+def augment_images(
+    key: PRNGKeyArray, images: UInt8[Array, "examples height width 3"], config: Augment
+) -> Float32[Array, "examples side side 3"]:
+    """What `augment` makes of images whose AU labels and head angles are not used."""
+    no_labels = jnp.zeros((len(images), 0), jnp.int8)
+    no_pose = jnp.zeros((len(images), 3), jnp.float32)
+    return augment(key, images, no_labels, no_pose, config, ())[0]
+
+
 def center_crop(
     images: UInt8[Array, "examples height width 3"], size: int
 ) -> Float32[Array, "examples {size} {size} 3"]:

@@ -24,6 +24,13 @@ def known_mask(labels: Num[Array, "*shape"]) -> Bool[Array, "*shape"]:
     return labels >= 0
 
 
+def mean_of_known(
+    values: Num[Array, " examples"] | Bool[Array, " examples"], known: Bool[Array, " examples"]
+) -> Float32[Array, ""]:
+    """The mean over the examples that are known; 0 without any."""
+    return jnp.where(known, values, 0).sum() / jnp.maximum(known.sum(), 1)
+
+
 # ---- Binary cross entropy ----
 
 
@@ -292,9 +299,8 @@ def emotion_loss(
     Args:
       classes: -1 where it is not known. Without any known one the loss is 0.
     """
-    known = classes >= 0
     entries = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.maximum(classes, 0))
-    return jnp.where(known, entries, 0).sum() / jnp.maximum(known.sum(), 1)
+    return mean_of_known(entries, known_mask(classes))
 
 
 def contrastive_loss(
@@ -356,7 +362,7 @@ def contrastive_loss(
 
     none = jnp.zeros(len(queries), jnp.float32), jnp.zeros(len(queries), bool)
     (value, nearest), _ = jax.lax.scan(add, none, every_class)
-    return value.sum() / jnp.maximum((classes >= 0).sum(), 1), nearest
+    return mean_of_known(value, known_mask(classes)), nearest
 
 
 # ---- Face identity (ArcFace, Partial FC) ----
@@ -379,13 +385,14 @@ def arcface_loss(
     gradients stay finite where an embedding points at or away from a centre.
 
     Args:
-      labels: row of the true class in `centres`.
+      labels: row of the true class in `centres`; -1 leaves an example out.
       scale: s.
       margin: m, radians.
 
     Returns:
-      The mean over the examples, in nats.
+      The mean over the examples that are not left out, in nats; 0 without any.
     """
+    known, labels = known_mask(labels), jnp.maximum(labels, 0)
     cosines = jnp.clip(unit(embeddings) @ unit(centres).T, -1, 1)
     cosine = jnp.take_along_axis(cosines, labels[:, None], 1)
     sine = jnp.sqrt(jnp.maximum((1 - cosine) * (1 + cosine), _SMALLEST_SINE_SQUARE))
@@ -397,7 +404,8 @@ def arcface_loss(
     )
     at_label = labels[:, None] == jnp.arange(len(centres))[None]
     logits = scale * jnp.where(at_label, true, cosines)
-    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+    entries = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return mean_of_known(entries, known)
 
 
 def sample_classes(

@@ -2,13 +2,15 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from au_jax import aus as au_names
 from au_jax.augment import Augment
+from au_jax.errors import UserError
 from au_jax.models.network_spec import NetworkSpec
 
 PyTree = Any
@@ -95,6 +97,50 @@ class Context:
                 "streams": streams,
             }
         )
+
+
+def only_stream(context: Context, learner: str) -> tuple[str, StreamFacts]:
+    """The name and the facts of the one stream that `learner` learns from.
+
+    Raises:
+      UserError: there are several.
+    """
+    if len(context.streams) != 1:
+        raise UserError(
+            f"{learner} learns from one stream, but there are {len(context.streams)} "
+            f"({', '.join(context.streams)}); give one"
+        )
+    ((stream, facts),) = context.streams.items()
+    return stream, facts
+
+
+def shown_emotions(context: Context, method: str, rival: str = "") -> list[str]:
+    """The emotions that the faces of a method's one stream show, in the order of `aus.EMOTIONS`.
+
+    Args:
+      method: its name. rival: of a method that needs no emotions, if any.
+
+    Raises:
+      UserError: no face has a known emotion.
+    """
+    ((stream, facts),) = context.streams.items()
+    shown = [e for e, count in zip(au_names.EMOTIONS, facts.emotions, strict=False) if count]
+    if not shown:
+        instead = f", or take method {rival}" if rival else ""
+        raise UserError(
+            f"no face of stream '{stream}' has a known emotion, which method {method} learns from; "
+            f"name a split of a data set that has them{instead}"
+        )
+    return shown
+
+
+def emotion_classes(learned: Sequence[str]) -> jax.Array:
+    """The class of each code of a batch's `emotion`, int32 [9]: its place in `learned`, or -1.
+
+    The last entry is that of an unknown emotion, whose code is -1.
+    """
+    codes = (*au_names.EMOTIONS, "")
+    return jnp.array([learned.index(e) if e in learned else -1 for e in codes], jnp.int32)
 
 
 def keep_all(params: PyTree, batch_stats: PyTree, method_state: PyTree) -> Variables:

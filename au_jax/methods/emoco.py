@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float32, Int
+from jaxtyping import Array, Int
 
 from au_jax import aus as au_names
 from au_jax import losses
 from au_jax.errors import UserError, unknown
-from au_jax.methods.base import Context, Method, PyTree
+from au_jax.methods.base import Context, Method, PyTree, emotion_classes, shown_emotions
 from au_jax.methods.momentum_contrast import FEATURES, Encoder, Queues, momentum_update
 from au_jax.models.layers import xavier
 
@@ -57,7 +57,11 @@ def create(
     """
     encoder = Encoder.of(context, bn, bn_groups)
     ((stream, facts),) = context.streams.items()
-    learned = _with_faces(emotions, facts.emotions, stream)
+    shown = shown_emotions(context, "emoco", rival="moco")
+    for emotion in emotions:
+        if emotion not in shown:
+            raise unknown(f"emotion of stream '{stream}'", emotion, shown)
+    learned = [e for e in shown if e in emotions or not emotions]
     if not (contrast or emotion_weight):
         raise UserError("method emoco has neither contrast nor an emotion_weight; give it one")
     left_out = facts.records - sum(facts.emotions[au_names.EMOTIONS.index(e)] for e in learned)
@@ -70,7 +74,8 @@ def create(
     return _method(
         encoder,
         stream,
-        class_of_emotion=[learned.index(e) if e in learned else -1 for e in au_names.EMOTIONS],
+        class_of=emotion_classes(learned),
+        classes=len(learned),
         emotion_weight=emotion_weight,
         queues=Queues(len(learned) if multi_queue else 1, queue) if contrast else None,
         normalized=intra_class_normalization,
@@ -100,12 +105,13 @@ def create_moco(
     Raises:
       UserError: see `Encoder.of`.
     """
+    encoder = Encoder.of(context, bn, bn_groups)
     (stream,) = context.streams
     return _method(
-        Encoder.of(context, bn, bn_groups),
+        encoder,
         stream,
-        class_of_emotion=[0] * len(au_names.EMOTIONS),
-        class_of_unknown=0,
+        class_of=jnp.zeros_like(emotion_classes(())),
+        classes=1,
         emotion_weight=0.0,
         queues=Queues(1, queue),
         normalized=False,
@@ -114,26 +120,12 @@ def create_moco(
     )
 
 
-def _with_faces(wanted: Sequence[str], counts: Sequence[int], stream: str) -> list[str]:
-    """The emotions to learn from, in the order of `aus.EMOTIONS`."""
-    there = [e for e, count in zip(au_names.EMOTIONS, counts, strict=False) if count]
-    if not there:
-        raise UserError(
-            f"no face of stream '{stream}' has a known emotion, which method emoco learns from; "
-            "name a split of a data set that has them, or take method moco"
-        )
-    for emotion in wanted:
-        if emotion not in there:
-            raise unknown(f"emotion of stream '{stream}'", emotion, there)
-    return [e for e in there if e in wanted or not wanted]
-
-
 def _method(
     encoder: Encoder,
     stream: str,
     *,
-    class_of_emotion: Sequence[int],
-    class_of_unknown: int = -1,
+    class_of: Int[Array, " codes"],
+    classes: int,
     emotion_weight: float,
     queues: Queues | None,
     normalized: bool,
@@ -141,9 +133,11 @@ def _method(
     momentum: float,
     notes: tuple[str, ...] = (),
 ) -> Method:
-    """Both methods; without `queues` there is no contrast."""
-    class_of = jnp.array([*class_of_emotion, class_of_unknown], jnp.int32)
-    classes = max(class_of_emotion) + 1
+    """Both methods; without `queues` there is no contrast.
+
+    Args:
+      class_of: of each code of an emotion, see `emotion_classes`. classes: how many there are.
+    """
     has_prototypes = bool(emotion_weight) or (normalized and queues is not None)
 
     def init(key: jax.Array) -> tuple[PyTree, PyTree, PyTree]:
@@ -165,7 +159,6 @@ def _method(
 
     def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):
         images, index = batch[stream]["image"], batch[stream]["index"]
-        # An unknown emotion is -1, the table's last entry.
         label = class_of[batch[stream]["emotion"].astype(jnp.int32)]
         query_key, key_key, shuffle_key = jax.random.split(key, 3)
         q, net_stats = encoder.apply(
@@ -175,7 +168,7 @@ def _method(
         if emotion_weight:
             scores = jnp.dot(q, params["emotion"]["kernel"], precision="highest")
             logs["loss_emotion"] = losses.emotion_loss(scores, label)
-            logs["accuracy_emotion"] = _share(scores.argmax(1) == label, label)
+            logs["accuracy_emotion"] = losses.mean_of_known(scores.argmax(1) == label, label >= 0)
             value += emotion_weight * logs["loss_emotion"]
         if queues is not None:
             # MoCo's order: q, the key encoder's update, k, the logits, and last the queues.
@@ -196,7 +189,7 @@ def _method(
                 temperature,
                 prototypes,
             )
-            logs["accuracy_contrast"] = _share(nearest, label)
+            logs["accuracy_contrast"] = losses.mean_of_known(nearest, label >= 0)
             value += logs["loss_contrast"]
             method_state = {
                 "params": key_params,
@@ -213,8 +206,3 @@ def _method(
         unlabelled=(stream,),
         notes=notes,
     )
-
-
-def _share(hits: Bool[Array, " examples"], label: Int[Array, " examples"]) -> Float32[Array, ""]:
-    """The share of hits among the examples of a known class."""
-    return (hits & (label >= 0)).sum() / jnp.maximum((label >= 0).sum(), 1)

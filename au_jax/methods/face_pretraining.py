@@ -9,12 +9,18 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float32, Int
+from jaxtyping import Array, Float32, Int
 
 from au_jax import augment, losses
-from au_jax import aus as au_names
 from au_jax.errors import UserError
-from au_jax.methods.base import Context, Method, PyTree, StreamFacts
+from au_jax.methods.base import (
+    Context,
+    Method,
+    PyTree,
+    emotion_classes,
+    only_stream,
+    shown_emotions,
+)
 from au_jax.models import AUNet
 from au_jax.models.layers import xavier
 
@@ -38,7 +44,7 @@ def create_identity(
       UserError: there is not one stream alone, its faces are not of two subjects at least, or
         `sampled` lies out of its range.
     """
-    stream, facts = _only_stream(context, "face_identity")
+    stream, facts = only_stream(context, "method face_identity")
     identities = facts.identities
     if identities < 2:
         raise UserError(
@@ -68,19 +74,15 @@ def create_identity(
         features, net_stats = encoder.apply(
             net_key, params["net"], batch_stats["net"], batch[stream]["image"]
         )
-        identity, centres = batch[stream]["identity"], params["centres"]
-        known, label = identity >= 0, jnp.maximum(identity, 0)
+        label, centres = batch[stream]["identity"], params["centres"]
+        known = label >= 0
         if sampled:
-            rows, label = drawn(sample_key, label)
-            centres = centres[rows]
-        entries = jax.vmap(
-            lambda feature, of_face: losses.arcface_loss(
-                feature[None], centres, of_face[None], scale, margin
-            )
-        )(features, label)
+            rows, places = drawn(sample_key, jnp.maximum(label, 0))
+            centres, label = centres[rows], jnp.where(known, places, -1)
+        value = losses.arcface_loss(features, centres, label, scale, margin)
         nearest = (losses.unit(features) @ losses.unit(centres).T).argmax(1)
-        logs = {"accuracy_identity": _mean_of_known(nearest == label, known)}
-        return _mean_of_known(entries, known), ({"net": net_stats}, method_state, logs)
+        logs = {"accuracy_identity": losses.mean_of_known(nearest == label, known)}
+        return value, ({"net": net_stats}, method_state, logs)
 
     return Method(
         aus=(),
@@ -105,14 +107,8 @@ def create_expression(context: Context, *, label_smoothing: float = 0.0) -> Meth
     Raises:
       UserError: there is not one stream alone, or no face has a known emotion.
     """
-    stream, facts = _only_stream(context, "expression")
-    counts = dict(zip(au_names.EMOTIONS, facts.emotions, strict=False))
-    learned = [emotion for emotion, count in counts.items() if count]
-    if not learned:
-        raise UserError(
-            f"no face of stream '{stream}' has a known emotion, which method expression learns "
-            "from; name a split of a data set that has them"
-        )
+    stream, facts = only_stream(context, "method expression")
+    learned = shown_emotions(context, "expression")
     notes = [f"learns the emotions {', '.join(learned)}"]
     left_out = facts.records - sum(facts.emotions)
     if left_out:
@@ -121,10 +117,7 @@ def create_expression(context: Context, *, label_smoothing: float = 0.0) -> Meth
             "loss"
         )
     encoder = _Encoder.of(context)
-    # An unknown emotion is -1, the table's last entry.
-    class_of = jnp.array(
-        [learned.index(e) if e in learned else -1 for e in (*au_names.EMOTIONS, "")], jnp.int32
-    )
+    class_of = emotion_classes(learned)
 
     def init(key: jax.Array) -> tuple[PyTree, PyTree, PyTree]:
         net_key, head_key = jax.random.split(key)
@@ -142,7 +135,7 @@ def create_expression(context: Context, *, label_smoothing: float = 0.0) -> Meth
         logits = features @ params["emotion"]["kernel"] + params["emotion"]["bias"][None]
         label = class_of[batch[stream]["emotion"].astype(jnp.int32)]
         value = _smoothed_emotion_loss(logits, label, label_smoothing)
-        logs = {"accuracy_emotion": _mean_of_known(logits.argmax(1) == label, label >= 0)}
+        logs = {"accuracy_emotion": losses.mean_of_known(logits.argmax(1) == label, label >= 0)}
         return value, ({"net": net_stats}, method_state, logs)
 
     return Method(
@@ -182,11 +175,7 @@ class _Encoder:
     ) -> tuple[Float32[Array, "examples features"], PyTree]:
         """A training pass over augmented images: their features, and new batch statistics."""
         augment_key, dropout_key = jax.random.split(key)
-        no_labels = jnp.zeros((len(images), 0), jnp.int8)
-        no_pose = jnp.zeros((len(images), 3), jnp.float32)
-        images, _, _ = augment.augment(
-            augment_key, images, no_labels, no_pose, self.augmentation, ()
-        )
+        images = augment.augment_images(augment_key, images, self.augmentation)
         features, updated = self.net.apply(
             {"params": params, "batch_stats": batch_stats},
             images,
@@ -198,16 +187,6 @@ class _Encoder:
         return features, updated.get("batch_stats", {})
 
 
-def _only_stream(context: Context, method: str) -> tuple[str, StreamFacts]:
-    if len(context.streams) != 1:
-        raise UserError(
-            f"method {method} learns from one stream, but there are {len(context.streams)} "
-            f"({', '.join(context.streams)}); give one"
-        )
-    ((stream, facts),) = context.streams.items()
-    return stream, facts
-
-
 def _smoothed_emotion_loss(
     logits: Float32[Array, "examples classes"], label: Int[Array, " examples"], smoothing: float
 ) -> Float32[Array, ""]:
@@ -217,10 +196,3 @@ def _smoothed_emotion_loss(
         return value
     of_class = jax.vmap(lambda k: losses.emotion_loss(logits, jnp.where(label >= 0, k, -1)))
     return (1 - smoothing) * value + smoothing * of_class(jnp.arange(logits.shape[1])).mean()
-
-
-def _mean_of_known(
-    values: Float32[Array, " examples"] | Bool[Array, " examples"], known: Bool[Array, " examples"]
-) -> Float32[Array, ""]:
-    """The mean over the examples that are known; 0 without any."""
-    return jnp.where(known, values, 0).sum() / jnp.maximum(known.sum(), 1)

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float32, Int, PRNGKeyArray, UInt8
 
 from au_jax import augment, losses
 from au_jax.errors import UserError, unknown
-from au_jax.methods.base import Context, PyTree
+from au_jax.methods.base import Context, PyTree, only_stream
 from au_jax.models import AUNet
 from au_jax.models.layers import xavier
 
@@ -70,14 +70,9 @@ class Encoder:
         """
         if bn not in ("sync", "split"):
             raise unknown("bn", bn, ("sync", "split"))
-        if len(context.streams) != 1:
-            raise UserError(
-                f"momentum contrast learns from one stream, but there are {len(context.streams)} "
-                f"({', '.join(context.streams)}); give one"
-            )
-        (facts,) = context.streams.values()
+        _, facts = only_stream(context, "momentum contrast")
         groups = bn_groups if bn == "split" else 1
-        if facts.share % groups:
+        if groups < 1 or facts.share % groups:
             raise UserError(
                 f"a batch of {facts.share} examples cannot be split into bn_groups={groups}; give "
                 "a divisor of it"
@@ -95,9 +90,7 @@ class Encoder:
         self, key: PRNGKeyArray, images: UInt8[Array, "examples height width 3"]
     ) -> Float32[Array, "examples side side 3"]:
         """One augmented view of every image."""
-        no_labels = jnp.zeros((len(images), 0), jnp.int8)
-        no_pose = jnp.zeros((len(images), 3), jnp.float32)
-        return augment.augment(key, images, no_labels, no_pose, self.augmentation, ())[0]
+        return augment.augment_images(key, images, self.augmentation)
 
     def apply(
         self, params: PyTree, batch_stats: PyTree, images: Float32[Array, "examples side side 3"]

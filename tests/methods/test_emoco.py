@@ -428,7 +428,12 @@ def test_a_resumed_training_ends_with_the_same_bits(tiny_faces, tmp_path):
         ({"contrast": False, "emotion_weight": 0.0}, r"neither contrast nor an emotion_weight"),
         ({"streams": ("a", "b")}, r"learns from one stream, but there are 2 \(a, b\); give one"),
         ({"bn": "split", "bn_groups": 3}, r"8 examples cannot be split into bn_groups=3"),
+        ({"bn": "split", "bn_groups": 0}, r"8 examples cannot be split into bn_groups=0"),
         ({"bn": "shuffle"}, r"unknown bn 'shuffle'.* sync, split"),
+        (
+            {"name": "moco", "streams": ("a", "b")},
+            r"learns from one stream, but there are 2 \(a, b\); give one",
+        ),
     ],
 )
 def test_what_is_refused(arguments, sentence):
