@@ -21,7 +21,10 @@ LEVELS = (
 )
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 # What the files of a folder share; no other of them is imported by another.
-SHARED = {"methods": ("base", "co_training", "momentum_contrast"), "stages": ("base",)}
+SHARED = {
+    "methods": ("base", "co_training", "momentum_contrast", "one_network"),
+    "stages": ("base",),
+}
 # Within the two lowest levels a module may use these of its own level.
 FOUNDATIONS = {"errors", "aus", "outside"}
 

@@ -5,14 +5,13 @@ Jiang et al., "Facial Action Unit Recognition With Multi-models Ensembling" (ABA
 """
 
 from collections.abc import Sequence
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 
-from au_jax import augment, losses
+from au_jax import losses
 from au_jax.errors import UserError
-from au_jax.methods.base import Context, Method, PyTree, Variables
+from au_jax.methods.base import Context, Method, PyTree
+from au_jax.methods.one_network import OneNetwork
 
 _HEAD = "opt"
 
@@ -30,46 +29,21 @@ def create(
     Raises:
       UserError: there is not one weight for each AU.
     """
-    aus, image_size = context.aus, context.image_size
+    aus = context.aus
     if weights and len(weights) != len(aus):
         raise UserError(
             f"method multi_label has {len(weights)} weights for {len(aus)} AUs "
             f"({', '.join(aus)}); give one for each, or none"
         )
-    net = context.network.build({_HEAD: len(aus)})
+    network = OneNetwork.of(context, (_HEAD,), _HEAD)
     weight_of_au = jnp.asarray(weights or [1.0] * len(aus), jnp.float32)
 
-    def init(key: jax.Array) -> tuple[PyTree, PyTree, PyTree]:
-        images = jnp.zeros((2, image_size, image_size, 3))
-        variables = net.init(key, images, jnp.zeros((2, 3)), train=False)
-        return variables["params"], variables.get("batch_stats", {}), {}
-
     def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):
-        augment_key, dropout_key = jax.random.split(key)
-        # One pass over all streams, so that batch statistics are those of the whole batch.
-        images, labels, pose = (
-            jnp.concatenate([batch[stream][field] for stream in context.streams])
-            for field in ("image", "labels", "pose")
-        )
-        images, labels, pose = augment.augment(
-            augment_key, images, labels, pose, context.augmentation, aus
-        )
-        by_head, updated = net.apply(
-            {"params": params, "batch_stats": batch_stats},
-            images,
-            pose,
-            train=True,
-            rngs={"dropout": dropout_key},
-            mutable=["batch_stats"],
-        )
+        labels = jnp.concatenate([batch[stream]["labels"] for stream in context.streams])
+        by_head, labels, stats = network.forward(key, params, batch_stats, batch, labels)
         value = losses.weighted_multi_label_loss(
             by_head[_HEAD], labels, weight_of_au, label_smoothing
         )
-        return value, (updated.get("batch_stats", {}), method_state, {})
+        return value, (stats, method_state, {})
 
-    def predict(variables: Variables, images: jax.Array, pose: jax.Array) -> jax.Array:
-        crops = augment.center_crop(images, image_size)
-        by_head: Any = net.apply(variables, crops, pose, train=False)
-        return by_head[_HEAD]
-
-    return Method(aus=aus, init=init, loss=loss, predict=predict)
+    return Method(aus=aus, init=network.init, loss=loss, predict=network.predict)

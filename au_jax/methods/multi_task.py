@@ -5,14 +5,12 @@ Self-Training for the EmotioNet Challenge" (CVPR Workshops 2020), section 2. Wit
 one head it is plain supervised training; with pseudo-labels in the second stream it is the student.
 """
 
-from typing import Any
-
-import jax
 import jax.numpy as jnp
 
-from au_jax import augment, losses
+from au_jax import losses
 from au_jax.errors import unknown
-from au_jax.methods.base import Context, Method, PyTree, Variables
+from au_jax.methods.base import Context, Method, PyTree
+from au_jax.methods.one_network import OneNetwork
 
 
 def create(
@@ -36,42 +34,21 @@ def create(
     Raises:
       UserError: no stream has the head that predicts.
     """
-    aus, image_size = context.aus, context.image_size
+    aus = context.aus
     heads = {name: facts.head for name, facts in context.streams.items()}
     if predict_head not in heads.values():
         raise unknown("predict_head", predict_head, dict.fromkeys(heads.values()))
-    net = context.network.build(dict.fromkeys(heads.values(), len(aus)))
+    network = OneNetwork.of(context, heads.values(), predict_head)
     weights = {
         name: jnp.asarray(losses.damped_class_weights(facts.positives, facts.negatives, damping))
         for name, facts in context.streams.items()
     }
 
-    def init(key: jax.Array) -> tuple[PyTree, PyTree, PyTree]:
-        images = jnp.zeros((2, image_size, image_size, 3))
-        variables = net.init(key, images, jnp.zeros((2, 3)), train=False)
-        return variables["params"], variables.get("batch_stats", {}), {}
-
     def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):
-        augment_key, dropout_key = jax.random.split(key)
-        # One pass over all streams, so that batch statistics are those of the whole batch.
-        images, pose = (
-            jnp.concatenate([batch[stream][field] for stream in heads])
-            for field in ("image", "pose")
-        )
         labels = jnp.concatenate(
             [batch[stream].get("soft", batch[stream]["labels"]) for stream in heads]
         )
-        images, labels, pose = augment.augment(
-            augment_key, images, labels, pose, context.augmentation, aus
-        )
-        by_head, updated = net.apply(
-            {"params": params, "batch_stats": batch_stats},
-            images,
-            pose,
-            train=True,
-            rngs={"dropout": dropout_key},
-            mutable=["batch_stats"],
-        )
+        by_head, labels, stats = network.forward(key, params, batch_stats, batch, labels)
         logits, entry_weights, start = [], [], 0
         for stream, head in heads.items():
             share = batch[stream]["labels"].shape[0]
@@ -81,11 +58,6 @@ def create(
         value = losses.weighted_bce(
             jnp.concatenate(logits), labels, jnp.concatenate(entry_weights), label_smoothing
         )
-        return value, (updated["batch_stats"], method_state, {})
+        return value, (stats, method_state, {})
 
-    def predict(variables: Variables, images: jax.Array, pose: jax.Array) -> jax.Array:
-        crops = augment.center_crop(images, image_size)
-        by_head: Any = net.apply(variables, crops, pose, train=False)
-        return by_head[predict_head]
-
-    return Method(aus=aus, init=init, loss=loss, predict=predict)
+    return Method(aus=aus, init=network.init, loss=loss, predict=network.predict)
