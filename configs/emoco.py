@@ -53,9 +53,8 @@ MOCO_V2 = {
     "blur": 0.5,
     **dict.fromkeys(("brightness", "contrast", "saturation", "hue", "downsample", "cutout"), 0.0),
 }
-# MoCo v1's, which a run takes with --config.stages.emoco.augmentation.jitter=1.0 and so on. Its own
-# code has the greyscale before the jitter.
-MOCO_V1 = {**MOCO_V2, "jitter": 1.0, "hue_strength": 0.4, "blur": 0.0}
+# MoCo v1's differs in three fields of a stage: --config.stages.emoco.augmentation.jitter=1.0,
+# ...hue_strength=0.4 and ...blur=0.0. Its own code has the greyscale before the jitter.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,7 +270,7 @@ def _ablation(config, drawn: Evaluation) -> None:
 def _lambda(config, drawn: Evaluation) -> None:
     for kind, norm in (("emoco", "intra-class norm"), ("l2", "L2 norm")):
         for weight in (1.0, 5.0, 20.0, 100.0):
-            name = f"{kind}_{weight:g}".replace(".", "_")
+            name = f"{kind}_{weight:g}"
             start = _pretrain(config, name, PRETRAININGS[kind], emotion_weight=weight)
             drawn.encode(config, name, start)
             label = f"{norm}, lambda {weight:g}"

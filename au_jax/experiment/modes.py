@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from au_jax import log, run_dir, sharding
 from au_jax.benchmark import dry, throughput
+from au_jax.data import datasets
 from au_jax.errors import UserError
 from au_jax.experiment.recipe import Recipe
 from au_jax.experiment.workdir import check_workdir
@@ -101,6 +102,8 @@ def measure(config: ConfigDict, data_dir: Path) -> None:
 def measure_dry(config: ConfigDict, data_dir: Path) -> None:
     """Tells the memory and work of every training's step from shapes alone, alike ones once."""
     recipe = Recipe(config, RunFolder(Path("benchmark")), data_dir)
+    data = config.data
+    drawn = data.synthetic.size if data.name == datasets.EMBEDDED else 0
     figures: dict[str, dict[str, float]] = {}
     seen: list[str] = []
     for name in config.order:
@@ -114,7 +117,7 @@ def measure_dry(config: ConfigDict, data_dir: Path) -> None:
             continue
         seen.append(kind)
         log.say(f"compiling the step of {name}")
-        outline = stage.outline(config.data.size or SIDE.get(stage.crop, SIDE["closeup"]))
+        outline = stage.outline(data.size or drawn or SIDE.get(stage.crop, SIDE["closeup"]))
         figures[name] = dry.measure(*outline, recipe.mesh)
     dry.show(figures, recipe.mesh)
 

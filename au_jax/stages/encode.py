@@ -11,7 +11,7 @@ from au_jax import log
 from au_jax.models.network_spec import of_section
 from au_jax.stages.base import StageContext
 from au_jax.training.encoder import Encoder
-from au_jax.training.start import KeptEpoch, starting_weights
+from au_jax.training.start import renamed, starting_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +36,7 @@ class Encode:
     batch: int = 64
 
     def renamed(self, rename: Callable[[str], str]) -> "Encode":
-        start = str(KeptEpoch.parse(self.start).renamed(rename)) if self.start else ""
-        return dataclasses.replace(self, start=start)
+        return dataclasses.replace(self, start=renamed(self.start, rename))
 
     def run(self, context: StageContext) -> None:
         """Computes the features that are not kept yet.

@@ -19,12 +19,10 @@ from au_jax.errors import UserError
 from au_jax.methods.base import Context, StreamFacts
 from au_jax.run_dir import Features, StageFolder
 from au_jax.stages.base import StageContext
-from au_jax.training.checkpoint import Checkpoints
+from au_jax.training.checkpoint import ONLY_EPOCH, save_only
 from au_jax.training.encoder import Encoder
 from au_jax.training.model_card import ModelCard
 from au_jax.training.scoring import NO_FACE_LOGIT, with_labels
-
-_ONLY_EPOCH = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,16 +78,13 @@ class LinearProbe:
                 source = context.source(split, encoder.crop)
                 logits = scored.features @ kernel + bias
                 logits[~scored.face] = NO_FACE_LOGIT
-                folder.write_scores(split, _ONLY_EPOCH, with_labels(logits, source, names))
+                folder.write_scores(split, ONLY_EPOCH, with_labels(logits, source, names))
         params = jax.device_get(variables["params"])
         network = {
             "params": params | {"head_opt": {"kernel": kernel, "bias": bias}},
             "batch_stats": jax.device_get(variables["batch_stats"]),
         }
-        with Checkpoints.of_models(folder.model) as checkpoints:
-            checkpoints.delete_after(0)
-            checkpoints.save(_ONLY_EPOCH, sharding.replicate(network, context.mesh))
-            checkpoints.wait()
+        save_only(folder.model, sharding.replicate(network, context.mesh))
         self._card(encoder, names, labels, context.data).write(folder)
         known = (labels != au_names.UNKNOWN).any(1).sum()
         log.say(f"  {len(names)} probes on {kernel.shape[0]} features of {known} faces")
@@ -139,7 +134,7 @@ class LinearProbe:
                 network=encoder.network,
                 augmentation=Augment(image_size=encoder.image_size),
                 streams={"labelled": facts},
-                epochs=_ONLY_EPOCH,
+                epochs=ONLY_EPOCH,
                 steps_per_epoch=1,
             ),
             crop=encoder.crop,

@@ -27,7 +27,7 @@ from au_jax.stages.base import StageContext
 from au_jax.training.loop import Training, train
 from au_jax.training.model_card import ModelCard
 from au_jax.training.optimizer import make_optimizer
-from au_jax.training.start import KeptEpoch, starting_weights
+from au_jax.training.start import renamed, starting_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,8 +115,7 @@ class Train:
             name: {**fields, "labels": rename(fields["labels"]) if fields.get("labels") else ""}
             for name, fields in self.streams.items()
         }
-        start = str(KeptEpoch.parse(self.start).renamed(rename)) if self.start else ""
-        return dataclasses.replace(self, streams=streams, start=start)
+        return dataclasses.replace(self, streams=streams, start=renamed(self.start, rename))
 
     def run(self, context: StageContext) -> None:
         training, card = self.prepare(context)
@@ -186,9 +185,9 @@ class Train:
         Args:
           crop_size: pixels of the stored crops.
         """
-        learns = self.validate or self.aus
-        aus = au_names.check(self.aus) or au_names.group(au_names.EMOTIONET, self.group)
-        aus = aus if learns else ()
+        aus = au_names.check(self.aus)
+        if self.validate and not aus:
+            aus = au_names.group(au_names.EMOTIONET, self.group)
         fields = {name: StreamConfig(**stream) for name, stream in self.streams.items()}
         records = {name: 1000 * stream.share for name, stream in fields.items()}
         epochs, steps_per_epoch = self.epochs_and_steps(
@@ -301,13 +300,14 @@ class Train:
         self, streams: Mapping[str, Stream], method: Method, context: StageContext
     ) -> None:
         for name, stream in streams.items():
-            labelled = (stream.source.table.labels != au_names.UNKNOWN).any()
-            if name not in method.unlabelled and not method.aus:
+            if name in method.unlabelled:
+                continue
+            if not method.aus:
                 raise UserError(
                     f"stage {context.folder.name} learns AUs by method {self.method}, but names "
                     "none; give it aus, or a split to validate on"
                 )
-            if name not in method.unlabelled and not labelled:
+            if not (stream.source.table.labels != au_names.UNKNOWN).any():
                 raise UserError(
                     f"stream '{name}' of stage {context.folder.name} (split "
                     f"{self.streams[name]['split']}) has no record with a label of "

@@ -12,12 +12,15 @@ from typing import Any
 import grain
 import jax
 import orbax.checkpoint as ocp
+from jax.sharding import Mesh
 from orbax.checkpoint import checkpoint_managers
 
+from au_jax import sharding
 from au_jax.errors import UserError
 
 PyTree = Any
 _KEPT_STATES = 2
+ONLY_EPOCH = 1
 
 
 @contextlib.contextmanager
@@ -56,6 +59,18 @@ def first_difference(first: PyTree, second: PyTree) -> tuple[str, Any, Any] | No
         if in_first != in_second:
             return leaf, in_first, in_second
     return None
+
+
+def save_only(folder: Path, tree: PyTree) -> None:
+    """Keeps a network that is not trained as `ONLY_EPOCH`, in the place of what is there.
+
+    Raises:
+      UserError: the disk is full.
+    """
+    with Checkpoints.of_models(folder) as checkpoints:
+        checkpoints.delete_after(0)
+        checkpoints.save(ONLY_EPOCH, tree)
+        checkpoints.wait()
 
 
 class Checkpoints:
@@ -160,6 +175,18 @@ class Checkpoints:
                 f"{stored_shape} there and {wanted_shape} in this config; use the config that made "
                 "it"
             )
+
+    def restore_on(self, number: int, shapes: PyTree, mesh: Mesh) -> PyTree:
+        """The tree of checkpoint `number` on every device, its leaves of these shapes.
+
+        Raises:
+          UserError: see `restore`.
+        """
+        whole = sharding.replicated(mesh)
+        like = jax.tree.map(
+            lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=whole), shapes
+        )
+        return self.restore(number, like)
 
     def delete_after(self, number: int) -> None:
         """Deletes the checkpoints above `number`, which a resumed run makes again."""

@@ -4,7 +4,7 @@ Linear probes are fitted on its features; that of a pretraining, of ImageNet or 
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,15 +13,13 @@ import numpy as np
 from jax.sharding import Mesh
 
 from au_jax import augment, run_dir, sharding
-from au_jax.data.pipeline import ordered_batches
 from au_jax.data.sources import Source
 from au_jax.methods.base import Variables
 from au_jax.models import AUNet
 from au_jax.models.network_spec import NetworkSpec
 from au_jax.run_dir import Features, StageFolder
-from au_jax.training.checkpoint import Checkpoints
-
-_ONLY_EPOCH = 1
+from au_jax.training.checkpoint import ONLY_EPOCH, Checkpoints, save_only
+from au_jax.training.scoring import make_pass
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +50,7 @@ class Encoder:
 
     def save(self, folder: StageFolder, variables: Variables) -> None:
         """Keeps the encoder in a stage's folder, atomically."""
-        with Checkpoints.of_models(folder.model) as checkpoints:
-            checkpoints.delete_after(0)
-            checkpoints.save(_ONLY_EPOCH, variables)
-            checkpoints.wait()
+        save_only(folder.model, variables)
         run_dir.write_json(folder.encoder, dataclasses.asdict(self))
 
     @classmethod
@@ -68,12 +63,8 @@ class Encoder:
         values = run_dir.read_json(folder.encoder)
         encoder = cls(**{**values, "network": NetworkSpec(**values["network"])})
         shapes = jax.eval_shape(lambda: encoder.init(0))
-        whole = sharding.replicated(mesh)
-        like = jax.tree.map(
-            lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=whole), shapes
-        )
         with Checkpoints.of_models(folder.model) as checkpoints:
-            return encoder, checkpoints.restore(_ONLY_EPOCH, like)
+            return encoder, checkpoints.restore_on(ONLY_EPOCH, shapes, mesh)
 
     def featurizer(
         self, variables: Variables, mesh: Mesh, batch: int, threads: int
@@ -81,31 +72,23 @@ class Encoder:
         """Returns the function from records to their features, through the centre crop.
 
         Args:
-          batch: examples in each global batch, rounded up to a multiple of the devices; features
-            do not depend on it.
-          threads: that read and decode images.
+          batch, threads: see `make_pass`.
         """
-        batch = -(-batch // mesh.devices.size) * mesh.devices.size
-        variables = sharding.replicate(jax.device_get(variables), mesh)
-        whole, split = sharding.replicated(mesh), sharding.sharded(mesh)
+        variables = sharding.replicate(variables, mesh)
         net, side = self.net, self.image_size
 
-        def pooled(variables: Mapping[str, Any], images: jax.Array) -> jax.Array:
+        def pooled(variables: Variables, images: jax.Array, pose: jax.Array) -> jax.Array:
+            del pose
             crops = augment.center_crop(images, side)
             features: Any = net.apply(variables, crops, False, method=AUNet.pooled)
             return features
 
-        compiled = jax.jit(pooled, in_shardings=(whole, split), out_shardings=split)
+        run = make_pass(pooled, mesh, batch, threads)
 
         def features(source: Source) -> Features:
-            pending = []
-            for rows in ordered_batches(
-                source, batch, threads, jax.process_index(), jax.process_count()
-            ):
-                pending.append(compiled(variables, sharding.put_batch(rows["image"], mesh)))
             table = source.table
             return Features(
-                features=np.concatenate([sharding.gather(p) for p in pending])[: len(source)],
+                features=run(variables, source),
                 labels=table.labels,
                 aus=np.array(source.aus, np.str_),
                 emotion=table.emotion,

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from au_jax import __version__, methods, run_dir, sharding
+from au_jax import __version__, methods, run_dir
 from au_jax.errors import UserError
 from au_jax.methods.base import Context, Method, Variables
 from au_jax.run_dir import StageFolder
@@ -77,7 +77,5 @@ def restore_all(
                 f"{', '.join(map(str, folder.epochs())) or 'none'})"
             )
     shapes = jax.eval_shape(lambda key: method.kept(*method.init(key)), jax.random.PRNGKey(0))
-    whole = sharding.replicated(mesh)
-    like = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=whole), shapes)
     with Checkpoints.of_models(folder.model) as checkpoints:
-        return [checkpoints.restore(epoch, like) for epoch in epochs]
+        return [checkpoints.restore_on(epoch, shapes, mesh) for epoch in epochs]

@@ -18,6 +18,38 @@ NO_FACE_LOGIT = -30.0
 Scorer = Callable[[Variables, Source], np.ndarray]
 
 
+def make_pass(
+    function: Callable[[Variables, jax.Array, jax.Array], jax.Array],
+    mesh: Mesh,
+    batch: int,
+    threads: int,
+) -> Scorer:
+    """Returns `run(variables, source) -> [N, ...]`, compiled on its first call.
+
+    Args:
+      function: (variables, images uint8 [B, H, W, 3], pose float32 [B, 3]) -> [B, ...].
+      mesh: the devices, over which each batch is split.
+      batch: examples in each global batch, rounded up to a multiple of the devices. The last batch
+        is padded and its padding dropped, so that results do not depend on it.
+      threads: the number of threads that read and decode images.
+    """
+    devices = mesh.devices.size
+    batch = -(-batch // devices) * devices
+    replicated, sharded = sharding.replicated(mesh), sharding.sharded(mesh)
+    compiled = jax.jit(function, in_shardings=(replicated, sharded, sharded), out_shardings=sharded)
+
+    def run(variables: Variables, source: Source) -> np.ndarray:
+        pending = []
+        for rows in ordered_batches(
+            source, batch, threads, jax.process_index(), jax.process_count()
+        ):
+            images, pose = sharding.put_batch((rows["image"], rows["pose"]), mesh)
+            pending.append(compiled(variables, images, pose))
+        return np.concatenate([sharding.gather(p) for p in pending])[: len(source)]
+
+    return run
+
+
 def make_scorer(method: Method, mesh: Mesh, batch: int, threads: int) -> Scorer:
     """Returns `score(variables, source) -> logits float32 [N, A]`, compiled on its first call.
 
@@ -25,26 +57,12 @@ def make_scorer(method: Method, mesh: Mesh, batch: int, threads: int) -> Scorer:
 
     Args:
       method: its `predict` gives the logits.
-      mesh: the devices, over which each batch is split.
-      batch: examples in each global batch, rounded up to a multiple of the devices. The last batch
-        is padded and its padding dropped, so that scores do not depend on it.
-      threads: the number of threads that read and decode images.
+      mesh, batch, threads: see `make_pass`.
     """
-    devices = mesh.devices.size
-    batch = -(-batch // devices) * devices
-    replicated, sharded = sharding.replicated(mesh), sharding.sharded(mesh)
-    predict = jax.jit(
-        method.predict, in_shardings=(replicated, sharded, sharded), out_shardings=sharded
-    )
+    predict = make_pass(method.predict, mesh, batch, threads)
 
     def score(variables: Variables, source: Source) -> np.ndarray:
-        pending = []
-        for rows in ordered_batches(
-            source, batch, threads, jax.process_index(), jax.process_count()
-        ):
-            images, pose = sharding.put_batch((rows["image"], rows["pose"]), mesh)
-            pending.append(predict(variables, images, pose))
-        logits = np.concatenate([sharding.gather(p) for p in pending])[: len(source)]
+        logits = predict(variables, source)
         logits[~source.table.face] = NO_FACE_LOGIT
         return logits
 

@@ -73,6 +73,11 @@ class KeptEpoch:
         return folder
 
 
+def renamed(start: str, rename: Callable[[str], str]) -> str:
+    """A stage's field `start` with the name of its stage put through `rename`; "" stays."""
+    return str(KeptEpoch.parse(start).renamed(rename)) if start else ""
+
+
 def starting_weights(
     start: str,
     model: Mapping[str, Any],

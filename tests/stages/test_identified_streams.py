@@ -1,16 +1,12 @@
 """The train stage's streams whose subjects are told apart: the field `identity`, and refusals."""
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
+from encoding import make_context, with_table
 
-from au_jax import log, sharding
-from au_jax.data.sources import open_source
+from au_jax import log
 from au_jax.errors import UserError
-from au_jax.run_dir import StageFolder
-from au_jax.stages.base import StageContext
 from au_jax.stages.train import Train
 from au_jax.training.model_card import ModelCard, restore
 from configs.base import base
@@ -21,25 +17,12 @@ def make_stage(tmp_path, tiny_faces):
     """(subjects of the faces by row or None for their own) -> (a stage, its context)."""
 
     def make(subjects=None, method="face_identity"):
-        unused = dict.fromkeys(field.name for field in dataclasses.fields(StageContext))
-
-        def source(split, crop):
-            faces = open_source(tiny_faces, split, crop, val_fraction=0.25, seed=0)
+        def named(faces):
             if subjects is None:
                 return faces
-            named = np.resize(np.array(subjects), len(faces))
-            return dataclasses.replace(faces, table=dataclasses.replace(faces.table, subject=named))
+            return with_table(faces, subject=np.resize(np.array(subjects), len(faces)))
 
-        given = {
-            "folder": StageFolder(tmp_path / "stages" / "identity"),
-            "seed": 1,
-            "data": "synthetic_faces",
-            "source": source,
-            "true_labels": lambda split: None,
-            "mesh": sharding.make_mesh(1),
-            "threads": 1,
-            "keep": 1,
-        }
+        context = make_context(tiny_faces, tmp_path, "identity", seed=1, change=named)
         config = base()
         config.model.backbone = "tiny"
         config.model.image_size = 32
@@ -56,7 +39,7 @@ def make_stage(tmp_path, tiny_faces):
             validate=(),
             method=method,
         )
-        return stage, StageContext(**{**unused, **given})
+        return stage, context
 
     return make
 

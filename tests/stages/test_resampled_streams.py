@@ -1,14 +1,11 @@
 """The train stage's streams: resampled and balanced, counted before and after."""
 
-import dataclasses
-
 import numpy as np
 import pytest
+from encoding import make_context
 
-from au_jax import run_dir, sharding
-from au_jax.data.sources import open_source
+from au_jax import run_dir
 from au_jax.errors import UserError
-from au_jax.run_dir import StageFolder
 from au_jax.stages.base import StageContext
 from au_jax.stages.train import Train
 from configs.base import base
@@ -18,22 +15,7 @@ AUS = ("AU01", "AU12", "AU25")
 
 @pytest.fixture
 def context(tmp_path, tiny_faces) -> StageContext:
-    unused = dict.fromkeys(field.name for field in dataclasses.fields(StageContext))
-
-    def source(split, crop):
-        return open_source(tiny_faces, split, crop, val_fraction=0.25, seed=0)
-
-    given = {
-        "folder": StageFolder(tmp_path / "stages" / "net"),
-        "seed": 1,
-        "data": "synthetic_faces",
-        "source": source,
-        "true_labels": lambda split: None,
-        "mesh": sharding.make_mesh(1),
-        "threads": 1,
-        "keep": 1,
-    }
-    return StageContext(**{**unused, **given})
+    return make_context(tiny_faces, tmp_path, "net", seed=1)
 
 
 def _stage(**stream) -> Train:
