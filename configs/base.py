@@ -37,11 +37,13 @@ def base() -> ConfigDict:
     config.data.folds = "random"  # or published, or a .csv file of subjects and folds
     config.data.present_from = 0  # least intensity of a present AU; 0: labels as prepared
     config.data.threads = 2  # that read and decode
-    config.data.synthetic = ConfigDict()  # the size of the embedded data set, in records
+    config.data.synthetic = ConfigDict()  # the size of the embedded data set
     config.data.synthetic.size = 104  # stored pixels
-    config.data.synthetic.opt = 1600
+    config.data.synthetic.opt = 1600  # records, and those of the next two splits
     config.data.synthetic.noisy = 3200
     config.data.synthetic.test = 600
+    config.data.synthetic.clips = 0  # short videos in the split clips; clips_test: a third as many
+    config.data.synthetic.clip_frames = 24  # of each video
     config.data.synthetic.seed = 0
 
     config.model = ConfigDict()

@@ -1,6 +1,7 @@
 """The drawn faces: what is promised of the data, and that the drawing keeps to its labels."""
 
 import dataclasses
+import hashlib
 import subprocess
 import sys
 import textwrap
@@ -12,10 +13,18 @@ import tensorflow_datasets as tfds
 
 from au_jax import aus
 from au_jax.data import datasets
-from au_jax.data.synthetic_faces import anatomy, builder
+from au_jax.data.synthetic_faces import anatomy, builder, population, time_course
 from au_jax.data.synthetic_faces.annotators import error_chance, written_labels
 from au_jax.data.synthetic_faces.drawing import render
-from au_jax.data.synthetic_faces.population import AUS, COLUMN, SPLITS, sample_spec
+from au_jax.data.synthetic_faces.population import (
+    AUS,
+    CLIP_SPLITS,
+    COLUMN,
+    MOST_FRAMES,
+    SPLITS,
+    image_numbers,
+    sample_spec,
+)
 from au_jax.data.synthetic_faces.worker import rendered
 from au_jax.errors import UserError
 
@@ -111,15 +120,55 @@ def test_a_record_does_not_depend_on_how_many_there_are():
     assert few != list(rendered(6, "test", 3, 40, workers=1))
 
 
+# Of the images 0, 7, 8 and 1599 of each split at seed 0, as they were before there were clips: a
+# hash of what is stored beside the crops, and the mean grey level of each crop.
+BEFORE_CLIPS = {
+    "opt": ("ef0051d0945c69ef", [145.1, 178.7, 126.5, 121.5, 99.8, 103.3, 91.0, 90.7]),
+    "noisy": ("20a68e0c610257f5", [104.9, 80.8, 111.9, 112.6, 151.0, 167.2, 103.1, 107.2]),
+    "test": ("9d7c893dd1bc4fbb", [92.3, 82.3, 124.6, 115.1, 82.6, 60.1, 148.9, 122.1]),
+}
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_clips_have_changed_no_still_image(split):
+    digest, grey = hashlib.sha256(), []
+    for number in (0, 7, 8, 1599):
+        spec = sample_spec(0, split, number)
+        stored = builder._record(0, split, number, render(spec, 104)).example()
+        for field in ("labels", "intensity", "pose"):
+            digest.update(stored[field].tobytes())
+        rest = [stored[field] for field in ("key", "emotion", "subject", "video", "frame")]
+        digest.update(" ".join(map(str, rest)).encode())
+        grey += [
+            cv2.cvtColor(drawn(spec, view), cv2.COLOR_BGR2GRAY).mean()
+            for view in ("closeup", "wide")
+        ]
+    assert digest.hexdigest()[:16] == BEFORE_CLIPS[split][0]
+    np.testing.assert_allclose(grey, BEFORE_CLIPS[split][1], atol=0.5)
+
+
 def test_config_names_tell_data_apart():
     config = builder.SyntheticFacesConfig
     assert config().name == "s104-opt1600-noisy3200-test600-seed0"
     names = {config(**{field: 50}).name for field in ("size", "opt", "noisy", "test", "seed")}
     assert len(names | {config().name}) == 6
-    assert config(workers=3).name == config().name
+    assert config(workers=3).name == config(clip_frames=9).name == config().name
+    clips = {config(clips=n, clip_frames=f).name for n, f in ((2, 24), (3, 24), (2, 9))}
+    assert "s104-opt1600-noisy3200-test600-clips2x24-seed0" in clips
+    assert len(clips) == 3
 
 
-@pytest.mark.parametrize("wrong", [{"size": 8}, {"noisy": 0}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": 8},
+        {"noisy": 0},
+        {"seed": -1},
+        {"clips": -1},
+        {"clip_frames": 0},
+        {"clip_frames": 1001},
+    ],
+)
 def test_config_refuses_impossible_values(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
         builder.SyntheticFacesConfig(**wrong)
@@ -215,6 +264,175 @@ def test_a_drawing_process_loads_neither_jax_nor_tfds():
     loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert "cv2" in loaded
     assert not {"jax", "tensorflow_datasets", "tensorflow"} & set(loaded)
+
+
+# -- clips -------------------------------------------------------------------------------------
+
+CLIPS = {"clips": 7, "clip_frames": 12}
+VIDEOS = 60
+
+
+@pytest.fixture(scope="module")
+def made_with_clips(tmp_path_factory):
+    return prepared(tmp_path_factory.mktemp("clips"), **CLIPS)
+
+
+@pytest.fixture(scope="module")
+def videos():
+    """All frames of some videos, those that are not stored included."""
+    return [
+        [sample_spec(0, "clips", MOST_FRAMES * video + frame) for frame in range(24)]
+        for video in range(VIDEOS)
+    ]
+
+
+def test_stored_clips(made_with_clips):
+    for split, count in (("clips", 7), ("clips_test", 2)):
+        stored = rows(made_with_clips, split)
+        numbers = image_numbers(0, split, count, 12)
+        assert sorted(stored) == [f"synthetic_faces/{split}/{n:06d}/0" for n in numbers]
+        for number in numbers:
+            row, spec = (
+                stored[f"synthetic_faces/{split}/{number:06d}/0"],
+                sample_spec(0, split, number),
+            )
+            video, frame = divmod(number, MOST_FRAMES)
+            assert row["video"].decode() == row["subject"].decode() == f"{split}-{video:04d}"
+            assert row["frame"] == frame
+            assert row["emotion"] == spec.emotion
+            np.testing.assert_array_equal(row["labels"], row["intensity"] >= 2)
+            np.testing.assert_array_equal(row["intensity"], spec.intensity())
+    assert made_with_clips.info.metadata["drawn"]
+
+
+def test_clips_leave_the_other_splits_alone(made, made_with_clips):
+    assert set(made.info.splits) == set(SPLITS)
+    assert set(made_with_clips.info.splits) == {*SPLITS, *CLIP_SPLITS}
+    for split in SPLITS:
+        without, beside = rows(made, split), rows(made_with_clips, split)
+        assert [without[key]["crops"] for key in without] == [
+            beside[key]["crops"] for key in without
+        ]
+
+
+def test_same_clips_whatever_the_workers():
+    alone, together = (list(rendered(0, "clips", 3, 40, n, frames=12)) for n in (1, 2))
+    assert alone == together
+    assert len(alone) == len(image_numbers(0, "clips", 3, 12))
+
+
+def test_a_frame_does_not_depend_on_how_many_there_are():
+    few, more = image_numbers(0, "clips", 5, 12), image_numbers(0, "clips", 9, 30)
+    assert few == [n for n in more if n < 5 * MOST_FRAMES and n % MOST_FRAMES < 12]
+    later, again = (render(sample_spec(4, "clips", 2029), 40) for _ in range(2))
+    assert later == again
+    assert later != render(sample_spec(5, "clips", 2029), 40)
+    assert later != render(sample_spec(4, "clips_test", 2029), 40)
+
+
+def test_some_videos_lack_a_few_frames():
+    numbers = np.array(image_numbers(0, "clips", 400, 24))
+    frames_of = np.bincount(numbers // MOST_FRAMES, minlength=400)
+    assert set(numbers % MOST_FRAMES) == set(range(24))
+    assert (numbers % MOST_FRAMES == 0).sum() == 400
+    assert 0.2 < (frames_of < 24).mean() < 0.4
+    assert 0.02 < 1 - len(numbers) / (400 * 24) < 0.05
+
+
+def test_one_person_scene_and_camera_in_a_video(videos):
+    moving = {"activation", "emotion", "angles", "gaze", "frame_noise"}
+    for frames in videos:
+        for field in dataclasses.fields(frames[0]):
+            values = [str(getattr(spec, field.name)) for spec in frames]
+            assert field.name in moving or len(set(values)) == 1, field.name
+        assert len({spec.frame_noise for spec in frames}) == len(frames)
+
+
+def test_nobody_is_in_two_splits_of_clips(made_with_clips):
+    splits = (*SPLITS, *CLIP_SPLITS)
+    people = [{row["subject"] for row in rows(made_with_clips, s).values()} for s in splits]
+    assert sum(map(len, people)) == len(set.union(*people)) == 2 + 3 + 1 + 7 + 2
+    skins = {str(population.sample_person(0, s, n).skin) for s in splits for n in range(3)}
+    assert len(skins) == 15
+
+
+def test_expressions_and_heads_move_smoothly(videos):
+    activation = np.array([[spec.activation for spec in frames] for frames in videos])
+    angles = np.array([[spec.angles for spec in frames] for frames in videos])
+    assert np.abs(np.diff(activation, axis=1)).max() < 0.38 * 5
+    assert (np.abs(np.diff(angles, axis=1)).max((0, 1)) < 0.76 * np.array([2.5, 4.0, 2.5])).all()
+    # They do move: AUs come and go within a video, and no head is still.
+    spans = np.ptp(activation[..., : len(aus.EXPRESSION)], axis=1)
+    assert (spans.max(1) > 2).mean() > 0.7
+    assert np.ptp(angles, axis=1).max(1).min() > 1
+
+
+def test_an_au_rises_once_and_falls_in_an_episode():
+    for seed in range(20):
+        course = np.array(
+            [
+                time_course.rise_and_fall(np.random.default_rng(seed), 20, np.arange(5) < 3, frame)
+                for frame in range(21)
+            ]
+        )
+        assert (course[[0, 20]] == 0).all()
+        steps = np.diff(course, axis=0)
+        assert ((steps > 0).sum(0) > 2).all()
+        for au in steps.T:
+            assert np.flatnonzero(au > 0).max() < np.flatnonzero(au < 0).min()
+
+
+def test_labels_of_clips_follow_what_faces_can_do(videos):
+    specs = [spec for frames in videos for spec in frames]
+    labels = np.stack([spec.labels() for spec in specs]) == 1
+    np.testing.assert_array_equal(labels, np.stack([s.intensity() for s in specs]) >= 2)
+    for first, second in ((43, 5), (24, 25), (28, 25), (18, 12), (12, 20), (12, 15), (51, 52)):
+        assert not (labels[:, COLUMN[first]] & labels[:, COLUMN[second]]).any()
+    assert labels[:, COLUMN[25]][labels[:, COLUMN[26]]].mean() > 0.85
+    share = labels.mean(0)
+    assert share.max() > 5 * share.min()
+
+
+def test_a_frame_without_an_au_of_its_emotion_is_neutral(videos):
+    of_a_video = [{spec.emotion for spec in frames} - {0} for frames in videos]
+    assert max(map(len, of_a_video)) == 1
+    assert len(set.union(*of_a_video)) > 4
+    for frames, emotions in zip(videos, of_a_video, strict=True):
+        for emotion in emotions:
+            aus_of = np.array(
+                [int(a[2:]) in population._PROTOTYPES[aus.EMOTIONS[emotion]] for a in AUS]
+            )
+            shown = np.array([spec.labels()[aus_of].any() for spec in frames])
+            np.testing.assert_array_equal(shown, [spec.emotion == emotion for spec in frames])
+    neutral = np.mean([spec.emotion == 0 for frames in videos for spec in frames])
+    assert 0.3 < neutral < 0.8
+
+
+def test_successive_frames_differ_a_little(videos):
+    for frames in videos[:10]:
+        image, after = drawn(frames[0]), drawn(frames[1])
+        other = drawn(videos[-1][0])
+        assert 0.1 < np.abs(image - after).mean() < 0.5 * np.abs(image - other).mean()
+
+
+@pytest.mark.parametrize("number", [1, 12])
+def test_aus_of_clips_show_where_they_should(videos, number):
+    top, bottom, left, right = REGIONS[number]
+    inside = np.zeros((104, 104), bool)
+    inside[top:bottom, left:right] = True
+    changes = []
+    for frames in videos:
+        course = np.array([spec.activation[COLUMN[number]] for spec in frames])
+        offset, apex = frames[course.argmin()], frames[course.argmax()]
+        hidden = offset.occluder != "none" or offset.person.hair_style == "fringe"
+        if hidden or course.min() > 0.3 or course.max() < 3:
+            continue
+        # The same head and noise, so that the expression alone differs.
+        still = {field: getattr(offset, field) for field in ("angles", "gaze", "frame_noise")}
+        change = np.abs(drawn(dataclasses.replace(apex, **still)) - drawn(offset)).mean(-1)
+        changes.append((change[inside].mean(), change[~inside].mean()))
+    assert len(changes) >= 3
+    assert all(within > beyond for within, beyond in changes)
 
 
 # -- labels ------------------------------------------------------------------------------------

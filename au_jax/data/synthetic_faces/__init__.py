@@ -1,6 +1,7 @@
 """Drawn faces with known action units: the embedded data set.
 
-`population` samples people and images, `anatomy` turns them into 3-D geometry, `drawing` into
-images, `annotators` labels them with errors, `builder` stores them as a TFDS data set. Only
-`builder` needs TFDS, so a rendering child process (`worker`) starts in a tenth of a second.
+`population` samples people, images and videos (`time_course` says how faces move in these),
+`anatomy` turns them into 3-D geometry, `drawing` into images, `annotators` labels them with errors,
+`builder` stores them as a TFDS data set. Only `builder` needs TFDS, so a rendering child process
+(`worker`) starts in a tenth of a second.
 """

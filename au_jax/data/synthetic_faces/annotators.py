@@ -1,4 +1,4 @@
-"""Labels of the drawn faces: by careful people for `opt` and `test`, by a detector for `noisy`.
+"""Labels of the drawn faces: by a detector for `noisy`, by careful people for all other splits.
 
 The detector errs like a real one: oftener on faint AUs, turned, hidden or blurred faces, and it
 misses AUs about as often as it invents them, which makes rare AUs wrong in both ways.
@@ -7,7 +7,7 @@ misses AUs about as often as it invents them, which makes rare AUs wrong in both
 import numpy as np
 
 from au_jax import aus
-from au_jax.data.synthetic_faces.population import AUS, SPLITS, ImageSpec
+from au_jax.data.synthetic_faces.population import AUS, ImageSpec, generator
 
 # Share of labels that the careful annotators of `opt` left open.
 UNKNOWN_SHARE = 0.03
@@ -21,12 +21,12 @@ _DETECTED = aus.positions(AUS, aus.EMOTIONET_2018)
 def written_labels(spec: ImageSpec, seed: int, split: str, number: int) -> np.ndarray:
     """The labels stored with a record: int8 [23], -1 unknown.
 
-    `test` is right and complete; `opt` right with open places; `noisy` knows only the AUs of
-    `aus.EMOTIONET_2018` and is wrong about a fifth of the time.
+    `test` and the clips are right and complete; `opt` right with open places; `noisy` knows only
+    the AUs of `aus.EMOTIONET_2018` and is wrong about a fifth of the time.
     """
-    rng = np.random.default_rng([seed, SPLITS.index(split), number, 2])
+    rng = generator(seed, split, number, 2)
     true = spec.labels()
-    if split == "test":
+    if split not in ("opt", "noisy"):
         return true
     if split == "opt":
         return np.where(rng.random(len(AUS)) < UNKNOWN_SHARE, np.int8(-1), true)

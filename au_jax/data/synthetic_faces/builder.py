@@ -1,13 +1,14 @@
 """The TFDS builder of the drawn faces, with the splits `opt`, `noisy` and `test` by person.
 
 `opt` has careful labels with a few open, `noisy` a detector's labels for 12 AUs (the truth lies in
-`truth-noisy.npz` beside the records), `test` complete, correct labels.
+`truth-noisy.npz` beside the records), `test` complete, correct labels. Where they are asked for,
+`clips` and `clips_test` hold the frames of short videos with complete, correct labels.
 """
 
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,15 @@ from tqdm import tqdm
 from au_jax.data import records
 from au_jax.data.records import quiet_tfds
 from au_jax.data.synthetic_faces.annotators import written_labels
-from au_jax.data.synthetic_faces.population import AUS, SPLITS, sample_spec
+from au_jax.data.synthetic_faces.population import (
+    AUS,
+    CLIP_SPLITS,
+    MOST_FRAMES,
+    SPLITS,
+    generator,
+    image_numbers,
+    sample_spec,
+)
 from au_jax.data.synthetic_faces.worker import VIEWS, rendered
 from au_jax.errors import UserError
 
@@ -33,6 +42,9 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
     Attributes:
       size: side of the stored crops, pixels.
       opt, noisy, test: number of records of each split; a person has 8 images.
+      clips: number of videos of the split `clips`, each of another person; `clips_test` has a third
+        as many. 0: no such splits.
+      clip_frames: number of frames of a video, of which some videos lack a few.
       seed: other seeds give other people.
       workers: drawing processes, 0 for one per core; no bearing on the data.
     """
@@ -42,17 +54,32 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
     opt: int = 1600
     noisy: int = 3200
     test: int = 600
+    clips: int = 0
+    clip_frames: int = 24
     seed: int = 0
     workers: int = 0
 
     def __post_init__(self) -> None:
-        least = {"size": 32, "seed": 0, "workers": 0} | dict.fromkeys(SPLITS, 1)
+        least = {"size": 32, "clips": 0, "clip_frames": 1, "seed": 0, "workers": 0}
+        least |= dict.fromkeys(SPLITS, 1)
         for field, minimum in least.items():
             if getattr(self, field) < minimum:
                 given = getattr(self, field)
                 raise UserError(f"synthetic_faces: {field} is {given}; give at least {minimum}")
+        if self.clip_frames > MOST_FRAMES:
+            raise UserError(
+                f"synthetic_faces: clip_frames is {self.clip_frames}; give at most {MOST_FRAMES}"
+            )
         counts = "-".join(f"{split}{getattr(self, split)}" for split in SPLITS)
-        self.name = f"s{self.size}-{counts}-seed{self.seed}"
+        clips = f"-clips{self.clips}x{self.clip_frames}" if self.clips else ""
+        self.name = f"s{self.size}-{counts}{clips}-seed{self.seed}"
+
+    def counts(self) -> dict[str, int]:
+        """Split -> number of its images, or of its videos where it is one of clips."""
+        stills = {split: getattr(self, split) for split in SPLITS}
+        if not self.clips:
+            return stills
+        return stills | {"clips": self.clips, "clips_test": max(1, self.clips // 3)}
 
 
 class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
@@ -92,17 +119,23 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager) -> dict[str, Any]:
         config = self.builder_config
         self._write_truth()  # into the unfinished folder: never there without the records
-        images = len(VIEWS) * sum(getattr(config, split) for split in SPLITS)
+        numbers = {
+            split: image_numbers(config.seed, split, count, config.clip_frames)
+            for split, count in config.counts().items()
+        }
+        images = len(VIEWS) * sum(map(len, numbers.values()))
         bar = tqdm(total=images, desc="drawing synthetic faces", unit=" images")
         self._while_drawing.enter_context(bar)
-        return {split: self._generate_examples(split, bar) for split in SPLITS}
+        return {split: self._generate_examples(split, numbers[split], bar) for split in numbers}
 
-    def _generate_examples(self, split: str, bar: tqdm) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(
+        self, split: str, numbers: Sequence[int], bar: tqdm
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         config = self.builder_config
-        count = getattr(config, split)
-        workers = config.workers or max(1, min(os.cpu_count() or 1, count // _WORTH_A_PROCESS))
-        drawn = rendered(config.seed, split, count, config.size, workers)
-        for number, crops in enumerate(drawn):
+        most = max(1, min(os.cpu_count() or 1, len(numbers) // _WORTH_A_PROCESS))
+        workers, count = config.workers or most, config.counts()[split]
+        drawn = rendered(config.seed, split, count, config.size, workers, config.clip_frames)
+        for number, crops in zip(numbers, drawn, strict=True):
             record = _record(config.seed, split, number, crops)
             bar.update(len(VIEWS))
             yield record.key, record.example()
@@ -122,7 +155,7 @@ def _key(split: str, number: int) -> str:
 
 def _record(seed: int, split: str, number: int, crops: dict[str, bytes]) -> records.Record:
     spec = sample_spec(seed, split, number)
-    rng = np.random.default_rng([seed, SPLITS.index(split), number, 3])
+    rng = generator(seed, split, number, 3)
     # As a pose estimator would give it: a little off, and now and then nothing.
     pose = spec.angles + rng.normal(0, 2.0, 3)
     if rng.random() < 0.02:
@@ -137,4 +170,6 @@ def _record(seed: int, split: str, number: int, crops: dict[str, bytes]) -> reco
         pose=pose.tolist(),
         emotion=spec.emotion,
         subject=spec.person.subject,
+        video=spec.person.subject if split in CLIP_SPLITS else "",
+        frame=number % MOST_FRAMES if split in CLIP_SPLITS else -1,
     )

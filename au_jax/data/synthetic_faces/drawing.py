@@ -21,12 +21,13 @@ _CLOSEUP_CENTRE = np.array([0.0, 31.0])
 def render(spec: ImageSpec, size: int) -> dict[str, bytes]:
     """Draws both crops of an image: name -> JPEG bytes, size x size pixels."""
     rng = np.random.default_rng(spec.scene)
+    noise = rng if spec.frame_noise is None else np.random.default_rng(spec.frame_noise)
     scene, to_scene = draw_scene(spec, round(2.1 * size), rng)
     crops = {
-        "closeup": _closeup(scene, to_scene, spec, size, rng),
+        "closeup": _closeup(scene, to_scene, spec, size, noise),
         "wide": _wide(scene, size, rng),
     }
-    return {name: _photograph(crop, spec, rng) for name, crop in crops.items()}
+    return {name: _photograph(crop, spec, noise) for name, crop in crops.items()}
 
 
 def draw_scene(spec: ImageSpec, side: int, rng: np.random.Generator):

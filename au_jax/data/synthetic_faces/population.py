@@ -1,19 +1,32 @@
 """The population of the drawn faces: who is in an image, what the face does, how it was taken.
 
-All of it is a pure function of (seed, split, record number). No figure here is fitted to real
+All of it is a pure function of (seed, split, image number), for a frame of a video of (seed, split,
+video, frame). No figure here is fitted to real
 faces: the rates are ours, chosen in the spirit of EmotioNet's (few AUs are frequent, most are rare)
 with every AU frequent enough to be learnt from some 1,500 faces.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from au_jax import aus
+from au_jax.data.synthetic_faces import time_course
 
 AUS = aus.EMOTIONET
-SPLITS = ("opt", "noisy", "test")
+SPLITS = ("opt", "noisy", "test")  # of still images
+CLIP_SPLITS = ("clips", "clips_test")  # of short videos
 IMAGES_PER_PERSON = 8
+# The number of a frame's image is MOST_FRAMES times the video's plus the frame's.
+MOST_FRAMES = 1000
+
+# How many videos lack frames, and which share of theirs: no face was found, or they were dropped.
+_VIDEOS_WITH_GAPS, _LOST_FRAMES = 0.3, 0.12
+# How a head drifts in a video (`time_course.drift`): pitch, yaw, roll in degrees, gaze in mm.
+_DRIFT = np.array([2.5, 4.0, 2.5, 0.6, 0.3])
+# The largest angles of a head: pitch, yaw, roll.
+_LARGEST_ANGLES = np.array([30.0, 46.0, 30.0])
 
 # An AU counts as present from this intensity on (of 0 to 5), as DISFA's users do.
 PRESENT_FROM = 2
@@ -64,6 +77,10 @@ def _table() -> np.ndarray:
 
 
 _CHANCE = _table()
+# Which AUs are part of each emotion: bool [emotions, A].
+_OF_EMOTION = np.array(
+    [[int(au[2:]) in _PROTOTYPES[emotion] for au in AUS] for emotion in aus.EMOTIONS]
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +127,8 @@ class ImageSpec:
       angles: pitch, yaw, roll in degrees; signs as in `records.Record.pose`.
       light: unit vector to the light (x right, y down, z to the camera).
       scene: seed of what has no bearing on labels: background, clothes, noise.
+      frame_noise: seed of what differs between the frames of one scene, sensor noise and the error
+        of registration; None in a still image, where the scene's seed gives them.
     """
 
     person: Person
@@ -126,6 +145,7 @@ class ImageSpec:
     noise: float  # grey levels
     jpeg_quality: int
     scene: int
+    frame_noise: int | None = None
 
     def intensity(self) -> np.ndarray:
         """Returns int8 [A], 0 to 5."""
@@ -136,13 +156,39 @@ class ImageSpec:
         return (self.intensity() >= PRESENT_FROM).astype(np.int8)
 
 
-def _generator(seed: int, split: str, number: int, what: int) -> np.random.Generator:
-    return np.random.default_rng([seed, SPLITS.index(split), number, what])
+def generator(seed: int, split: str, number: int, what: int) -> np.random.Generator:
+    """Random numbers for one use, `what`, of the person, video or image `number` of a split."""
+    return np.random.default_rng([seed, (*SPLITS, *CLIP_SPLITS).index(split), number, what])
+
+
+def image_numbers(seed: int, split: str, count: int, frames: int = 0) -> Sequence[int]:
+    """The numbers of a split's images, ascending.
+
+    Args:
+      count: how many images, or videos where the split is one of clips.
+      frames: of each video, those included that it lacks; the first one is always there.
+    """
+    if split not in CLIP_SPLITS:
+        return range(count)
+    return [
+        video * MOST_FRAMES + frame
+        for video in range(count)
+        for frame in _kept_frames(seed, split, video, frames)
+    ]
+
+
+def _kept_frames(seed: int, split: str, video: int, frames: int) -> list[int]:
+    rng = generator(seed, split, video, 7)
+    if rng.random() >= _VIDEOS_WITH_GAPS:
+        return list(range(frames))
+    lost = rng.random(frames) < _LOST_FRAMES
+    lost[0] = False
+    return np.flatnonzero(~lost).tolist()
 
 
 def sample_person(seed: int, split: str, number: int) -> Person:
     """The person `number` of a split."""
-    rng = _generator(seed, split, number, 0)
+    rng = generator(seed, split, number, 0)
 
     def factor(spread: float) -> float:
         return float(np.exp(np.clip(rng.normal(0, spread), -2 * spread, 2 * spread)))
@@ -229,15 +275,62 @@ def _with_head(activation: np.ndarray, angles: np.ndarray) -> np.ndarray:
 
 
 def sample_spec(seed: int, split: str, number: int) -> ImageSpec:
-    """The image `number` of a split; each person has `IMAGES_PER_PERSON` in a row."""
-    person = sample_person(seed, split, number // IMAGES_PER_PERSON)
-    rng = _generator(seed, split, number, 1)
+    """The image `number` of a split.
+
+    A person has `IMAGES_PER_PERSON` still images in a row, or one video.
+    """
+    if split in CLIP_SPLITS:
+        return _sample_frame(seed, split, *divmod(number, MOST_FRAMES))
+    return _sample_image(seed, split, number, number // IMAGES_PER_PERSON)
+
+
+def _sample_frame(seed: int, split: str, video: int, frame: int) -> ImageSpec:
+    """A frame of a video of one person with one emotion under one light, before one camera."""
+    still = _sample_image(seed, split, video, video)
+    moved = time_course.drift(generator(seed, split, video, 4), _DRIFT, frame)
+    angles = (still.angles + moved[:3]).clip(-_LARGEST_ANGLES, _LARGEST_ANGLES)
+    activation = _activation_at(generator(seed, split, video, 5), still.emotion, frame)
+    noise = generator(seed, split, video * MOST_FRAMES + frame, 6)
+    spec = dataclasses.replace(
+        still,
+        activation=_with_head(activation, angles),
+        angles=angles,
+        gaze=(still.gaze + moved[3:]).clip(-3.5, 3.5),
+        frame_noise=int(noise.integers(2**31)),
+    )
+    if not spec.labels()[_OF_EMOTION[spec.emotion]].any():
+        return dataclasses.replace(spec, emotion=aus.EMOTIONS.index("neutral"))
+    return spec
+
+
+def _activation_at(rng: np.random.Generator, emotion: int, frame: int) -> np.ndarray:
+    """Activations of the expression AUs at a frame of a video: float [A].
+
+    Episodes follow each other, and each is drawn like the expression of a still image, so AUs that
+    keep each other out do so in videos too.
+    """
+    end = -int(rng.integers(time_course.EPISODE[0]))  # the first episode is under way at frame 0
+    while end <= frame:
+        start = end
+        end += int(rng.integers(*time_course.EPISODE))
+        apex = _sample_activation(rng, emotion)
+        together = _OF_EMOTION[emotion]
+        shown = time_course.rise_and_fall(rng, end - start, together, frame - start)
+    a = apex * shown
+    if apex[COLUMN[25]] >= 1.5:  # the lips part no later than the jaw drops
+        a[COLUMN[25]] = max(a[COLUMN[25]], min(a[COLUMN[26]], apex[COLUMN[25]]))
+    return a
+
+
+def _sample_image(seed: int, split: str, number: int, person_number: int) -> ImageSpec:
+    person = sample_person(seed, split, person_number)
+    rng = generator(seed, split, number, 1)
     emotion = int(rng.choice(len(aus.EMOTIONS), p=_EMOTION_RATE))
     angles = np.array(
         [
-            _sample_angle(rng, 0.35, 5.0, 30.0),
-            _sample_angle(rng, 0.40, 6.0, 46.0),
-            _sample_angle(rng, 0.30, 5.0, 30.0),
+            _sample_angle(rng, 0.35, 5.0, _LARGEST_ANGLES[0]),
+            _sample_angle(rng, 0.40, 6.0, _LARGEST_ANGLES[1]),
+            _sample_angle(rng, 0.30, 5.0, _LARGEST_ANGLES[2]),
         ]
     )
     activation = _with_head(_sample_activation(rng, emotion), angles)
