@@ -123,20 +123,15 @@ def weighted_bce(
 # ---- Weighted and multi-label loss (ABAW3) ----
 
 
-def weighted_multi_label_loss(
+def weighted_bce_loss(
     logits: Float[Array, "examples aus"],
     labels: Int8[Array, "examples aus"],
     weights: Float[Array, " aus"],
     smoothing: float = 0.0,
 ) -> Float32[Array, ""]:
-    """The sum of weighted BCE and multi-label loss, ABAW3 (2022), Eq. 6.
+    """The mean of w_n BCE(x, y) over the known entries, ABAW3 (2022), section 3.3, Eq. 1 to 4.
 
-    Both are w_n BCE(x, y) of the logits. Eq. 1 to 4 are its mean over the known entries (torch's
-    BCEWithLogitsLoss). Eq. 5 is its mean over the AUs of an image, and then over the images
-    (torch's MultiLabelSoftMarginLoss). With all labels known the two are one number; with unknown
-    ones Eq. 5 takes the mean over the known AUs of each image that has any (ours), so that an image
-    counts alike however many of its labels are known. The paper calls x the softmax's output, which
-    Eq. 4 shows to be a slip.
+    The paper calls x the softmax's output, which Eq. 4 shows to be a slip: it is the logit.
 
     Args:
       weights: w of each AU; the paper's W is 1, 2, 1, 1, 1, 1, 1, 6, 6, 5, 1, 5 over AUs 1, 2, 4,
@@ -144,14 +139,42 @@ def weighted_multi_label_loss(
       smoothing: label smoothing s, see `smooth_labels`; the paper does not give its own.
 
     Returns:
-      In nats; 0 without a known label.
+      In nats, as torch's BCEWithLogitsLoss; 0 without a known label.
     """
+    entries, known = _weighted_entries(logits, labels, weights, smoothing)
+    return entries.sum() / jnp.maximum(known.sum(), 1)
+
+
+def multi_label_loss(
+    logits: Float[Array, "examples aus"],
+    labels: Int8[Array, "examples aus"],
+    weights: Float[Array, " aus"],
+    smoothing: float = 0.0,
+) -> Float32[Array, ""]:
+    """The mean of w_n BCE(x, y) over the AUs of an image, and then over images, ABAW3, Eq. 5.
+
+    With all labels known it is the number that `weighted_bce_loss` is. With unknown ones each
+    image's mean is over its known AUs (ours), so that an image counts alike however many of its
+    labels are known; an image without any is left out.
+
+    Args:
+      weights, smoothing: as in `weighted_bce_loss`.
+
+    Returns:
+      In nats, as torch's MultiLabelSoftMarginLoss; 0 without a known label.
+    """
+    entries, known = _weighted_entries(logits, labels, weights, smoothing)
+    of_image = entries.sum(1) / jnp.maximum(known.sum(1), 1)
+    return of_image.sum() / jnp.maximum(known.any(1).sum(), 1)
+
+
+def _weighted_entries(
+    logits: jax.Array, labels: jax.Array, weights: jax.Array, smoothing: float
+) -> tuple[jax.Array, jax.Array]:
+    """w_n BCE(x, y) of each entry, 0 where the label is unknown, and where it is known."""
     known = known_mask(labels)
     entries = masked_cross_entropy(logits, smooth_labels(labels, smoothing), known)
-    entries = entries * weights[None]
-    of_image = entries.sum(1) / jnp.maximum(known.sum(1), 1)
-    weighted = entries.sum() / jnp.maximum(known.sum(), 1)
-    return weighted + of_image.sum() / jnp.maximum(known.any(1).sum(), 1)
+    return entries * weights[None], known
 
 
 # ---- Selective learning (MLCR, TAL, ReCoT) ----

@@ -167,3 +167,36 @@ EMOCO_ABLATION: dict[str, tuple[float, float]] = {
     "contrast": (0.462, 0.533),
     "emotion": (0.476, 0.523),
 }
+
+# ABAW3 (Jiang et al. 2022), Table 1: what each row adds, by the paper's names of the columns, and
+# mean F1 on Aff-Wild2's validation set. The paper does not say what "sa" is.
+ABAW3_LADDER: dict[str, float] = {
+    "r100": 0.390,
+    "glint": 0.534,
+    "bal": 0.549,
+    "mll": 0.570,
+    "ca": 0.614,
+    "sa": 0.662,
+    "ls": 0.673,
+    "b+m": 0.690,
+    "fpn": 0.709,
+    "bs256": 0.712,
+    "ssh": 0.715,
+    "data": 0.721,
+}
+# ABAW3, Fig. 3: F1 of each AU of the ensemble, and their mean.
+ABAW3_ENSEMBLE = 0.731
+ABAW3_ENSEMBLE_AU: dict[str, float] = {
+    "AU01": 0.757,
+    "AU02": 0.735,
+    "AU04": 0.754,
+    "AU06": 0.769,
+    "AU07": 0.814,
+    "AU10": 0.825,
+    "AU12": 0.839,
+    "AU15": 0.632,
+    "AU23": 0.611,
+    "AU24": 0.584,
+    "AU25": 0.783,
+    "AU26": 0.669,
+}

@@ -20,12 +20,17 @@ from au_jax.models.face_pyramid import ContextModule, FeaturePyramid
 from au_jax.models.features import Features
 from au_jax.models.layers import ConvNorm, Style, batch_norm, xavier
 
-# Blocks per stage of each depth.
-DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 14, 3), 100: (3, 13, 30, 3)}
+# Blocks per stage of each depth; 10 is ours, for small experiments.
+DEPTHS = {
+    10: (1, 1, 1, 1),
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 14, 3),
+    100: (3, 13, 30, 3),
+}
 
-_STEM = 64
-_OUTPUTS = 512
-_PYRAMID_WIDTH = 64
+# Outputs for each channel of the stem.
+_OUTPUTS = 8
 # PyTorch's initial slope.
 _SLOPE = 0.25
 
@@ -91,39 +96,47 @@ class Embedding(nn.Module):
     From the dense layer on it computes in float32, as insightface does.
     """
 
+    outputs: int
     dropout: float
     style: Style
 
     @nn.compact
-    def __call__(self, images: Float[Array, "B H W C"], train: bool) -> Float32[Array, "B 512"]:
+    def __call__(self, images: Float[Array, "B H W C"], train: bool) -> Float32[Array, "B D"]:
         x = batch_norm(self.style, "norm")(images, use_running_average=not train)
         x = nn.Dropout(self.dropout, deterministic=not train)(flattened(x))
-        x = nn.Dense(_OUTPUTS, kernel_init=xavier, name="dense")(x)
+        x = nn.Dense(self.outputs, kernel_init=xavier, name="dense")(x)
         return FixedScaleNorm(self.style._replace(dtype=jnp.float32), name="features")(x, train)
 
 
 class PyramidEmbedding(nn.Module):
     """The tail that ABAW3 describes: pyramid, context modules, flattening, a dense layer.
 
-    Source: section 3.2 and figure 1. The width of 64, the place of the dropout and float32 from
+    Source: section 3.2 and figure 1. The levels' width, the place of the dropout and float32 from
     there on are ours.
+
+    Attributes:
+      width: channels of each level. context: whether the levels pass through context modules.
     """
 
+    outputs: int
+    width: int
+    context: bool
     dropout: float
     style: Style
 
     @nn.compact
     def __call__(
         self, maps: tuple[Float[Array, "B _ _ _"], ...], train: bool
-    ) -> Float32[Array, "B 512"]:
-        levels = FeaturePyramid(_PYRAMID_WIDTH, self.style, name="pyramid")(maps, train)
-        levels = [
-            ContextModule(_PYRAMID_WIDTH, self.style, name=f"context{number}")(level, train)
-            for number, level in enumerate(levels, 1)
-        ]
+    ) -> Float32[Array, "B D"]:
+        levels = FeaturePyramid(self.width, self.style, name="pyramid")(maps, train)
+        if self.context:
+            levels = [
+                ContextModule(self.width, self.style, name=f"context{number}")(level, train)
+                for number, level in enumerate(levels, 1)
+            ]
         x = jnp.concatenate([flattened(level) for level in levels], -1)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return nn.Dense(_OUTPUTS, kernel_init=xavier, name="dense")(x)
+        return nn.Dense(self.outputs, kernel_init=xavier, name="dense")(x)
 
 
 def flattened(images: Float[Array, "B H W C"]) -> Float32[Array, "B _"]:
@@ -134,18 +147,20 @@ def flattened(images: Float[Array, "B H W C"]) -> Float32[Array, "B _"]:
 class IResNet(Backbone):
     """IResNet of a depth in `DEPTHS`.
 
-    `maps` are the outputs of the four stages, of 64, 128, 256 and 512 channels at 1/2, 1/4, 1/8 and
-    1/16 of the input's size; `pooled` are 512 features. The number of weights of the last dense
-    layer follows the input's size: a network is for the size that it was initialised with.
-    IResNet-100 at 112 pixels has 65,156,160 parameters.
+    `maps` are the outputs of the four stages, of 1, 2, 4 and 8 times `width` channels at 1/2, 1/4,
+    1/8 and 1/16 of the input's size; `pooled` are 8 times `width` features, the paper's 512. The
+    number of weights of the last dense layer follows the input's size: a network is for the size
+    that it was initialised with. IResNet-100 at 112 pixels has 65,156,160 parameters.
 
     Attributes:
       depth: see `DEPTHS`.
+      width: channels of the stem, and of the pyramid's levels. Imported weights have 64.
       dropout: rate before the last dense layer, ABAW3's 0.6; needs the random stream "dropout" in
         training.
       coordinate_attention: whether the outputs of stages 1 and 4 pass through coordinate attention.
         ABAW3 says "the shallow and deep layers"; these two are ours.
       pyramid: whether `PyramidEmbedding` over stages 2 to 4 takes the place of `Embedding`.
+      context: whether the pyramid's levels pass through SSH's context modules.
     """
 
     image_mean: ClassVar[RGB] = (0.5, 0.5, 0.5)
@@ -155,20 +170,22 @@ class IResNet(Backbone):
     bn_epsilon: float = 1e-5
     bn_momentum: float = 0.9
     depth: int = 100
+    width: int = 64
     dropout: float = 0.0
     coordinate_attention: bool = False
     pyramid: bool = False
+    context: bool = True
 
     @nn.compact
     def __call__(self, images: Float[Array, "B H W 3"], train: bool) -> Features:
         style = self.style
-        x = ConvNorm(_STEM, 3, activation=None, style=style, name="stem")(images, train)
+        x = ConvNorm(self.width, 3, activation=None, style=style, name="stem")(images, train)
         x = PReLU(name="prelu")(x)
         maps = []
         for stage, blocks in enumerate(DEPTHS[self.depth], 1):
             for block in range(1, blocks + 1):
                 x = IResNetBlock(
-                    _STEM * 2 ** (stage - 1),
+                    self.width * 2 ** (stage - 1),
                     2 if block == 1 else 1,
                     style,
                     name=f"stage{stage}_block{block}",
@@ -176,9 +193,12 @@ class IResNet(Backbone):
             if self.coordinate_attention and stage in (1, 4):
                 x = CoordinateAttention(style, name=f"attention{stage}")(x, train)
             maps.append(x)
+        outputs = _OUTPUTS * self.width
         if self.pyramid:
-            tail = PyramidEmbedding(self.dropout, style, name="pyramid_embedding")
+            tail = PyramidEmbedding(
+                outputs, self.width, self.context, self.dropout, style, name="pyramid_embedding"
+            )
             pooled = tail(tuple(maps[1:]), train)
         else:
-            pooled = Embedding(self.dropout, style, name="embedding")(x, train)
+            pooled = Embedding(outputs, self.dropout, style, name="embedding")(x, train)
         return Features(tuple(maps), pooled)

@@ -29,17 +29,26 @@ def constant(params, biases):
     return {**params, "head_opt": {"kernel": 0 * kernel, "bias": np.asarray(biases, np.float32)}}
 
 
-def by_hand(labels, logits, weights, smoothing):
-    """Eq. 6 of the same logits [1, A] for every image."""
+def by_hand(labels, logits, weights, smoothing, terms):
+    """Eq. 6, or one of its terms, of the same logits [1, A] for every image."""
     known = labels >= 0
     targets = (1 - smoothing) * (labels == 1) + smoothing / 2
     entries = np.where(known, weights * cross_entropy(logits, targets), 0)
     images = [row.sum() / k.sum() for row, k in zip(entries, known, strict=True) if k.any()]
-    return entries.sum() / known.sum() + np.mean(images)
+    by_term = {"bce": entries.sum() / known.sum(), "multi_label": np.mean(images)}
+    return sum(by_term[term] for term in terms)
 
 
 @pytest.mark.parametrize("streams", [("clean",), ("clean", "noisy")])
-@pytest.mark.parametrize("options", [{}, {"weights": WEIGHTS, "label_smoothing": 0.0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"weights": WEIGHTS, "label_smoothing": 0.0},
+        {"terms": ("bce",)},
+        {"terms": ("multi_label",), "weights": WEIGHTS},
+    ],
+)
 def test_a_loss_equals_numpy(streams, options):
     method, batch = make_method(streams, **options), make_batch()
     batch["clean"]["labels"][0] = -1
@@ -50,7 +59,10 @@ def test_a_loss_equals_numpy(streams, options):
     )
     labels = np.concatenate([batch[stream]["labels"] for stream in streams])
     weights, smoothing = options.get("weights", (1.0,) * 4), options.get("label_smoothing", 0.1)
-    loss = functools.partial(by_hand, labels, weights=np.array(weights), smoothing=smoothing)
+    terms = options.get("terms", ("bce", "multi_label"))
+    loss = functools.partial(
+        by_hand, labels, weights=np.array(weights), smoothing=smoothing, terms=terms
+    )
     np.testing.assert_allclose(value, loss(np.array([biases])), rtol=1e-5)
     assert logs == {}
     for au, slope in enumerate(grads["head_opt"]["bias"].tolist()):
@@ -87,3 +99,12 @@ def test_one_and_eight_devices_agree():
 def test_weights_of_other_aus_are_refused():
     with pytest.raises(UserError, match=r"has 3 weights for 4 AUs \(AU01, AU12, .*one for each"):
         make_method(weights=(1.0, 2.0, 3.0))
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [(("mll",), "unknown term .*'mll'; known: bce, multi_label"), ((), "has no terms; give one")],
+)
+def test_wrong_terms_are_refused(terms, message):
+    with pytest.raises(UserError, match=message):
+        make_method(terms=terms)

@@ -260,13 +260,14 @@ def test_a_training_says_what_the_file_has_no_weights_for(fields, plain, tmp_pat
     assert capsys.readouterr().out.endswith(sentence) == bool(fields)
 
 
-def test_the_network_with_attention_and_pyramid_equals_pytorchs():
-    tail = torch_networks.PyramidEmbedding((10, 5, 3))
+@pytest.mark.parametrize("context", [True, False])
+def test_the_network_with_attention_and_pyramid_equals_pytorchs(context):
+    tail = torch_networks.PyramidEmbedding((10, 5, 3), context)
     network = torch_networks.randomise(
         torch_networks.IResNet(DEPTHS[18], SIZE, attention=True, pyramid=tail)
     )
     state = network.state_dict()
-    backbone = models.create("iresnet18", **PARTS)
+    backbone = models.create("iresnet18", **PARTS, context=context)
     tree = shapes(backbone, IMAGES, False)
     in_file = {name: a for name, a in state.items() if name.split(".")[0] not in ADDED}
     params, batch_stats = pretrained.convert(
@@ -277,7 +278,7 @@ def test_the_network_with_attention_and_pyramid_equals_pytorchs():
         "backbone.pth",
     )
     inner = below("pyramid", "fpn", pairs(PYRAMID)) | {("dense",): "fc"}
-    for level in (1, 2, 3):
+    for level in (1, 2, 3) if context else ():
         inner |= below(f"context{level}", f"ssh.{level - 1}", pairs(CONTEXT))
     names = {
         **below("attention1", "attention1", ATTENTION),
@@ -332,6 +333,7 @@ def test_the_plain_network_needs_the_last_layers_of_its_own_size(plain):
         ("iresnet100", {"coordinate_attention": True}, 65_183_496),
         ("iresnet100", {"pyramid": True}, 86_263_296),
         ("iresnet100", PARTS, 86_290_632),
+        ("iresnet100", {"pyramid": True, "context": False}, 86_263_296 - 3 * 34_752),
     ],
 )
 def test_parameters_at_112_pixels(name, fields, parameters):
@@ -340,6 +342,18 @@ def test_parameters_at_112_pixels(name, fields, parameters):
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == parameters
     if "pyramid" in fields:
         assert params["pyramid_embedding"]["dense"]["kernel"].size == 33_718_272
+
+
+@pytest.mark.parametrize("fields", [{}, PARTS])
+def test_the_width_scales_every_layer(fields):
+    network = models.create("iresnet18", width=24, **fields)
+    variables = shapes(network, IMAGES, False)
+    out = jax.eval_shape(lambda v: network.apply(v, IMAGES, False), variables)
+    assert [m.shape[-1] for m in out.maps] == [24, 48, 96, 192]
+    assert out.pooled.shape == (len(IMAGES), 192)
+    if fields:
+        levels = variables["params"]["pyramid_embedding"]["pyramid"]
+        assert levels["lateral3"]["conv"]["kernel"].shape == (1, 1, 192, 24)
 
 
 @pytest.mark.parametrize("fields", [{}, PARTS])

@@ -370,10 +370,11 @@ class ContextModule(nn.Module):
 
 
 class PyramidEmbedding(nn.Module):
-    def __init__(self, sizes):
+    def __init__(self, sizes, context=True):
         super().__init__()
         self.fpn = FeaturePyramid((128, 256, 512), 64)
-        self.ssh = nn.ModuleList(ContextModule(64, 64) for _ in sizes)
+        level = ContextModule if context else nn.Identity
+        self.ssh = nn.ModuleList(level(64, 64) for _ in sizes)
         self.fc = nn.Linear(64 * sum(size * size for size in sizes), 512)
 
     def forward(self, maps):
