@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from au_jax import aus as au_names
 from au_jax.data.split_name import SplitName
+from au_jax.data.units import units
 from au_jax.errors import UserError, unknown
 
 
@@ -165,14 +166,14 @@ def open_source(
     Args:
       folder: the TFDS folder, `DATA_DIR/NAME/[CONFIG/]VERSION`.
       split: a split's name, or that name with "-train" or "-val" behind it: its records parted by
-        subject, `val_fraction` of them for validation.
+        `by_unit`, `val_fraction` of them for validation.
       crop: which stored crop to read.
-      seed: parts the subjects.
+      seed: parts the units.
       size: pixels that images are resized to when read; 0 leaves them as stored.
 
     Raises:
       UserError: the folder is missing or half-written, or lacks the split or crop; a label is
-        outside {-1, 0, 1}.
+        outside {-1, 0, 1}; the part that is asked for has no records.
     """
     try:
         builder = tfds.builder_from_directory(folder)
@@ -202,8 +203,15 @@ def open_source(
     )
     if not name.part:
         return whole
-    validation = by_subject(table.subject, val_fraction, seed)
-    return whole.subset(validation if name.part == "val" else ~validation, split)
+    validation = by_unit(table, val_fraction, seed)
+    chosen = validation if name.part == "val" else ~validation
+    if not chosen.any():
+        raise UserError(
+            f"'{split}' of {folder} has no records: the subjects and videos of '{name.stored}' are "
+            f"too few to part it with config.data.val_fraction={val_fraction:g}; change that, name "
+            "the subjects when you prepare the data set, or use splits of its own"
+        )
+    return whole.subset(chosen, split)
 
 
 def _record_count(file: str) -> int:
@@ -215,13 +223,19 @@ def _record_count(file: str) -> int:
         ) from error
 
 
-def by_subject(subjects: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Marks whole subjects, drawn at random, up to `fraction` of the records: bool [N]."""
-    names, index, counts = np.unique(subjects, return_inverse=True, return_counts=True)
+def by_unit(table: Table, fraction: float, seed: int) -> np.ndarray:
+    """Marks whole units, drawn at random, up to `fraction` of the records: bool [N].
+
+    A unit is a subject, with all who share a video with it (`units.units`), so that neither a
+    person nor a video is parted. The records without subject and video are one unit together.
+    """
+    names, index, counts = np.unique(
+        units(table.subject, table.video), return_inverse=True, return_counts=True
+    )
     order = np.random.default_rng(seed).permutation(len(names))
     before = np.cumsum(counts[order]) - counts[order]
     marked = np.zeros(len(names), bool)
-    marked[order[before < fraction * len(subjects)]] = True
+    marked[order[before < fraction * len(index)]] = True
     return marked[index]
 
 
