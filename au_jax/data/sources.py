@@ -255,12 +255,14 @@ _TYPES = {
 def _columns(split: str, files: Sequence[str]) -> dict[str, Any]:
     """Reads the columns of a `Table` out of the records of a split."""
     reader = ArrayRecordDataSource(list(files))
-    rows: dict[str, list] = {f.name: [] for f in dataclasses.fields(Table)}
+    # Arrays of chunks: the values of millions of records as Python objects would fill the memory.
+    chunks: dict[str, list[np.ndarray]] = {name: [] for name in _TYPES}
     chunk = 1024
     progress = tqdm(total=len(reader), desc=f"reading the labels of '{split}'", unit="record")
     with progress:
         for start in range(0, len(reader), chunk):
             stop = min(start + chunk, len(reader))
+            rows: dict[str, list] = {name: [] for name in _TYPES}
             for raw in reader.__getitems__(list(range(start, stop))):
                 feature = tf_example_pb2.Example.FromString(raw).features.feature
                 rows["keys"].append(feature["key"].bytes_list.value[0].decode())
@@ -271,8 +273,10 @@ def _columns(split: str, files: Sequence[str]) -> dict[str, Any]:
                 for vector in ("labels", "intensity"):
                     rows[vector].append(list(feature[vector].int64_list.value))
                 rows["pose"].append(list(feature["pose"].float_list.value))
+            for name, values in rows.items():
+                chunks[name].append(np.array(values, _TYPES[name]))
             progress.update(stop - start)
-    return {name: np.array(values, _TYPES[name]) for name, values in rows.items()}
+    return {name: np.concatenate(arrays) for name, arrays in chunks.items()}
 
 
 def _table(folder: Path, split: str, files: Sequence[str]) -> Table:

@@ -418,7 +418,9 @@ def test_table_mistakes(tmp_path, header, options, sentence):
 # All of them
 
 
-@pytest.mark.parametrize("dataset", ["emotionet", "affwild2", "affectnet", "bp4d", "disfa", "csv"])
+@pytest.mark.parametrize(
+    "dataset", ["emotionet", "affwild2", "affectnet", "bp4d", "disfa", "people", "csv"]
+)
 def test_wrong_folder(tmp_path, dataset):
     with pytest.raises(UserError, match=str(tmp_path)):
         open_raw(dataset, tmp_path)
@@ -429,9 +431,9 @@ def test_wrong_folder(tmp_path, dataset):
 def test_unknown_data_set(tmp_path):
     with pytest.raises(UserError, match=r"data set 'fer'; known: emotionet, affwild2.* csv, mod"):
         open_raw("fer", tmp_path)
-    with pytest.raises(UserError, match="--columns is for --dataset=csv"):
+    with pytest.raises(UserError, match="--columns is for --dataset=gft or csv"):
         open_raw("disfa", tmp_path, columns={"image": "x"})
-    with pytest.raises(UserError, match="--name is for --dataset=csv; gft has its own"):
+    with pytest.raises(UserError, match="--name is for --dataset=people or csv; gft has its own"):
         open_raw("gft", tmp_path, name="mine")
 
 
@@ -471,5 +473,5 @@ def test_a_reader_of_the_users_own(tmp_path, monkeypatch):
     ):
         with pytest.raises(UserError, match=sentence):
             open_raw(reference, tmp_path)
-    with pytest.raises(UserError, match="--columns is for --dataset=csv"):
+    with pytest.raises(UserError, match="--columns is for --dataset=gft or csv"):
         open_raw("my_reader:read", tmp_path, columns={"image": "x"})
