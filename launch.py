@@ -16,14 +16,14 @@ for name, default, text in (
     (
         "dataset",
         "",
-        "prepare: emotionet, affwild2, affectnet, bp4d, disfa, gft, csv, module:function, or people: "
-        "a folder with one subfolder per person, for face identities.",
+        "prepare: emotionet, affwild2, affectnet, bp4d, disfa, gft, people (face identities: a "
+        "folder with one subfolder per person), csv, module:function.",
     ),
     ("raw", "", "prepare: the raw files' folder, or table (csv, gft). benchmark: a photograph."),
     (
         "landmarks",
         "models",
-        "prepare: models, dataset, a folder of OpenFace CSVs, or aligned: images are a crop already.",
+        "prepare: models, dataset, a folder of OpenFace CSVs, or aligned (the images are crops).",
     ),
     ("name", "", "prepare csv, people: what to call the data set."),
 ):

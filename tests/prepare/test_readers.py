@@ -415,6 +415,16 @@ def test_table_mistakes(tmp_path, header, options, sentence):
         open_raw("csv", tmp_path, **options)
 
 
+# Folders of people
+
+
+def test_images_beside_the_folders_of_people_are_refused(tmp_path):
+    raw_sets.write_image(tmp_path / "p1" / "a.jpg", 0)
+    raw_sets.write_image(tmp_path / "b.jpg", 1)
+    with pytest.raises(UserError, match=r"holds the image b\.jpg beside .*; move each image"):
+        open_raw("people", tmp_path)
+
+
 # All of them
 
 

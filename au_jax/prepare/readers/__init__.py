@@ -46,7 +46,8 @@ def open_raw(
     Args:
       dataset: a key of `READERS`, or `module:function` for a reader of your own.
       raw: the folder they lie in (for "csv" and "gft" also the table itself).
-      name: what to call the prepared data set, for readers with an argument `name` ("csv", "people").
+      name: what to call the prepared data set, for readers with an argument `name` ("people" and
+        "csv").
       columns: see `spreadsheet.read`, for readers with an argument `columns` ("csv" and "gft").
 
     Raises:
