@@ -16,11 +16,16 @@ for name, default, text in (
     (
         "dataset",
         "",
-        "prepare: emotionet, affwild2, affectnet, bp4d, disfa, gft, csv, module:function.",
+        "prepare: emotionet, affwild2, affectnet, bp4d, disfa, gft, people (face identities: a "
+        "folder with one subfolder per person), csv, module:function.",
     ),
     ("raw", "", "prepare: the raw files' folder, or table (csv, gft). benchmark: a photograph."),
-    ("landmarks", "models", "prepare: models, dataset, or a folder of OpenFace CSVs."),
-    ("name", "", "prepare csv: what to call the data set."),
+    (
+        "landmarks",
+        "models",
+        "prepare: models, dataset, a folder of OpenFace CSVs, or aligned (the images are crops).",
+    ),
+    ("name", "", "prepare csv, people: what to call the data set."),
 ):
     flags.DEFINE_string(name, default, text)
 for name, text in (

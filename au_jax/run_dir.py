@@ -279,6 +279,11 @@ class StageFolder:
 
     @property
     def label_counts(self) -> Path:
+        """How often each AU is present, absent and unknown in one pass over each stream.
+
+        It is {stream: {"rows": N, "of": {AU: [present, absent, unknown]}}}. A resampled stream has
+        an entry "before" beside these two: the same counts of its records before the resampling.
+        """
         return self.path / "label_counts.json"
 
     @property
@@ -306,8 +311,9 @@ class StageFolder:
         """What a selection says of each of the N records of a split, as arrays.
 
         They are keys and subject, text [N]; aus, text [A]; labels int8 [N, A]; probabilities
-        float32 [N, A]; thresholds float64, [A] or [N, A]. On the split that a selection was chosen
-        on, the last two are those of selections chosen on other subjects.
+        float32 [N, A]; thresholds float64, [A] or [N, A]. The subject is the name of the record's
+        unit (`data.units.units`), so subjects who share a video have one name. On the split that a
+        selection was chosen on, the last two are those of selections chosen on other subjects.
         """
         return self.path / "decided" / f"{split}.npz"
 

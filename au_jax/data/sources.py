@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from au_jax import aus as au_names
 from au_jax.data.split_name import SplitName
+from au_jax.data.units import units
 from au_jax.errors import UserError, unknown
 
 
@@ -165,14 +166,14 @@ def open_source(
     Args:
       folder: the TFDS folder, `DATA_DIR/NAME/[CONFIG/]VERSION`.
       split: a split's name, or that name with "-train" or "-val" behind it: its records parted by
-        subject, `val_fraction` of them for validation.
+        `by_unit`, `val_fraction` of them for validation.
       crop: which stored crop to read.
-      seed: parts the subjects.
+      seed: parts the units.
       size: pixels that images are resized to when read; 0 leaves them as stored.
 
     Raises:
       UserError: the folder is missing or half-written, or lacks the split or crop; a label is
-        outside {-1, 0, 1}.
+        outside {-1, 0, 1}; the part that is asked for has no records.
     """
     try:
         builder = tfds.builder_from_directory(folder)
@@ -202,8 +203,15 @@ def open_source(
     )
     if not name.part:
         return whole
-    validation = by_subject(table.subject, val_fraction, seed)
-    return whole.subset(validation if name.part == "val" else ~validation, split)
+    validation = by_unit(table, val_fraction, seed)
+    chosen = validation if name.part == "val" else ~validation
+    if not chosen.any():
+        raise UserError(
+            f"'{split}' of {folder} has no records: the subjects and videos of '{name.stored}' are "
+            f"too few to part it with config.data.val_fraction={val_fraction:g}; change that, name "
+            "the subjects when you prepare the data set, or use splits of its own"
+        )
+    return whole.subset(chosen, split)
 
 
 def _record_count(file: str) -> int:
@@ -215,13 +223,19 @@ def _record_count(file: str) -> int:
         ) from error
 
 
-def by_subject(subjects: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Marks whole subjects, drawn at random, up to `fraction` of the records: bool [N]."""
-    names, index, counts = np.unique(subjects, return_inverse=True, return_counts=True)
+def by_unit(table: Table, fraction: float, seed: int) -> np.ndarray:
+    """Marks whole units, drawn at random, up to `fraction` of the records: bool [N].
+
+    A unit is a subject, with all who share a video with it (`units.units`), so that neither a
+    person nor a video is parted. The records without subject and video are one unit together.
+    """
+    names, index, counts = np.unique(
+        units(table.subject, table.video), return_inverse=True, return_counts=True
+    )
     order = np.random.default_rng(seed).permutation(len(names))
     before = np.cumsum(counts[order]) - counts[order]
     marked = np.zeros(len(names), bool)
-    marked[order[before < fraction * len(subjects)]] = True
+    marked[order[before < fraction * len(index)]] = True
     return marked[index]
 
 
@@ -241,12 +255,14 @@ _TYPES = {
 def _columns(split: str, files: Sequence[str]) -> dict[str, Any]:
     """Reads the columns of a `Table` out of the records of a split."""
     reader = ArrayRecordDataSource(list(files))
-    rows: dict[str, list] = {f.name: [] for f in dataclasses.fields(Table)}
+    # Arrays of chunks: the values of millions of records as Python objects would fill the memory.
+    chunks: dict[str, list[np.ndarray]] = {name: [] for name in _TYPES}
     chunk = 1024
     progress = tqdm(total=len(reader), desc=f"reading the labels of '{split}'", unit="record")
     with progress:
         for start in range(0, len(reader), chunk):
             stop = min(start + chunk, len(reader))
+            rows: dict[str, list] = {name: [] for name in _TYPES}
             for raw in reader.__getitems__(list(range(start, stop))):
                 feature = tf_example_pb2.Example.FromString(raw).features.feature
                 rows["keys"].append(feature["key"].bytes_list.value[0].decode())
@@ -257,8 +273,10 @@ def _columns(split: str, files: Sequence[str]) -> dict[str, Any]:
                 for vector in ("labels", "intensity"):
                     rows[vector].append(list(feature[vector].int64_list.value))
                 rows["pose"].append(list(feature["pose"].float_list.value))
+            for name, values in rows.items():
+                chunks[name].append(np.array(values, _TYPES[name]))
             progress.update(stop - start)
-    return {name: np.array(values, _TYPES[name]) for name, values in rows.items()}
+    return {name: np.concatenate(arrays) for name, arrays in chunks.items()}
 
 
 def _table(folder: Path, split: str, files: Sequence[str]) -> Table:

@@ -21,8 +21,8 @@ class SplitName:
         "" for all.
       data: another data set than the config's, or "".
       expanded: whether it is TAL's fourfold set, `corruptions.corrupted`.
-      share: per cent of its records that are drawn, in whole subjects; 0 for all. A larger share
-        holds the smaller ones.
+      share: per cent of its records that are drawn, in whole units (`sources.by_unit`); 0 for all.
+        A larger share holds the smaller ones.
       records: how many records are drawn from it; 0 for all.
     """
 

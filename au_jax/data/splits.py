@@ -8,8 +8,9 @@ import numpy as np
 
 from au_jax.data.corruptions import corrupted
 from au_jax.data.folds import PUBLISHED, Folds, read_folds
-from au_jax.data.sources import Source, by_subject, open_source
+from au_jax.data.sources import Source, by_unit, open_source
 from au_jax.data.split_name import SplitName
+from au_jax.data.units import units
 from au_jax.errors import UserError
 
 
@@ -19,8 +20,8 @@ class Splits:
 
     Attributes:
       folder: data set ("" for the config's own) -> its folder.
-      val_fraction: which share of the records, in whole subjects, is for validation (or is the
-        test part of random folds).
+      val_fraction: which share of the records, in whole units (`sources.by_unit`), is for
+        validation (or is the test part of random folds).
       seed: what that division and the draw of `#RECORDS` follow from.
       size: pixels that images are resized to when read; 0 leaves them as stored.
       present_from: the least intensity at which an AU is present; 0 takes the stored labels.
@@ -47,12 +48,12 @@ class Splits:
         if self.present_from:
             source = _present_from(source, self.present_from)
         if name.share:
-            if len(set(source.table.subject.tolist())) < 2:
+            if len(np.unique(units(source.table.subject, source.table.video))) < 2:
                 raise UserError(
                     f"split '{split}' asks for a share of the subjects, but its records name one "
-                    "only; ask for a number of records (#RECORDS)"
+                    "only, or subjects who all share videos; ask for a number of records (#RECORDS)"
                 )
-            source = source.subset(by_subject(source.table.subject, name.share / 100, self.seed))
+            source = source.subset(by_unit(source.table, name.share / 100, self.seed))
         if name.records:
             if name.records > len(source):
                 raise UserError(
@@ -83,12 +84,11 @@ class Splits:
                 f"'{whole.name}-{part}' is no part of a fold; write {whole.name}-train or "
                 f"{whole.name}-test, or set config.folds to 0"
             )
-        subjects = whole.table.subject
         if self.folds == "random":
-            tested = by_subject(subjects, self.val_fraction, self.seed + fold - 1)
+            tested = by_unit(whole.table, self.val_fraction, self.seed + fold - 1)
         else:
             lists = self._lists(whole, data)
-            tested = np.isin(subjects, list(lists.subjects(fold, "test")))
+            tested = np.isin(whole.table.subject, list(lists.subjects(fold, "test")))
         chosen = tested if part == "test" else ~tested
         if not chosen.any():
             raise UserError(f"fold {fold} has no records in '{whole.name}-{part}'")

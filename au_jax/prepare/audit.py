@@ -59,7 +59,7 @@ class Audit:
     Attributes:
       splits: the counts of each split, by its name.
       left_out: rows without a record, by kind (see `rows.Problem`).
-      looked_for_faces: whether anything looked for faces; the crop `as_is` needs none.
+      looked_for_faces: whether anything looked for faces; images taken whole need none.
       copies: pairs of names of image files with equal contents, some of them.
       copy_count: how many kept images equal an earlier one.
       crossing: how many contents stand in more than one split.
@@ -121,7 +121,7 @@ def collect(job: Job) -> Audit:
     audit = Audit(
         splits,
         left_out,
-        job.crops != ("as_is",),
+        not job.takes_whole,
         copies,
         copy_count,
         crossing,

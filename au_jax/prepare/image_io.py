@@ -19,7 +19,7 @@ class BadImageError(Exception):
     """An image that cannot be used.
 
     Attributes:
-      kind: "missing", "unreadable" or "too large".
+      kind: "missing", "unreadable", "too large" or "not square".
     """
 
     def __init__(self, kind: str, reason: str):

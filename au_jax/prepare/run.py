@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from au_jax.data.records import CROPS, VERSION
 from au_jax.errors import UserError, unknown
+from au_jax.faces.align import SIDE
 from au_jax.prepare import audit, row_index, worker
 from au_jax.prepare.image_io import BadImageError, Video, read_image
 from au_jax.prepare.readers import open_raw
@@ -52,7 +53,8 @@ def run(
       data_dir: where prepared data sets lie; this one comes to lie in `data_dir/NAME/1.0.0`.
       crops: which of `records.CROPS` to cut; the data set's own choice if empty.
       landmarks: what says where faces are: "models" (MediaPipe), "dataset" (the 68 points that
-        AffectNet brings), or a folder of OpenFace's .csv files.
+        AffectNet brings), a folder of OpenFace's .csv files, or "aligned": each image is the one
+        crop in `crops` already, and is stored whole, resized to that crop's side.
       name, columns: see `readers.open_raw`.
       processes: how many to work with; 0 for one per core.
 
@@ -67,14 +69,17 @@ def run(
     folder = Path(data_dir) / source.name / VERSION
     if folder.exists():
         return _already(folder, chosen)
-    if chosen != ("as_is",):
-        _check_landmarks(landmarks, source)
+    _check_landmarks(landmarks, source, chosen)
     work = Path(data_dir) / f"{source.name}.unfinished"
     with _disk(Path(data_dir)), _alone(work):
         _check_request(work, source, Path(raw), chosen, landmarks)
         row_index.build(source, work / "index.sqlite")
         place = Path(raw).absolute() if Path(raw).is_dir() else Path(raw).absolute().parent
-        as_is = _first_size(work, place) if "as_is" in chosen else (0, 0)
+        whole = (0, 0)
+        if landmarks == "aligned":
+            whole = (SIDE[chosen[0]],) * 2
+        elif "as_is" in chosen:
+            whole = _first_size(work, place)
         job = Job(
             source.name,
             source.aus,
@@ -83,7 +88,7 @@ def run(
             place,
             work.absolute(),
             landmarks,
-            as_is,
+            whole,
         )
         _work(job, processes or os.cpu_count() or 1)
         _finish(job, folder)
@@ -117,8 +122,16 @@ def _already(folder: Path, crops: tuple[str, ...]) -> Path:
     return folder
 
 
-def _check_landmarks(landmarks: str, source: RawSet) -> None:
-    if landmarks == "models":
+def _check_landmarks(landmarks: str, source: RawSet, crops: tuple[str, ...]) -> None:
+    if landmarks == "aligned":
+        if len(crops) != 1 or crops[0] not in SIDE:
+            raise UserError(
+                "--landmarks=aligned takes every image whole as the one crop that it was aligned "
+                f"to, which --crops={','.join(crops)} does not say; give one of {', '.join(SIDE)}"
+            )
+    elif crops == ("as_is",):
+        return  # nothing looks for faces
+    elif landmarks == "models":
         from au_jax.faces.mediapipe import weights_folder
 
         weights_folder()
@@ -129,8 +142,8 @@ def _check_landmarks(landmarks: str, source: RawSet) -> None:
             )
     elif not Path(landmarks).is_dir():
         raise UserError(
-            f"--landmarks={landmarks} is neither 'models' nor 'dataset' nor a folder of OpenFace's "
-            ".csv files"
+            f"--landmarks={landmarks} is neither 'models' nor 'dataset' nor 'aligned' nor a folder "
+            "of OpenFace's .csv files"
         )
 
 

@@ -37,8 +37,9 @@ class Job:
       name, aus, crops, description: what the data set is called and holds.
       raw: the raw folder.
       work: the folder of unfinished work, with the index and the parts.
-      landmarks: "models", "dataset" or a folder of OpenFace's CSV files.
-      as_is: height and width that images of the crop `as_is` are brought to.
+      landmarks: "models", "dataset", "aligned" or a folder of OpenFace's CSV files.
+      whole: height and width that images are brought to which are stored whole: those of the crop
+        `as_is`, or all of them if they are aligned already.
     """
 
     name: str
@@ -48,7 +49,12 @@ class Job:
     raw: Path
     work: Path
     landmarks: str
-    as_is: tuple[int, int]
+    whole: tuple[int, int]
+
+    @property
+    def takes_whole(self) -> bool:
+        """Whether all images are stored whole, so that nothing looks for faces."""
+        return self.landmarks == "aligned" or self.crops == ("as_is",)
 
     @property
     def index(self) -> Path:
@@ -165,12 +171,14 @@ class Worker:
             for number, row in self._index.rows(task):
                 try:
                     image, data = images.read(row)
+                    if job.landmarks == "aligned":
+                        _check_square(image)
                 except BadImageError as bad:
                     note.left_out.append((number, bad.kind, str(bad)))
                     self._seen(False)
                     continue
                 face, count = self._find(image, row)
-                has_face = face is not None or job.crops == ("as_is",)
+                has_face = face is not None or job.takes_whole
                 writer.write(self._serialize(_record(job, row, image, data, face, has_face)))
                 note.keep(number, row, data, has_face, count)
                 self._seen(has_face)
@@ -182,7 +190,7 @@ def read_note(path: Path) -> Note:
 
 
 def _face_finder(job: Job) -> Callable[[np.ndarray, Row], tuple[Face | None, int]]:
-    if job.crops == ("as_is",):
+    if job.takes_whole:
         return lambda image, row: (None, 0)
     if job.landmarks == "models":
         from au_jax.faces.mediapipe import MediaPipe
@@ -195,17 +203,25 @@ def _face_finder(job: Job) -> Callable[[np.ndarray, Row], tuple[Face | None, int
     return lambda image, row: openface.find(row.image, row.position)
 
 
+def _check_square(image: np.ndarray) -> None:
+    height, width = image.shape[:2]
+    if height != width:
+        raise BadImageError(
+            "not square", f"{width} x {height} pixels are no aligned crop, as crops are square"
+        )
+
+
 def _record(
     job: Job, row: Row, image: np.ndarray, data: bytes, face: Face | None, has_face: bool
 ) -> Record:
     crops = {}
     for crop in job.crops:
-        if crop != "as_is":
+        if crop != "as_is" and job.landmarks != "aligned":
             crops[crop] = encode(cut(image, face, crop))
-        elif image.shape[:2] == job.as_is and data.startswith(b"\xff\xd8"):
+        elif image.shape[:2] == job.whole and data.startswith(b"\xff\xd8"):
             crops[crop] = data  # the owners' own JPEG, not compressed once more
         else:
-            crops[crop] = encode(cv2.resize(image, job.as_is[::-1], interpolation=cv2.INTER_AREA))
+            crops[crop] = encode(cv2.resize(image, job.whole[::-1], interpolation=cv2.INTER_AREA))
     pose: Sequence[float] = (float("nan"),) * 3
     if row.pose is not None:
         pose = row.pose

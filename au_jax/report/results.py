@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from au_jax import log, run_dir
-from au_jax.ensemble.units import units
+from au_jax.data.units import units
 from au_jax.metrics import mean_over_folds, probabilities, summary
 from au_jax.report.summaries import FIGURES, interval_of, table_rows
 from au_jax.run_dir import RunFolder, StageFolder, StageName

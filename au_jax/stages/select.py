@@ -19,12 +19,12 @@ from jax.sharding import Mesh
 from au_jax import aus, log, metrics, run_dir
 from au_jax.data.corruptions import CORRUPTIONS
 from au_jax.data.split_name import SplitName
+from au_jax.data.units import units
 from au_jax.ensemble import choose, selection
 from au_jax.ensemble.choose import Candidate
 from au_jax.ensemble.member_scores import OpenSource, Scoring
 from au_jax.ensemble.selection import Member, Selection
 from au_jax.ensemble.smoothing import check_window, sequences, smoothed
-from au_jax.ensemble.units import units
 from au_jax.errors import UserError
 from au_jax.run_dir import RunFolder, Scores, StageFolder
 from au_jax.stages.base import StageContext

@@ -1,11 +1,12 @@
+import dataclasses
 import shutil
 
 import numpy as np
 import pytest
 
 from au_jax import aus
-from au_jax.data import records
-from au_jax.data.sources import by_subject, open_source
+from au_jax.data import records, sources
+from au_jax.data.sources import Table, by_unit, open_source
 from au_jax.errors import UserError
 
 
@@ -43,12 +44,71 @@ def test_train_and_val_part_the_split_by_subject(tiny_faces):
     assert not set(train.table.keys) & set(val.table.keys)
 
 
-def test_by_subject_takes_whole_subjects_until_the_share_is_reached():
+def table_of(subject, video=""):
+    """A table of which only the subjects and the videos matter."""
+    columns = {field.name: np.zeros(len(subject)) for field in dataclasses.fields(Table)}
+    subject, video = (np.array(texts, np.str_) for texts in np.broadcast_arrays(subject, video))
+    return Table(**columns | {"subject": subject, "video": video})
+
+
+def parted_by_subject_alone(subjects, fraction, seed):
+    """The rule that splits were parted by before videos counted."""
+    names, index, counts = np.unique(subjects, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    before = np.cumsum(counts[order]) - counts[order]
+    marked = np.zeros(len(names), bool)
+    marked[order[before < fraction * len(subjects)]] = True
+    return marked[index]
+
+
+def test_by_unit_takes_whole_subjects_until_the_share_is_reached():
     subjects = np.repeat(["a", "b", "c", "d", "e"], 4)
-    marked = by_subject(subjects, 0.3, seed=1)
+    marked = by_unit(table_of(subjects), 0.3, seed=1)
     assert marked.sum() == 8  # one subject is 20 %, two are 40 %
     for subject in "abcde":
         assert len(set(marked[subjects == subject])) == 1
+
+
+@pytest.mark.parametrize("has_videos", [False, True])
+def test_named_subjects_with_videos_of_their_own_are_parted_as_ever(has_videos):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        subjects = rng.choice([f"S{i}" for i in range(12)], 100)
+        videos = np.array([f"{s}/{rng.integers(3)}" for s in subjects]) if has_videos else ""
+        np.testing.assert_array_equal(
+            by_unit(table_of(subjects, videos), 0.25, seed),
+            parted_by_subject_alone(subjects, 0.25, seed),
+        )
+
+
+def test_no_video_is_parted_whoever_is_named_in_it():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        videos = rng.choice([f"v{i}" for i in range(20)], 200)
+        persons = np.array([f"p{int(v[1:]) // 2}{rng.integers(2)}" for v in videos])
+        subjects = np.where(rng.random(200) < 0.3, "", persons)
+        marked = by_unit(table_of(subjects, videos), 0.25, seed)
+        assert 0 < marked.sum() < 200
+        assert not set(videos[marked]) & set(videos[~marked])
+        assert not (set(subjects[marked]) & set(subjects[~marked])) - {""}
+
+
+def test_records_that_name_neither_subject_nor_video_stay_together():
+    subjects = np.repeat(["", "a", "b", "c"], 5)
+    for seed in range(10):
+        assert len(set(by_unit(table_of(subjects), 0.25, seed)[:5])) == 1
+
+
+def test_a_part_without_records_is_refused(tiny_faces, monkeypatch):
+    stored = sources._table
+
+    def nameless(*at):
+        return dataclasses.replace(stored(*at), subject=np.full(48, ""), video=np.full(48, ""))
+
+    monkeypatch.setattr(sources, "_table", nameless)
+    assert len(source(tiny_faces, "opt-val")) == 48
+    with pytest.raises(UserError, match=r"'opt-train' of .* has no records: the subjects and"):
+        source(tiny_faces, "opt-train")
 
 
 def test_subset_and_given_labels_join_on_keys(tiny_faces):

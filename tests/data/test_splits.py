@@ -77,7 +77,7 @@ def test_a_share_of_one_subject_is_refused(tiny_faces, monkeypatch):
         return dataclasses.replace(source, table=dataclasses.replace(source.table, subject=subject))
 
     monkeypatch.setattr(data_splits, "open_source", of_one)
-    with pytest.raises(UserError, match=r"'opt%50' asks for a share .* name one only; .*#RECORDS"):
+    with pytest.raises(UserError, match=r"'opt%50' asks for a share .* name one only, .*#RECORDS"):
         splits(tiny_faces).open("opt%50", "closeup")
     assert len(splits(tiny_faces).open("opt#5", "closeup")) == 5
 

@@ -415,10 +415,22 @@ def test_table_mistakes(tmp_path, header, options, sentence):
         open_raw("csv", tmp_path, **options)
 
 
+# Folders of people
+
+
+def test_images_beside_the_folders_of_people_are_refused(tmp_path):
+    raw_sets.write_image(tmp_path / "p1" / "a.jpg", 0)
+    raw_sets.write_image(tmp_path / "b.jpg", 1)
+    with pytest.raises(UserError, match=r"holds the image b\.jpg beside .*; move each image"):
+        open_raw("people", tmp_path)
+
+
 # All of them
 
 
-@pytest.mark.parametrize("dataset", ["emotionet", "affwild2", "affectnet", "bp4d", "disfa", "csv"])
+@pytest.mark.parametrize(
+    "dataset", ["emotionet", "affwild2", "affectnet", "bp4d", "disfa", "people", "csv"]
+)
 def test_wrong_folder(tmp_path, dataset):
     with pytest.raises(UserError, match=str(tmp_path)):
         open_raw(dataset, tmp_path)
@@ -429,9 +441,9 @@ def test_wrong_folder(tmp_path, dataset):
 def test_unknown_data_set(tmp_path):
     with pytest.raises(UserError, match=r"data set 'fer'; known: emotionet, affwild2.* csv, mod"):
         open_raw("fer", tmp_path)
-    with pytest.raises(UserError, match="--columns is for --dataset=csv"):
+    with pytest.raises(UserError, match="--columns is for --dataset=gft or csv"):
         open_raw("disfa", tmp_path, columns={"image": "x"})
-    with pytest.raises(UserError, match="--name is for --dataset=csv; gft has its own"):
+    with pytest.raises(UserError, match="--name is for --dataset=people or csv; gft has its own"):
         open_raw("gft", tmp_path, name="mine")
 
 
@@ -471,5 +483,5 @@ def test_a_reader_of_the_users_own(tmp_path, monkeypatch):
     ):
         with pytest.raises(UserError, match=sentence):
             open_raw(reference, tmp_path)
-    with pytest.raises(UserError, match="--columns is for --dataset=csv"):
+    with pytest.raises(UserError, match="--columns is for --dataset=gft or csv"):
         open_raw("my_reader:read", tmp_path, columns={"image": "x"})

@@ -19,6 +19,7 @@ import tensorflow_datasets as tfds
 
 from au_jax import aus as au_names
 from au_jax.data.datasets import is_drawn
+from au_jax.data.sources import open_source
 from au_jax.errors import UserError
 from au_jax.prepare import run as preparation
 from au_jax.prepare import worker
@@ -134,6 +135,38 @@ def test_affectnet_with_its_own_landmarks(tmp_path):
             assert cv2.imdecode(jpeg, cv2.IMREAD_COLOR).shape == (side, side, 3)
         np.testing.assert_allclose(row["pose"], 0, atol=2)
         assert row["face"]
+
+
+def test_folders_of_people_with_aligned_images(tmp_path):
+    raw = tmp_path / "raw"
+    for number, image in enumerate(("p1/a.jpg", "p1/deeper/b.JPG", "p2/a.jpg")):
+        raw_sets.write_image(raw / image, number, size=112 if number < 2 else 60)
+    (raw / "p2" / "notes.txt").write_text("no image")
+    (raw / "p2" / "broken.jpg").write_text("no image")
+    cv2.imwrite(str(raw / "p2" / "long.png"), np.zeros((112, 96, 3), np.uint8))
+    (raw / "p3").mkdir()
+    folder = run("people", raw, tmp_path / "data", crops=(), landmarks="aligned", name="glint")
+    audited = audit(folder)
+    assert audited["left_out"] == {"unreadable": 1, "not square": 1, "missing": 1}
+    assert (audited["landmarks"], audited["splits"]["train"]["subjects"]) == ("aligned", 2)
+    rows = {row["key"].decode(): row for row in records(folder)["train"]}
+    assert {key: row["subject"] for key, row in rows.items()} == {
+        "glint/p1/a.jpg#0": b"p1",
+        "glint/p1/deeper/b.JPG#0": b"p1",
+        "glint/p2/a.jpg#0": b"p2",
+    }
+    assert rows["glint/p1/a.jpg#0"]["crops"]["arcface"] == (raw / "p1/a.jpg").read_bytes()
+    source = open_source(folder, "train", "arcface", 0.2, 0)
+    assert source.table.labels.shape == (3, 0)
+    assert source.table.face.all()
+    assert source.images(np.arange(3)).shape == (3, 112, 112, 3)
+
+
+@pytest.mark.parametrize("crops", [("as_is",), ("arcface", "wide")])
+def test_aligned_images_are_one_crop(tmp_path, crops):
+    raw_sets.write_image(tmp_path / "raw" / "p1" / "a.jpg", 0)
+    with pytest.raises(UserError, match=r"--landmarks=aligned takes .* give one of arcface"):
+        run("people", tmp_path / "raw", tmp_path / "data", crops=crops, landmarks="aligned")
 
 
 def spoil(raw: Path) -> dict[str, str]:

@@ -3,10 +3,12 @@
 import jax
 import numpy as np
 import pytest
+import raw_sets
 from encoding import make_context, with_table
 
 from au_jax import log
 from au_jax.errors import UserError
+from au_jax.prepare import run as preparation
 from au_jax.stages.train import Train
 from au_jax.training.model_card import ModelCard, restore
 from configs.base import base
@@ -91,3 +93,37 @@ def test_one_subject_is_refused(make_stage, subjects, count):
     stage, context = make_stage(subjects)
     with pytest.raises(UserError, match=rf"'faces' has faces of {count} named subjects, but"):
         stage.check(context)
+
+
+def test_a_prepared_folder_of_people_is_learnt(tmp_path):
+    """No record has AUs: an empty list goes all the way from the raw folder to a checkpoint."""
+    for number in range(12):
+        image = tmp_path / "raw" / f"p{number % 3}" / f"{number}.jpg"
+        raw_sets.write_image(image, number, size=112)
+    folder = preparation.run(
+        "people", tmp_path / "raw", tmp_path / "data", landmarks="aligned", processes=1
+    )
+    context = make_context(folder, tmp_path / "run", "identity")
+    config = base()
+    config.model.backbone = "tiny"
+    config.model.image_size = 32
+    config.optimizer.name = "sgd"
+    config.train.epochs = 1
+    stage = Train(
+        streams={"faces": {"split": "train", "share": 4}},
+        epoch_stream="faces",
+        crop="arcface",
+        model=config.model.to_dict(),
+        optimizer=config.optimizer.to_dict(),
+        augmentation=config.augmentation.to_dict(),
+        train=config.train.to_dict(),
+        validate=(),
+        method="face_identity",
+    )
+    stage.check(context)
+    stage.run(context)
+    (line,) = log.read_metrics(context.folder.metrics)
+    assert np.isfinite(line["loss"])
+    method = ModelCard.read(context.folder).create()
+    kept = restore(context.folder, method, 1, context.mesh)
+    assert kept["params"]["centres"].shape[0] == 3

@@ -12,7 +12,16 @@ from pathlib import Path
 from au_jax import outside
 from au_jax.data.datasets import EMBEDDED
 from au_jax.errors import UserError, unknown
-from au_jax.prepare.readers import affectnet, affwild2, bp4d, disfa, emotionet, gft, spreadsheet
+from au_jax.prepare.readers import (
+    affectnet,
+    affwild2,
+    bp4d,
+    disfa,
+    emotionet,
+    gft,
+    people,
+    spreadsheet,
+)
 from au_jax.prepare.readers.rows import RawSet
 
 READERS: dict[str, Callable[..., RawSet]] = {
@@ -22,10 +31,11 @@ READERS: dict[str, Callable[..., RawSet]] = {
     "bp4d": bp4d.read,
     "disfa": disfa.read,
     "gft": gft.read,
+    "people": people.read,
     "csv": spreadsheet.read,
 }
-# Names that a table of the user's own cannot have: folds and configs know them.
-TAKEN = (EMBEDDED, *(name for name in READERS if name != "csv"))
+# Names that data of the user's own cannot have: folds and configs know them.
+TAKEN = (EMBEDDED, *(name for name in READERS if name not in ("csv", "people")))
 
 
 def open_raw(
@@ -36,7 +46,8 @@ def open_raw(
     Args:
       dataset: a key of `READERS`, or `module:function` for a reader of your own.
       raw: the folder they lie in (for "csv" and "gft" also the table itself).
-      name: what to call the prepared data set, for readers with an argument `name` ("csv").
+      name: what to call the prepared data set, for readers with an argument `name` ("people" and
+        "csv").
       columns: see `spreadsheet.read`, for readers with an argument `columns` ("csv" and "gft").
 
     Raises:
@@ -46,7 +57,10 @@ def open_raw(
     options = {key: value for key, value in (("columns", columns), ("name", name)) if value}
     for flag in options:
         if flag not in inspect.signature(reader).parameters:
-            raise UserError(f"--{flag} is for --dataset=csv; {dataset} has its own")
+            takers = [key for key, r in READERS.items() if flag in inspect.signature(r).parameters]
+            raise UserError(
+                f"--{flag} is for --dataset={' or '.join(takers)}; {dataset} has its own"
+            )
     if name:
         _check_name(f"--name={name}", name, TAKEN)
     raw_set = reader(raw, **options)

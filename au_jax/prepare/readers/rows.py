@@ -21,6 +21,7 @@ class Problem(NamedTuple):
         "missing": the image or video is not there;
         "unreadable": it is there and cannot be decoded whole;
         "too large": it is refused before it is decoded;
+        "not square": it is taken for an aligned crop and cannot be one;
         "duplicate": it is a second row for one image;
         "out of range": a label code or number is none that the format knows;
         "bad row": it has too few or many columns, no number or no file name;
@@ -81,7 +82,7 @@ class RawSet:
       name: what the prepared data set is called.
       aus: the AU of each label.
       crops: the crops that are made unless others are asked for.
-      files: the label files, for noticing that they changed.
+      files: the label files (or the folder that stands for them), for noticing that they changed.
       rows: reads them; each call starts anew and gives the same rows.
       description: one paragraph for the data set's page.
     """

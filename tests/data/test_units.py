@@ -3,7 +3,7 @@
 import numpy as np
 
 from au_jax import metrics
-from au_jax.ensemble.units import units
+from au_jax.data.units import units
 
 
 def _by_flooding(subject, video):

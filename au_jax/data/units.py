@@ -27,8 +27,8 @@ def units(subject: np.ndarray, video: np.ndarray) -> np.ndarray:
     component = connected_components(links, directed=False)[1]
     texts = [*subjects.tolist(), *(f"video {name}" for name in videos.tolist())]
     first: dict[int, str] = {}
-    for node, text in enumerate(texts):
-        first.setdefault(int(component[node]), text)
+    for part, text in zip(component.tolist(), texts, strict=True):
+        first.setdefault(part, text)
+    names = np.array([first[part] for part in component.tolist()], np.str_)
     node_at = np.where(subject != "", subject_at, len(subjects) + video_at)
-    names = np.array([first[int(component[node])] for node in node_at], np.str_)
-    return np.where((subject == "") & (video == ""), "", names)
+    return np.where((subject == "") & (video == ""), "", names[node_at])
