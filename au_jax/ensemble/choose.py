@@ -28,9 +28,20 @@ _BALANCE = 0.2
 
 
 def _score_per_au(
-    probabilities: Iterable[np.ndarray], labels: np.ndarray, score: str
+    probabilities: Iterable[np.ndarray],
+    labels: np.ndarray,
+    score: str,
+    threshold_rule: str = "default",
 ) -> np.ndarray:
-    """The score of each of the K arrays [N, A] at the default threshold: float64 [K, A]."""
+    """The score of each of the K arrays [N, A] at the threshold of the rule: float64 [K, A].
+
+    It is NaN where the AU has no score.
+    """
+    if threshold_rule not in THRESHOLD_RULES:
+        raise unknown("threshold_rule", threshold_rule, THRESHOLD_RULES)
+    if threshold_rule == "best":
+        scores = np.stack([_scores_of_cuts(p, labels, score)[0].max(0) for p in probabilities])
+        return np.where(scores < 0, np.nan, scores)
     if score not in SCORES:
         raise unknown("score to select by", score, SCORES)
     counts = [
@@ -62,13 +73,7 @@ def best_epoch_per_au(
     Raises:
       UserError: `score` or `threshold_rule` is unknown.
     """
-    if threshold_rule not in THRESHOLD_RULES:
-        raise unknown("threshold_rule", threshold_rule, THRESHOLD_RULES)
-    if threshold_rule == "default":
-        scores = _score_per_au(probabilities, labels, score)
-    else:
-        scores = np.stack([_scores_of_cuts(p, labels, score)[0].max(0) for p in probabilities])
-        scores = np.where(scores < 0, np.nan, scores)
+    scores = _score_per_au(probabilities, labels, score, threshold_rule)
     last = len(scores) - 1
     undefined = np.isnan(scores).all(0)
     return np.where(undefined, last, np.argmax(np.nan_to_num(scores, nan=-1.0), 0))
@@ -161,24 +166,28 @@ def mean_of_members(knows: np.ndarray) -> np.ndarray:
 
 
 def best_member_per_au(
-    probabilities: Iterable[np.ndarray], labels: np.ndarray, knows: np.ndarray, score: str = "f1"
+    probabilities: Iterable[np.ndarray],
+    labels: np.ndarray,
+    knows: np.ndarray,
+    score: str = "f1",
+    threshold_rule: str = "default",
 ) -> np.ndarray:
-    """The weights that leave each AU to the member that scores best on it at 0.5 (ABAW3).
+    """The weights that leave each AU to the member that scores best on it (ABAW3, section 4.4).
 
     Args:
       probabilities: float [N, A] of each member; anything where it does not know the AU.
       labels: int8 [N, A].
       knows: bool [M, A].
-      score: one of `SCORES`.
+      score, threshold_rule: as in `best_epoch_per_au`.
 
     Returns:
       float64 [M, A], 1 for the best member of an AU, the first of several equal ones. An AU without
       positives gets the weights of `mean_of_members`.
 
     Raises:
-      UserError: `score` is unknown.
+      UserError: `score` or `threshold_rule` is unknown.
     """
-    scores = _score_per_au(probabilities, labels, score)
+    scores = _score_per_au(probabilities, labels, score, threshold_rule)
     undefined = np.isnan(scores).all(0)
     best = np.argmax(np.where(knows, np.nan_to_num(scores, nan=-1.0), -2), 0)
     weights = (np.arange(len(knows))[:, None] == best) & knows
@@ -311,7 +320,7 @@ def choose(
                 of_versions, labels[:, known], score, judge_rule
             )
         logits[m][:, known] = candidate.logits[version[m, known], :, column].T
-    weights, bias, link = _combine(logits, labels, knows, combine, score)
+    weights, bias, link = _combine(logits, labels, knows, combine, score, judge_rule)
     # A model stays a member where its fitted weight is 0, so that there always is a member.
     used = knows if link == "logit" else weights != 0
     selection = _selection(candidates, aus, version, used, weights, bias, link)
@@ -322,7 +331,12 @@ def choose(
 
 
 def _combine(
-    logits: np.ndarray, labels: np.ndarray, knows: np.ndarray, combine: str, score: str
+    logits: np.ndarray,
+    labels: np.ndarray,
+    knows: np.ndarray,
+    combine: str,
+    score: str,
+    judge_rule: str,
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """The weights [M, A], bias [A] and link of the models with `logits` [M, N, A]."""
     no_bias = np.zeros(labels.shape[1])
@@ -330,7 +344,8 @@ def _combine(
         return mean_of_members(knows), no_bias, "probability"
     if combine == "best":
         of_models = (metrics.probabilities(model) for model in logits)
-        return best_member_per_au(of_models, labels, knows, score), no_bias, "probability"
+        weights = best_member_per_au(of_models, labels, knows, score, judge_rule)
+        return weights, no_bias, "probability"
     return *linear_per_au(logits, labels, knows), "logit"
 
 

@@ -21,7 +21,7 @@ def create(
     context: Context,
     *,
     terms: Sequence[str] = ("bce", "multi_label"),
-    weights: Sequence[float] = (),
+    weights: Sequence[int | float] = (),
     label_smoothing: float = 0.1,
 ) -> Method:
     """The method in a training's context.

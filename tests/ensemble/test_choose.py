@@ -175,12 +175,26 @@ def test_best_epochs_give_each_au_its_own_checkpoint():
     np.testing.assert_allclose(_apply(chosen, candidates), expected, rtol=1e-5)
 
 
-def test_best_model_and_checkpoint_per_au_is_the_best_of_all():
+@pytest.mark.parametrize("rule", ["default", "best"])
+def test_best_model_and_checkpoint_per_au_is_the_best_of_all(rule):
     candidates, labels = _candidates(models=3, seed=4)
-    chosen = choose.choose(candidates, labels, AUS, epoch_rule="best", combine="best", score="f1")
+    chosen = choose.choose(
+        candidates,
+        labels,
+        AUS,
+        epoch_rule="best",
+        combine="best",
+        score="f1",
+        threshold_rule=rule,
+    )
+
+    def scored(probabilities, a):
+        thresholds = [0.5] if rule == "default" else np.unique(probabilities[:, a])
+        return max(_score(labels[:, a], probabilities[:, a] >= t, "f1") for t in thresholds)
+
     for a, names in enumerate(chosen.members_per_au()):
         scores = {
-            f"{c.stage}@{number}": _score(labels[:, a], _sigmoid(logits[:, a]) >= 0.5, "f1")
+            f"{c.stage}@{number}": scored(_sigmoid(logits), a)
             for c in candidates
             for number, logits in zip(c.epochs, c.logits, strict=True)
         }

@@ -2,20 +2,20 @@
 
 An action unit rises from its onset to its apex, stays there, and falls to its offset, as the Facial
 Action Coding System describes it (Ekman, Friesen and Hager, 2002); a head drifts. The durations are
-ours, for about ten frames a second.
+ours, for about 25 frames a second.
 """
 
 import numpy as np
 
 # Frames of an episode, in which each AU is shown at most once: from, and below.
-EPISODE = (20, 31)
+EPISODE = (40, 61)
 # Frames that an AU takes to rise and to fall, and the apex's share of the others of its episode.
-_RISE, _FALL, _APEX = (4.0, 7.0), (4.0, 8.0), (0.3, 0.9)
+_RISE, _FALL, _APEX = (8.0, 14.0), (8.0, 16.0), (0.3, 0.9)
 # How far apart, as a share of the free time, AUs of one expression begin.
 _APART = 0.1
 # Frames between the points that a drift runs through, and which share of its way off centre a
 # random walk keeps from one point to the next.
-_KNOT_EVERY, _KEPT = 8, 0.8
+_KNOT_EVERY, _KEPT = 16, 0.8
 
 
 def rise_and_fall(
@@ -24,13 +24,13 @@ def rise_and_fall(
     """How much of its apex each AU shows at a frame of an episode; it shows none at either end.
 
     Args:
-      length: frames of the episode, at least 20.
+      length: frames of the episode, at least 40.
       together: bool [A], AUs of one expression: they begin almost at the same time, the others at
         any.
       frame: of the episode, from 0.
 
     Returns:
-      float [A], 0 to 1. It changes by less than 0.38 in a frame.
+      float [A], 0 to 1. It changes by less than 0.19 in a frame.
     """
     count = len(together)
     rise, fall = rng.uniform(*_RISE, count), rng.uniform(*_FALL, count)
@@ -46,12 +46,12 @@ def drift(rng: np.random.Generator, spread: np.ndarray, frame: int) -> np.ndarra
     """How far a smooth random walk that is drawn back to 0 is off it.
 
     Args:
-      spread: float [D], standard deviation of the walk's steps, one in 8 frames; none is longer
+      spread: float [D], standard deviation of the walk's steps, one in 16 frames; none is longer
         than twice as much.
       frame: from 0. Earlier frames do not depend on how many follow.
 
     Returns:
-      float [D]. It changes by less than 0.76 times the spread in a frame.
+      float [D]. It changes by less than 0.38 times the spread in a frame.
     """
     before = after = _step(rng, spread)
     for _ in range(frame // _KNOT_EVERY + 1):
