@@ -1,6 +1,7 @@
-"""Data parallelism over devices: parameters are replicated, batches are sharded."""
+"""Data parallelism over devices: batches are sharded, and parameters replicated but for a few."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -10,6 +11,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from au_jax.errors import UserError
 
 PyTree = Any
+
+# Arrays to be sharded have a multiple of this many rows, which the usual numbers of devices divide.
+_ROWS = 64
 
 
 def make_mesh(devices: int | None = None) -> Mesh:
@@ -26,6 +30,29 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def sharded(mesh: Mesh) -> NamedSharding:
     """An array whose leading axis is split over the devices."""
     return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def padded(rows: int) -> int:
+    """The rows, padding among them, of a parameter that is to be sharded.
+
+    They do not depend on the devices, so that a checkpoint has one shape on any number of them.
+    """
+    return -(-rows // _ROWS) * _ROWS
+
+
+def on_every_device(array: jax.Array) -> jax.Array:
+    """The same array, which a step that is compiled for several devices is to hold whole on each.
+
+    It changes nothing outside `traced_for`.
+    """
+    if jax.sharding.get_abstract_mesh().empty:
+        return array
+    return jax.lax.with_sharding_constraint(array, PartitionSpec())
+
+
+def traced_for(mesh: Mesh) -> AbstractContextManager:
+    """Where a function is traced that is to be compiled for the devices of `mesh`."""
+    return jax.sharding.use_abstract_mesh(mesh.abstract_mesh)
 
 
 def put_batch(batch: PyTree, mesh: Mesh) -> PyTree:

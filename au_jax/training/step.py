@@ -1,16 +1,17 @@
-"""The train step: pure, jitted, data parallel, its state donated."""
+"""The train step, pure and jitted, and the layout of its donated state over the devices."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import flax
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from au_jax import sharding
-from au_jax.methods.base import Method
+from au_jax.methods.base import Method, PyTree
 
 
 @flax.struct.dataclass
@@ -33,10 +34,10 @@ class TrainState:
     key: Any
 
 
-def init_state(
-    method: Method, optimizer: optax.GradientTransformation, seed: int, mesh: Mesh
-) -> TrainState:
-    """The state before the first step, on every device of `mesh`."""
+def _initializer(
+    method: Method, optimizer: optax.GradientTransformation, seed: int = 0
+) -> Callable[[jax.Array], TrainState]:
+    """The function from a run's key to its state before the first step."""
 
     def init(key: jax.Array) -> TrainState:
         # Initial values alone are drawn by "rbg", which compiles in a fraction of threefry's time.
@@ -51,22 +52,52 @@ def init_state(
             key=key,
         )
 
-    return jax.jit(init, out_shardings=sharding.replicated(mesh))(jax.random.PRNGKey(seed))
+    return init
+
+
+def layout(method: Method, optimizer: optax.GradientTransformation, mesh: Mesh) -> PyTree:
+    """The sharding of each array of a state, or one that is that of all.
+
+    An array lies whole on every device, but for the params of `Method.sharded` and the optimiser's
+    arrays of them, which are split along their first axis where the devices divide it.
+    """
+    whole, split = sharding.replicated(mesh), sharding.sharded(mesh)
+    if not method.sharded:
+        return whole
+    state = jax.eval_shape(_initializer(method, optimizer), jax.random.PRNGKey(0))
+
+    def of_leaf(path: tuple, leaf: jax.ShapeDtypeStruct) -> NamedSharding:
+        part, *keys = path
+        # An optimiser's state holds trees of the params' structure inside of tuples.
+        names = [key.key for key in keys if isinstance(key, jax.tree_util.DictKey)]
+        named = part.name in ("params", "opt_state") and names[:1] and names[0] in method.sharded
+        return split if named and leaf.shape[0] % mesh.devices.size == 0 else whole
+
+    return jax.tree_util.tree_map_with_path(of_leaf, state)
+
+
+def init_state(
+    method: Method, optimizer: optax.GradientTransformation, seed: int, mesh: Mesh
+) -> TrainState:
+    """The state before the first step, laid out over the devices of `mesh`."""
+    init = _initializer(method, optimizer, seed)
+    return jax.jit(init, out_shardings=layout(method, optimizer, mesh))(jax.random.PRNGKey(seed))
 
 
 def make_train_step(method: Method, optimizer: optax.GradientTransformation, mesh: Mesh) -> Any:
     """Returns the jitted `step(state, batch) -> (state, logs)`, compiled on its first call.
 
-    The batch is sharded over the devices and the state replicated, so that batch statistics are
-    those of the global batch and results do not depend on the number of devices.
+    The batch is sharded over the devices and the state laid out as `layout` says. Batch statistics
+    are those of the global batch, and results do not depend on the number of devices.
     """
 
     def step(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
         key = jax.random.fold_in(state.key, state.step)
         gradient = jax.value_and_grad(method.loss, has_aux=True)
-        (loss, (batch_stats, method_state, logs)), grads = gradient(
-            state.params, state.batch_stats, state.method_state, batch, state.step, key
-        )
+        with sharding.traced_for(mesh):
+            (loss, (batch_stats, method_state, logs)), grads = gradient(
+                state.params, state.batch_stats, state.method_state, batch, state.step, key
+            )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         if method.after_update is not None:
@@ -81,7 +112,10 @@ def make_train_step(method: Method, optimizer: optax.GradientTransformation, mes
         )
         return state, {"loss": loss, **logs}
 
-    whole, split = sharding.replicated(mesh), sharding.sharded(mesh)
+    laid_out = layout(method, optimizer, mesh)
     return jax.jit(
-        step, in_shardings=(whole, split), out_shardings=(whole, whole), donate_argnums=0
+        step,
+        in_shardings=(laid_out, sharding.sharded(mesh)),
+        out_shardings=(laid_out, sharding.replicated(mesh)),
+        donate_argnums=0,
     )

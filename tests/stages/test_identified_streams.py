@@ -78,7 +78,7 @@ def test_the_outline_has_the_same_batch(make_stage):
     batch = next(training.batches())
     assert outline.batch == jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), batch)
     params, *_ = jax.eval_shape(outline.method.init, jax.random.PRNGKey(0))
-    assert params["centres"].shape == (8000, 6)
+    assert params["centres"]["kernel"].shape == (8000, 6)
 
 
 def test_other_methods_read_no_identity(make_stage):
@@ -126,4 +126,4 @@ def test_a_prepared_folder_of_people_is_learnt(tmp_path):
     assert np.isfinite(line["loss"])
     method = ModelCard.read(context.folder).create()
     kept = restore(context.folder, method, 1, context.mesh)
-    assert kept["params"]["centres"].shape[0] == 3
+    assert kept["params"]["centres"]["kernel"].shape[0] == 64  # 3 and padding
