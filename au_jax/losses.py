@@ -418,9 +418,9 @@ def arcface_loss(
     theta is the angle between an embedding and a class centre. Where theta + m exceeds pi, the true
     class has cos(theta) - m sin(pi - m), which falls with theta as cos(theta + m) no longer would.
     Source: Deng et al., "ArcFace" (CVPR 2019), equation 3, https://arxiv.org/abs/1801.07698; the
-    rule beyond pi is that of insightface's code without
-    "easy margin" (https://github.com/deepinsight/insightface). No angle is computed, so that
-    gradients stay finite where an embedding points at or away from a centre.
+    rule beyond pi is that of insightface's code without "easy margin"
+    (https://github.com/deepinsight/insightface). No angle is computed, so that gradients stay
+    finite where an embedding points at or away from a centre.
 
     Args:
       cosines: of theta, as `class_cosines` returns them; -inf takes a class out of the softmax.

@@ -11,7 +11,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding
 
 from au_jax import sharding
-from au_jax.methods.base import Method, PyTree
+from au_jax.methods.base import Method
 
 
 @flax.struct.dataclass
@@ -55,15 +55,13 @@ def _initializer(
     return init
 
 
-def layout(method: Method, optimizer: optax.GradientTransformation, mesh: Mesh) -> PyTree:
-    """The sharding of each array of a state, or one that is that of all.
+def layout(method: Method, optimizer: optax.GradientTransformation, mesh: Mesh) -> TrainState:
+    """How a training's state lies on the devices of `mesh`: the sharding of each of its arrays.
 
     An array lies whole on every device, but for the params of `Method.sharded` and the optimiser's
     arrays of them, which are split along their first axis where the devices divide it.
     """
     whole, split = sharding.replicated(mesh), sharding.sharded(mesh)
-    if not method.sharded:
-        return whole
     state = jax.eval_shape(_initializer(method, optimizer), jax.random.PRNGKey(0))
 
     def of_leaf(path: tuple, leaf: jax.ShapeDtypeStruct) -> NamedSharding:
@@ -73,7 +71,8 @@ def layout(method: Method, optimizer: optax.GradientTransformation, mesh: Mesh) 
         named = part.name in ("params", "opt_state") and names[:1] and names[0] in method.sharded
         return split if named and leaf.shape[0] % mesh.devices.size == 0 else whole
 
-    return jax.tree_util.tree_map_with_path(of_leaf, state)
+    laid_out: TrainState = jax.tree_util.tree_map_with_path(of_leaf, state)
+    return laid_out
 
 
 def init_state(
