@@ -412,7 +412,7 @@ def arcface_loss(
     labels: Int[Array, " examples"],
     scale: float = 64.0,
     margin: float = 0.5,
-) -> Float32[Array, ""]:
+) -> tuple[Float32[Array, ""], Bool[Array, " examples"]]:
     """Softmax cross entropy of s cos(theta), where the true class has s cos(theta + m) instead.
 
     theta is the angle between an embedding and a class centre. Where theta + m exceeds pi, the true
@@ -429,10 +429,11 @@ def arcface_loss(
       margin: m, radians.
 
     Returns:
-      The mean over the examples that are not left out, in nats; 0 without any.
+      The mean over the examples that are not left out, in nats, 0 without any; and whether each
+      example's true centre is the nearest.
     """
     known, labels = known_mask(labels), jnp.maximum(labels, 0)
-    # Masks instead of indices: each device may then hold some of the classes alone.
+    # Masks and no indices, so that devices which share the classes out exchange no whole rows.
     at_label = labels[:, None] == jnp.arange(cosines.shape[1])[None]
     cosine = jnp.where(at_label, cosines, 0).sum(1)
     sine = jnp.sqrt(jnp.maximum((1 - cosine) * (1 + cosine), _SMALLEST_SINE_SQUARE))
@@ -444,7 +445,7 @@ def arcface_loss(
     )
     logits = scale * jnp.where(at_label, true[:, None], cosines)
     entries = jax.nn.logsumexp(logits, 1) - scale * true
-    return mean_of_known(entries, known)
+    return mean_of_known(entries, known), cosine >= cosines.max(1)
 
 
 def sample_classes(

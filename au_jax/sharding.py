@@ -1,7 +1,6 @@
 """Data parallelism over devices: batches are sharded, and parameters replicated but for a few."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -38,21 +37,6 @@ def padded(rows: int) -> int:
     They do not depend on the devices, so that a checkpoint has one shape on any number of them.
     """
     return -(-rows // _ROWS) * _ROWS
-
-
-def on_every_device(array: jax.Array) -> jax.Array:
-    """The same array, which a step that is compiled for several devices is to hold whole on each.
-
-    It changes nothing outside `traced_for`.
-    """
-    if jax.sharding.get_abstract_mesh().empty:
-        return array
-    return jax.lax.with_sharding_constraint(array, PartitionSpec())
-
-
-def traced_for(mesh: Mesh) -> AbstractContextManager:
-    """Where a function is traced that is to be compiled for the devices of `mesh`."""
-    return jax.sharding.use_abstract_mesh(mesh.abstract_mesh)
 
 
 def put_batch(batch: PyTree, mesh: Mesh) -> PyTree:

@@ -183,7 +183,7 @@ def _faces(examples=6, classes=9, features=5):
 
 
 def _arcface(embeddings, centres, labels, **options):
-    return losses.arcface_loss(losses.class_cosines(embeddings, centres), labels, **options)
+    return losses.arcface_loss(losses.class_cosines(embeddings, centres), labels, **options)[0]
 
 
 def test_arcface_values_and_gradients_equal_pytorchs_angles():
@@ -255,12 +255,21 @@ def test_arcface_gradient_is_finite_and_small_where_embedding_and_centre_are_in_
         assert np.linalg.norm(gradient) < 2 * 64 / shortest
 
 
+def test_the_nearest_centre_is_that_of_the_smallest_angle():
+    embeddings, centres, labels = _faces()
+    labels[1:3] = (_unit(embeddings) @ _unit(centres).T).argmax(1)[1:3]
+    cosines = losses.class_cosines(jnp.asarray(embeddings), jnp.asarray(centres))
+    _, nearest = losses.arcface_loss(cosines, jnp.asarray(labels))
+    expected = (_unit(embeddings) @ _unit(centres).T).argmax(1) == labels
+    assert 2 <= expected.sum() < len(labels)
+    np.testing.assert_array_equal(nearest, expected)
+
+
 def test_padding_of_the_centres_takes_no_part():
     embeddings, centres, labels = map(jnp.asarray, _faces())
 
     def loss(embeddings, centres, classes):
-        cosines = losses.class_cosines(embeddings, centres, classes)
-        return losses.arcface_loss(cosines, labels), cosines.argmax(1)
+        return losses.arcface_loss(losses.class_cosines(embeddings, centres, classes), labels)
 
     gradient = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
     (value, nearest), (of_embeddings, of_centres) = gradient(embeddings, centres, 9)

@@ -79,16 +79,16 @@ def create_identity(
         )
         label, centres = batch[stream]["identity"], params["centres"]["kernel"]
         known = label >= 0
-        # Each device compares all faces with its own centres, or its own faces with all drawn ones.
+        # Compiled for several devices, each compares all faces with its own centres; or, where some
+        # are drawn, its own faces with all of those.
         if sampled:
             rows, places = drawn(sample_key, jnp.maximum(label, 0))
+            cosines = losses.class_cosines(features, centres[rows])
             label = jnp.where(known, places, -1)
-            cosines = losses.class_cosines(features, sharding.on_every_device(centres[rows]))
         else:
-            features = sharding.on_every_device(features)
             cosines = losses.class_cosines(features, centres, identities)
-        value = losses.arcface_loss(cosines, label, scale, margin)
-        logs = {"accuracy_identity": losses.mean_of_known(cosines.argmax(1) == label, known)}
+        value, nearest = losses.arcface_loss(cosines, label, scale, margin)
+        logs = {"accuracy_identity": losses.mean_of_known(nearest, known)}
         return value, ({"net": net_stats}, method_state, logs)
 
     return Method(

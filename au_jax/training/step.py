@@ -93,10 +93,9 @@ def make_train_step(method: Method, optimizer: optax.GradientTransformation, mes
     def step(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
         key = jax.random.fold_in(state.key, state.step)
         gradient = jax.value_and_grad(method.loss, has_aux=True)
-        with sharding.traced_for(mesh):
-            (loss, (batch_stats, method_state, logs)), grads = gradient(
-                state.params, state.batch_stats, state.method_state, batch, state.step, key
-            )
+        (loss, (batch_stats, method_state, logs)), grads = gradient(
+            state.params, state.batch_stats, state.method_state, batch, state.step, key
+        )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         if method.after_update is not None:
