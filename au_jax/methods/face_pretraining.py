@@ -40,7 +40,8 @@ def create_identity(
 
     Args:
       scale, margin: s and m of `losses.arcface_loss`; ArcFace's.
-      sampled: how many class centres a step draws, see `losses.sample_classes`; 0 for all.
+      sampled: how many class centres a step draws, see `losses.sample_classes`; 0 for all. The
+        others move by momentum and weight decay alone.
 
     Raises:
       UserError: there is not one stream alone, its faces are not of two subjects at least, or
