@@ -391,33 +391,51 @@ def contrastive_loss(
 # ---- Face identity (ArcFace, Partial FC) ----
 
 
-def arcface_loss(
+def class_cosines(
     embeddings: Float[Array, "examples features"],
-    centres: Float[Array, "classes features"],
+    centres: Float[Array, "rows features"],
+    classes: int | None = None,
+) -> Float32[Array, "examples rows"]:
+    """The cosine of the angle between each embedding and each class centre, of any lengths.
+
+    Args:
+      classes: how many rows of `centres` there are without padding, which gets -inf; None for all.
+    """
+    cosines = jnp.clip(unit(embeddings) @ unit(centres).T, -1, 1)
+    if classes is None:
+        return cosines
+    return jnp.where(jnp.arange(len(centres))[None] < classes, cosines, -jnp.inf)
+
+
+def arcface_loss(
+    cosines: Float32[Array, "examples classes"],
     labels: Int[Array, " examples"],
     scale: float = 64.0,
     margin: float = 0.5,
-) -> Float32[Array, ""]:
+) -> tuple[Float32[Array, ""], Bool[Array, " examples"]]:
     """Softmax cross entropy of s cos(theta), where the true class has s cos(theta + m) instead.
 
-    theta is the angle between an embedding and a class centre; both may be of any length. Where
-    theta + m exceeds pi, the true class has cos(theta) - m sin(pi - m), which falls with theta as
-    cos(theta + m) no longer would. Source: Deng et al., "ArcFace" (CVPR 2019), equation 3,
-    https://arxiv.org/abs/1801.07698; the rule beyond pi is that of insightface's code without
-    "easy margin" (https://github.com/deepinsight/insightface). No angle is computed, so that
-    gradients stay finite where an embedding points at or away from a centre.
+    theta is the angle between an embedding and a class centre. Where theta + m exceeds pi, the true
+    class has cos(theta) - m sin(pi - m), which falls with theta as cos(theta + m) no longer would.
+    Source: Deng et al., "ArcFace" (CVPR 2019), equation 3, https://arxiv.org/abs/1801.07698; the
+    rule beyond pi is that of insightface's code without "easy margin"
+    (https://github.com/deepinsight/insightface). No angle is computed, so that gradients stay
+    finite where an embedding points at or away from a centre.
 
     Args:
-      labels: row of the true class in `centres`; -1 leaves an example out.
+      cosines: of theta, as `class_cosines` returns them; -inf takes a class out of the softmax.
+      labels: column of the true class in `cosines`; -1 leaves an example out.
       scale: s.
       margin: m, radians.
 
     Returns:
-      The mean over the examples that are not left out, in nats; 0 without any.
+      The mean over the examples that are not left out, in nats, 0 without any; and whether each
+      example's true centre is the nearest.
     """
     known, labels = known_mask(labels), jnp.maximum(labels, 0)
-    cosines = jnp.clip(unit(embeddings) @ unit(centres).T, -1, 1)
-    cosine = jnp.take_along_axis(cosines, labels[:, None], 1)
+    # Masks and no indices, so that devices which share the classes out exchange no whole rows.
+    at_label = labels[:, None] == jnp.arange(cosines.shape[1])[None]
+    cosine = jnp.where(at_label, cosines, 0).sum(1)
     sine = jnp.sqrt(jnp.maximum((1 - cosine) * (1 + cosine), _SMALLEST_SINE_SQUARE))
     within = cosine > np.cos(np.pi - margin)
     true = jnp.where(
@@ -425,10 +443,9 @@ def arcface_loss(
         cosine * np.cos(margin) - sine * np.sin(margin),
         cosine - margin * np.sin(np.pi - margin),
     )
-    at_label = labels[:, None] == jnp.arange(len(centres))[None]
-    logits = scale * jnp.where(at_label, true, cosines)
-    entries = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    return mean_of_known(entries, known)
+    logits = scale * jnp.where(at_label, true[:, None], cosines)
+    entries = jax.nn.logsumexp(logits, 1) - scale * true
+    return mean_of_known(entries, known), cosine >= cosines.max(1)
 
 
 def sample_classes(
@@ -436,8 +453,8 @@ def sample_classes(
 ) -> tuple[Int[Array, " size"], Int[Array, " examples"]]:
     """Draws the classes of a step: all that the batch has, filled up with random others.
 
-    The loss over them is `arcface_loss(embeddings, centres[sampled], positions)`. Source: An et
-    al., "Partial FC: Training 10 Million Identities on a Single Machine" (2020),
+    The loss over them is that of `class_cosines(embeddings, centres[sampled])` and `positions`.
+    Source: An et al., "Partial FC: Training 10 Million Identities on a Single Machine" (2020),
     https://arxiv.org/abs/2010.05222.
 
     Args:

@@ -1,4 +1,4 @@
-"""Data parallelism over devices: parameters are replicated, batches are sharded."""
+"""Data parallelism over devices: batches are sharded, and parameters replicated but for a few."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +10,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from au_jax.errors import UserError
 
 PyTree = Any
+
+# Arrays to be sharded have a multiple of this many rows, which the usual numbers of devices divide.
+_ROWS = 64
 
 
 def make_mesh(devices: int | None = None) -> Mesh:
@@ -26,6 +29,14 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def sharded(mesh: Mesh) -> NamedSharding:
     """An array whose leading axis is split over the devices."""
     return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def padded(rows: int) -> int:
+    """The rows, padding among them, of a parameter that is to be sharded.
+
+    They do not depend on the devices, so that a checkpoint has one shape on any number of them.
+    """
+    return -(-rows // _ROWS) * _ROWS
 
 
 def put_batch(batch: PyTree, mesh: Mesh) -> PyTree:

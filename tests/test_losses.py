@@ -182,6 +182,10 @@ def _faces(examples=6, classes=9, features=5):
     return embeddings, centres, labels
 
 
+def _arcface(embeddings, centres, labels, **options):
+    return losses.arcface_loss(losses.class_cosines(embeddings, centres), labels, **options)[0]
+
+
 def test_arcface_values_and_gradients_equal_pytorchs_angles():
     torch = pytest.importorskip("torch")
     embeddings, centres, labels = _faces()
@@ -202,7 +206,7 @@ def test_arcface_values_and_gradients_equal_pytorchs_angles():
     expected = torch.nn.functional.cross_entropy(logits, at)
     expected.backward()
 
-    value, gradients = jax.value_and_grad(losses.arcface_loss, argnums=(0, 1))(
+    value, gradients = jax.value_and_grad(_arcface, argnums=(0, 1))(
         jnp.asarray(embeddings), jnp.asarray(centres), jnp.asarray(labels)
     )
     np.testing.assert_allclose(value, expected.detach().numpy(), rtol=1e-5)
@@ -215,7 +219,7 @@ def _true_logit(angle):
     """64 times what ArcFace puts in the place of the true class's cosine, from its loss."""
     centres = jnp.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     embedding = jnp.array([[np.cos(angle), np.sin(angle), 0.0]])
-    loss = losses.arcface_loss(embedding, centres, jnp.array([0]), scale=1.0)
+    loss = _arcface(embedding, centres, jnp.array([0]), scale=1.0)
     # With the other class's logit at 0, the loss is log(1 + exp(-logit)).
     return -np.log(np.expm1(np.asarray(loss, np.float64)))
 
@@ -243,7 +247,7 @@ def test_arcface_gradient_is_finite_and_small_where_embedding_and_centre_are_in_
     centres = jnp.asarray(_faces()[1])
     labels = jnp.array([4])
     embedding = sign * centres[labels] * (1 + nudge) + nudge
-    gradients = jax.grad(losses.arcface_loss, argnums=(0, 1))(embedding, centres, labels)
+    gradients = jax.grad(_arcface, argnums=(0, 1))(embedding, centres, labels)
     for gradient in gradients:
         assert np.isfinite(gradient).all()
         # No longer than 2 s over the shortest vector.
@@ -251,11 +255,41 @@ def test_arcface_gradient_is_finite_and_small_where_embedding_and_centre_are_in_
         assert np.linalg.norm(gradient) < 2 * 64 / shortest
 
 
+def test_the_nearest_centre_is_that_of_the_smallest_angle():
+    embeddings, centres, labels = _faces()
+    labels[1:3] = (_unit(embeddings) @ _unit(centres).T).argmax(1)[1:3]
+    cosines = losses.class_cosines(jnp.asarray(embeddings), jnp.asarray(centres))
+    _, nearest = losses.arcface_loss(cosines, jnp.asarray(labels))
+    expected = (_unit(embeddings) @ _unit(centres).T).argmax(1) == labels
+    assert 2 <= expected.sum() < len(labels)
+    np.testing.assert_array_equal(nearest, expected)
+
+
+def test_padding_of_the_centres_takes_no_part():
+    embeddings, centres, labels = map(jnp.asarray, _faces())
+
+    def loss(embeddings, centres, classes):
+        return losses.arcface_loss(losses.class_cosines(embeddings, centres, classes), labels)
+
+    gradient = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+    (value, nearest), (of_embeddings, of_centres) = gradient(embeddings, centres, 9)
+    # The padding would be nearest to all, were it taken for centres; or is of length 0.
+    for padding in (embeddings, jnp.zeros((3, 5))):
+        (with_padding, still_nearest), gradients = gradient(
+            embeddings, jnp.concatenate([centres, padding]), 9
+        )
+        np.testing.assert_allclose(with_padding, value, rtol=1e-6)
+        np.testing.assert_array_equal(still_nearest, nearest)
+        np.testing.assert_allclose(gradients[0], of_embeddings, atol=1e-5)
+        np.testing.assert_allclose(gradients[1][:9], of_centres, atol=1e-5)
+        np.testing.assert_array_equal(gradients[1][9:], 0)
+
+
 def test_sampling_all_classes_is_no_sampling():
     embeddings, centres, labels = map(jnp.asarray, _faces())
     sampled, positions = losses.sample_classes(jax.random.key(0), labels, 9, 9)
     np.testing.assert_array_equal(sampled, np.arange(9))
-    loss = jax.value_and_grad(losses.arcface_loss, argnums=(0, 1))
+    loss = jax.value_and_grad(_arcface, argnums=(0, 1))
     jax.tree.map(
         np.testing.assert_array_equal,
         loss(embeddings, centres[sampled], positions),

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from au_jax import sharding
 from au_jax.methods.base import Method
-from au_jax.training.step import init_state, make_train_step
+from au_jax.training.step import init_state, layout, make_train_step
 
 _MIB = 2**20
 
@@ -28,16 +28,21 @@ def measure(
       batch: {stream: {field: jax.ShapeDtypeStruct}}.
 
     Returns:
-      {"parameters": how many are trained; "state_mib": of the whole training state; "batch_mib";
-      "temporary_mib": what the step needs beside both; "gflops": of a step, the body of a loop
-      counted once}.
+      {"parameters": how many are trained; "state_mib": of the training state, on each device;
+      "batch_mib": of the whole batch; "temporary_mib": what the step needs beside both, on each
+      device; "gflops": of a step on each device, the body of a loop counted once}.
     """
     state = jax.eval_shape(lambda: init_state(method, optimizer, 0, mesh))
+    of_device = jax.tree.map(
+        lambda leaf, lies: jax.ShapeDtypeStruct(lies.shard_shape(leaf.shape), leaf.dtype),
+        state,
+        layout(method, optimizer, mesh),
+    )
     compiled = make_train_step(method, optimizer, mesh).lower(state, batch).compile()
     memory = compiled.memory_analysis()
     return {
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
-        "state_mib": _bytes(state) / _MIB,
+        "state_mib": _bytes(of_device) / _MIB,
         "batch_mib": _bytes(batch) / _MIB,
         "temporary_mib": memory.temp_size_in_bytes / _MIB,
         "gflops": compiled.cost_analysis().get("flops", float("nan")) / 1e9,

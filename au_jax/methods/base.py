@@ -180,6 +180,8 @@ class Method:
       unlabelled: the streams whose AU labels the method does not read.
       identified: the streams whose batches need the field `identity`, int32 [b]: from 0 to
         `StreamFacts.identities` - 1, one number for each subject; -1 where it has no name.
+      sharded: the top-level names of params whose arrays, and the optimiser's of them, are split
+        along their first axis over the devices; see `sharding.padded` for its length.
       notes: sentences that a training says of its data when it begins.
     """
 
@@ -194,4 +196,5 @@ class Method:
     label_tables: Callable[[PyTree], dict[str, jax.Array]] | None = None
     unlabelled: tuple[str, ...] = ()
     identified: tuple[str, ...] = ()
+    sharded: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float32, Int
 
-from au_jax import augment, losses
+from au_jax import augment, losses, sharding
 from au_jax.errors import UserError
 from au_jax.methods.base import (
     Context,
@@ -34,11 +34,14 @@ def create_identity(
     """Learns to tell the subjects of a stream apart, in a training's context.
 
     The margin softmax of ArcFace (Deng et al., CVPR 2019, https://arxiv.org/abs/1801.07698) over
-    one class centre for each subject. A face whose subject is unknown has no part in the loss.
+    one class centre for each subject. A face whose subject is unknown has no part in the loss. The
+    centres are shared out over the devices (An et al., "Partial FC", 2020,
+    https://arxiv.org/abs/2010.05222); rows of padding behind them have no part in anything.
 
     Args:
       scale, margin: s and m of `losses.arcface_loss`; ArcFace's.
-      sampled: how many class centres a step draws, see `losses.sample_classes`; 0 for all.
+      sampled: how many class centres a step draws, see `losses.sample_classes`; 0 for all. The
+        others move by momentum and weight decay alone.
 
     Raises:
       UserError: there is not one stream alone, its faces are not of two subjects at least, or
@@ -67,21 +70,26 @@ def create_identity(
         net_key, centre_key = jax.random.split(key)
         features, params, batch_stats = encoder.init(net_key)
         centres = _SPREAD * jax.random.normal(centre_key, (identities, features))
-        return {"net": params, "centres": centres}, {"net": batch_stats}, {}
+        kernel = jnp.pad(centres, ((0, sharding.padded(identities) - identities), (0, 0)))
+        return {"net": params, "centres": {"kernel": kernel}}, {"net": batch_stats}, {}
 
     def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):
         net_key, sample_key = jax.random.split(key)
         features, net_stats = encoder.apply(
             net_key, params["net"], batch_stats["net"], batch[stream]["image"]
         )
-        label, centres = batch[stream]["identity"], params["centres"]
+        label, centres = batch[stream]["identity"], params["centres"]["kernel"]
         known = label >= 0
+        # Compiled for several devices, each compares all faces with its own centres; or, where some
+        # are drawn, its own faces with all of those.
         if sampled:
             rows, places = drawn(sample_key, jnp.maximum(label, 0))
-            centres, label = centres[rows], jnp.where(known, places, -1)
-        value = losses.arcface_loss(features, centres, label, scale, margin)
-        nearest = (losses.unit(features) @ losses.unit(centres).T).argmax(1)
-        logs = {"accuracy_identity": losses.mean_of_known(nearest == label, known)}
+            cosines = losses.class_cosines(features, centres[rows])
+            label = jnp.where(known, places, -1)
+        else:
+            cosines = losses.class_cosines(features, centres, identities)
+        value, nearest = losses.arcface_loss(cosines, label, scale, margin)
+        logs = {"accuracy_identity": losses.mean_of_known(nearest, known)}
         return value, ({"net": net_stats}, method_state, logs)
 
     return Method(
@@ -90,6 +98,7 @@ def create_identity(
         loss=loss,
         unlabelled=(stream,),
         identified=(stream,),
+        sharded=("centres",),
         notes=(f"learns to tell {identities} subjects apart",),
     )
 

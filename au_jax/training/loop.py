@@ -110,7 +110,7 @@ def train(folder: StageFolder, training: Training, mesh: Mesh) -> None:
             done = int(state.step) // training.steps_per_epoch
             log.say(f"  goes on after epoch {done}")
         elif training.start is not None:
-            state = _started(state, training.start, method, mesh)
+            state = _started(state, training.start, method)
         models.delete_after(done)
         epoch_log = closing.enter_context(log.EpochLog(folder.path, folder.metrics, done))
         bar = closing.enter_context(
@@ -150,16 +150,18 @@ def _describe_parameters(folder: StageFolder, state: TrainState) -> None:
     log.say(f"  {sum(leaf.size for leaf in jax.tree.leaves(state.params)):,} parameters")
 
 
-def _started(state: TrainState, start: Callable, method: Method, mesh: Mesh) -> TrainState:
+def _started(state: TrainState, start: Callable, method: Method) -> TrainState:
     """The state of a training that begins with the weights that `start` gives."""
-    params, batch_stats = start(*jax.device_get((state.params, state.batch_stats)))
+    params, batch_stats = start(*jax.tree.map(sharding.gather, (state.params, state.batch_stats)))
     method_state = jax.device_get(state.method_state)
     if method.started is not None:
         # Copies: the step donates the whole state, so that no array may be in it twice.
         method_state = jax.tree.map(np.array, method.started(params, batch_stats, method_state))
     parts = {"params": params, "batch_stats": batch_stats, "method_state": method_state}
+    laid_out = jax.tree.map(lambda leaf: leaf.sharding, state)
     return dataclasses.replace(
-        state, **{name: sharding.replicate(part, mesh) for name, part in parts.items()}
+        state,
+        **{name: jax.device_put(part, getattr(laid_out, name)) for name, part in parts.items()},
     )
 
 

@@ -35,8 +35,9 @@ def make_pass(
     """
     devices = mesh.devices.size
     batch = -(-batch // devices) * devices
-    replicated, sharded = sharding.replicated(mesh), sharding.sharded(mesh)
-    compiled = jax.jit(function, in_shardings=(replicated, sharded, sharded), out_shardings=sharded)
+    split = sharding.sharded(mesh)
+    # The variables stay where they are: a training method may have sharded some of them.
+    compiled = jax.jit(function, in_shardings=(None, split, split), out_shardings=split)
 
     def run(variables: Variables, source: Source) -> np.ndarray:
         pending = []

@@ -1,13 +1,14 @@
-"""The train step: pure, jitted, data parallel, its state donated."""
+"""The train step, pure and jitted, and the layout of its donated state over the devices."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import flax
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from au_jax import sharding
 from au_jax.methods.base import Method
@@ -33,10 +34,10 @@ class TrainState:
     key: Any
 
 
-def init_state(
-    method: Method, optimizer: optax.GradientTransformation, seed: int, mesh: Mesh
-) -> TrainState:
-    """The state before the first step, on every device of `mesh`."""
+def _initializer(
+    method: Method, optimizer: optax.GradientTransformation, seed: int = 0
+) -> Callable[[jax.Array], TrainState]:
+    """The function from a run's key to its state before the first step."""
 
     def init(key: jax.Array) -> TrainState:
         # Initial values alone are drawn by "rbg", which compiles in a fraction of threefry's time.
@@ -51,14 +52,42 @@ def init_state(
             key=key,
         )
 
-    return jax.jit(init, out_shardings=sharding.replicated(mesh))(jax.random.PRNGKey(seed))
+    return init
+
+
+def layout(method: Method, optimizer: optax.GradientTransformation, mesh: Mesh) -> TrainState:
+    """How a training's state lies on the devices of `mesh`: the sharding of each of its arrays.
+
+    An array lies whole on every device, but for the params of `Method.sharded` and the optimiser's
+    arrays of them, which are split along their first axis where the devices divide it.
+    """
+    whole, split = sharding.replicated(mesh), sharding.sharded(mesh)
+    state = jax.eval_shape(_initializer(method, optimizer), jax.random.PRNGKey(0))
+
+    def of_leaf(path: tuple, leaf: jax.ShapeDtypeStruct) -> NamedSharding:
+        part, *keys = path
+        # An optimiser's state holds trees of the params' structure inside of tuples.
+        names = [key.key for key in keys if isinstance(key, jax.tree_util.DictKey)]
+        named = part.name in ("params", "opt_state") and names[:1] and names[0] in method.sharded
+        return split if named and leaf.shape[0] % mesh.devices.size == 0 else whole
+
+    laid_out: TrainState = jax.tree_util.tree_map_with_path(of_leaf, state)
+    return laid_out
+
+
+def init_state(
+    method: Method, optimizer: optax.GradientTransformation, seed: int, mesh: Mesh
+) -> TrainState:
+    """The state before the first step, laid out over the devices of `mesh`."""
+    init = _initializer(method, optimizer, seed)
+    return jax.jit(init, out_shardings=layout(method, optimizer, mesh))(jax.random.PRNGKey(seed))
 
 
 def make_train_step(method: Method, optimizer: optax.GradientTransformation, mesh: Mesh) -> Any:
     """Returns the jitted `step(state, batch) -> (state, logs)`, compiled on its first call.
 
-    The batch is sharded over the devices and the state replicated, so that batch statistics are
-    those of the global batch and results do not depend on the number of devices.
+    The batch is sharded over the devices and the state laid out as `layout` says. Batch statistics
+    are those of the global batch, and results do not depend on the number of devices.
     """
 
     def step(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
@@ -81,7 +110,10 @@ def make_train_step(method: Method, optimizer: optax.GradientTransformation, mes
         )
         return state, {"loss": loss, **logs}
 
-    whole, split = sharding.replicated(mesh), sharding.sharded(mesh)
+    laid_out = layout(method, optimizer, mesh)
     return jax.jit(
-        step, in_shardings=(whole, split), out_shardings=(whole, whole), donate_argnums=0
+        step,
+        in_shardings=(laid_out, sharding.sharded(mesh)),
+        out_shardings=(laid_out, sharding.replicated(mesh)),
+        donate_argnums=0,
     )

@@ -71,3 +71,23 @@ def test_figures_of_a_step_by_hand():
     multiplications = 8 * 16 * 16 * (27 * 6 + 9 * 36)
     assert figures["gflops"] * 1e9 > 2 * multiplications
     assert figures["temporary_mib"] * 2**20 > 8 * 32 * 32 * 3 * np.dtype(np.float32).itemsize
+
+
+def test_a_device_has_its_share_of_sharded_centres():
+    facts = methods.StreamFacts(16, 8, identities=1000)
+    context = make_context((), streams={"faces": facts})
+    method, optimizer = methods.create("face_identity", context, {}), optax.sgd(0.1, momentum=0.9)
+    batch = {
+        "faces": {
+            "image": jax.ShapeDtypeStruct((8, 40, 40, 3), np.uint8),
+            "identity": jax.ShapeDtypeStruct((8,), np.int32),
+        }
+    }
+    one, eight = (
+        dry.measure(method, optimizer, batch, sharding.make_mesh(devices)) for devices in (1, 8)
+    )
+    # 1000 centres of 6 numbers are padded to 1024; their momentum is as large.
+    saved = 2 * (1024 - 128) * 6 * 4
+    assert (one["state_mib"] - eight["state_mib"]) * 2**20 == pytest.approx(saved)
+    assert one["parameters"] == eight["parameters"]
+    assert eight["temporary_mib"] < one["temporary_mib"] / 2

@@ -1,6 +1,7 @@
 """Identity and emotion pretraining on a tiny network: losses against numpy, refusals."""
 
 import functools
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +12,14 @@ from small import start, value_and_grads
 from tiny import make_context
 
 from au_jax import aus, methods, sharding
+from au_jax.data.pipeline import Stream
+from au_jax.data.sources import open_source
 from au_jax.errors import UserError
 from au_jax.methods import StreamFacts
+from au_jax.run_dir import StageFolder
+from au_jax.training.checkpoint import Checkpoints
+from au_jax.training.loop import Training, train
+from au_jax.training.optimizer import make_optimizer
 from au_jax.training.step import init_state, make_train_step
 
 SIDE, BATCH, IDENTITIES = 16, 8, 12
@@ -51,13 +58,9 @@ def make_batch(seed=0):
     }
 
 
-def begun(method):
-    """Random variables, class centres among them."""
-    params, batch_stats, state = start(method)
-    if "centres" in params:
-        shape = params["centres"].shape
-        params["centres"] = np.random.default_rng(1).normal(size=shape).astype(np.float32)
-    return params, batch_stats, state
+def real(params):
+    """The class centres of `params`, or their gradients, without the padding behind them."""
+    return np.float64(params["centres"]["kernel"][:IDENTITIES])
 
 
 @functools.cache
@@ -103,10 +106,10 @@ def arcface_by_hand(features, centres, identity, scale=64.0, margin=0.5):
 
 def test_identity_equals_numpy():
     method, batch = make_method("face_identity"), make_batch()
-    variables = begun(method)
+    variables = start(method)
     (value, (batch_stats, state, logs)), grads = value_and_grads(method, variables, batch)
     features, net_stats = features_of(variables, batch)
-    centres = np.float64(variables[0]["centres"])
+    centres = real(variables[0])
     identity = batch["faces"]["identity"]
     assert (identity < 0).sum() == 1
     loss, accuracy = arcface_by_hand(features, centres, identity)
@@ -120,7 +123,7 @@ def test_identity_equals_numpy():
     ahead, behind = (
         arcface_by_hand(features, centres + step * direction, identity)[0] for step in (1e-5, -1e-5)
     )
-    slope = (grads["centres"] * direction).sum()
+    slope = (real(grads) * direction).sum()
     np.testing.assert_allclose(slope, (ahead - behind) / 2e-5, rtol=1e-3)
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(grads["net"]))
 
@@ -128,23 +131,23 @@ def test_identity_equals_numpy():
 def test_the_options_of_identity_reach_its_loss():
     batch = make_batch()
     method = make_method("face_identity", scale=10.0, margin=0.2)
-    variables = begun(method)
+    variables = start(method)
     value, _ = jax.jit(method.loss)(*variables, batch, jnp.int32(0), jax.random.PRNGKey(1))
     features, _ = features_of(variables, batch)
-    centres = np.float64(variables[0]["centres"])
+    centres = real(variables[0])
     loss, _ = arcface_by_hand(features, centres, batch["faces"]["identity"], 10.0, 0.2)
     np.testing.assert_allclose(value, loss, rtol=1e-4)
 
 
 def test_sampled_centres_alone_have_a_gradient():
     batch, whole = make_batch(), make_method("face_identity")
-    variables = begun(whole)
+    variables = start(whole)
     (value, _), _ = value_and_grads(whole, variables, batch)
     sampled = make_method("face_identity", sampled=BATCH)
     moved = set()
     for key in range(4):
         (fewer, _), grads = value_and_grads(sampled, variables, batch, key=key)
-        rows = np.flatnonzero(np.abs(grads["centres"]).max(1)).tolist()
+        rows = np.flatnonzero(np.abs(grads["centres"]["kernel"]).max(1)).tolist()
         known = set(batch["faces"]["identity"].tolist()) - {-1}
         assert known <= set(rows)
         assert len(rows) <= BATCH
@@ -157,7 +160,7 @@ def test_emotions_equal_numpy():
     batch = make_batch()
     for smoothing in (0.0, 0.3):
         method = make_method("expression", label_smoothing=smoothing)
-        variables = begun(method)
+        variables = start(method)
         (value, (_, _, logs)), grads = value_and_grads(method, variables, batch)
         features, _ = features_of(variables, batch)
         head = variables[0]["emotion"]
@@ -183,7 +186,7 @@ def test_a_batch_of_unknown_faces_teaches_nothing(name):
     method, batch = make_method(name), make_batch()
     for field in ("emotion", "identity"):
         batch["faces"][field] = np.full_like(batch["faces"][field], -1)
-    (value, _), grads = value_and_grads(method, begun(method), batch)
+    (value, _), grads = value_and_grads(method, start(method), batch)
     assert value == 0
     assert all((np.asarray(leaf) == 0).all() for leaf in jax.tree.leaves(grads))
 
@@ -207,8 +210,10 @@ def test_the_parts_of_a_pretraining(name, layer):
 
 def test_class_centres_begin_small_and_all_different():
     method = make_method("face_identity")
-    centres = jax.jit(method.init)(jax.random.key(0, impl="rbg"))[0]["centres"]
-    assert centres.shape == (IDENTITIES, 6)
+    kernel = jax.jit(method.init)(jax.random.key(0, impl="rbg"))[0]["centres"]["kernel"]
+    assert kernel.shape == (64, 6)
+    centres = kernel[:IDENTITIES]
+    np.testing.assert_array_equal(kernel[IDENTITIES:], 0)
     assert 0.005 < centres.std() < 0.02
     assert len(np.unique(centres)) == centres.size
 
@@ -226,17 +231,161 @@ def test_notes_say_what_is_learned_and_how_many_are_left_out():
     )
 
 
-def test_one_and_eight_devices_agree():
-    ends = []
+# ---- Centres that are sharded over the devices ----
+
+
+def make_sgd(weight_decay=0.01):
+    optimizer, rate = make_optimizer(
+        name="sgd",
+        learning_rate=0.05,
+        momentum=0.9,
+        weight_decay=weight_decay,
+        schedule="constant",
+        boundaries=(),
+        factor=1.0,
+        steps=6,
+    )
+    return optimizer, rate
+
+
+def trained(method, devices, batches):
+    """The states, as numpy arrays, before a training and after it, and its last logs."""
+    mesh, (optimizer, _) = sharding.make_mesh(devices), make_sgd()
+    state = init_state(method, optimizer, 0, mesh)
+    before = jax.device_get(state)
+    step = make_train_step(method, optimizer, mesh)
+    for batch in batches:
+        state, logs = step(state, sharding.put_batch(batch, mesh))
+        kernel = state.params["centres"]["kernel"]
+        assert kernel.addressable_shards[0].data.shape == (64 // devices, 6)
+    assert step._cache_size() == 1
+    return before, jax.device_get(state), jax.device_get(logs)
+
+
+def assert_close(given, expected):
+    """Within 1e-5 of each array's largest entry, or of 1."""
+
+    def check(a, b):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * max(1, np.abs(b).max(initial=0)))
+
+    jax.tree.map(check, given, expected)
+
+
+@pytest.mark.parametrize("sampled", [0, 9])
+def test_one_and_eight_devices_agree(sampled):
+    method = make_method("face_identity", flip=0.5, sampled=sampled)
+    batches = [make_batch(number) for number in range(4)]
+    single, eight = (trained(method, devices, batches) for devices in (1, 8))
+    jax.tree.map(np.testing.assert_array_equal, single[0], eight[0])
+    assert_close(eight[1:], single[1:])
+    moved = np.abs(real(single[1].params) - real(single[0].params)).max(1)
+    assert (moved > 0).all()
+    # Neither gradients nor decay move the padding.
+    np.testing.assert_array_equal(eight[1].params["centres"]["kernel"][IDENTITIES:], 0)
+
+
+@pytest.mark.parametrize("sampled", [0, 40])
+def test_no_device_ever_holds_all_centres_or_all_logits(sampled):
+    method = make_method(
+        "face_identity", facts=StreamFacts(90, BATCH, identities=90), sampled=sampled
+    )
+    optimizer, _ = make_sgd()
     for devices in (1, 8):
-        mesh, optimizer = sharding.make_mesh(devices), optax.sgd(0.05, momentum=0.9)
-        method = make_method("face_identity", flip=0.5, sampled=9)
-        state = init_state(method, optimizer, 0, mesh)
-        step = make_train_step(method, optimizer, mesh)
-        for number in range(2):
-            state, logs = step(state, sharding.put_batch(make_batch(number), mesh))
-        ends.append(jax.device_get((state.params, state.batch_stats, logs)))
-    jax.tree.map(functools.partial(np.testing.assert_allclose, atol=2e-5, rtol=1e-4), *ends)
+        mesh = sharding.make_mesh(devices)
+        state = jax.eval_shape(lambda mesh=mesh: init_state(method, optimizer, 0, mesh))
+        text = (
+            make_train_step(method, optimizer, mesh).lower(state, make_batch()).compile().as_text()
+        )
+        held = {"centres": "f32[128,6]", "logits": f"f32[{BATCH},{sampled or 128}]"}
+        shares = {
+            "centres": "f32[16,6]",
+            "logits": f"f32[1,{sampled}]" if sampled else f"f32[{BATCH},16]",
+        }
+        expected, absent = (held, shares) if devices == 1 else (shares, held)
+        assert all(shape in text for shape in expected.values()), devices
+        assert not any(shape in text for shape in absent.values()), devices
+
+
+def test_centres_decay_like_all_weights():
+    batch = make_batch()
+    batch["faces"]["identity"] = np.full(BATCH, -1, np.int32)
+    before, after, _ = trained(make_method("face_identity"), 1, [batch])
+    # Without a gradient, decay times rate is all that is taken away.
+    np.testing.assert_allclose(real(after.params), real(before.params) * (1 - 0.01 * 0.05))
+
+
+@pytest.fixture(scope="module")
+def training(tiny_faces):
+    """Epochs -> a training on faces of two known subjects in three."""
+    source = open_source(tiny_faces, "opt-train", "wide", 0.25, 0).aligned(())
+    identity = (np.arange(len(source)) % (IDENTITIES + 6)).astype(np.int32)
+    identity[identity >= IDENTITIES] = -1
+    optimizer, rate = make_sgd()
+    return functools.partial(
+        Training,
+        method=make_method("face_identity", flip=0.5, sampled=9),
+        optimizer=optimizer,
+        learning_rate=rate,
+        streams={"faces": Stream(source, BATCH, {"identity": identity})},
+        validation={},
+        steps_per_epoch=3,
+        seed=0,
+        threads=2,
+        score_batch=8,
+    )
+
+
+def last_state(folder, training, mesh):
+    like = init_state(training.method, training.optimizer, 0, mesh)
+    with Checkpoints.of_states(folder.state) as states:
+        return states.restore(states.numbers()[-1], like)
+
+
+def test_a_resumed_training_ends_with_the_same_bits_and_goes_on_on_fewer_devices(
+    training, tmp_path
+):
+    eight, two = sharding.make_mesh(8), sharding.make_mesh(2)
+    straight, stopped, moved = (StageFolder(tmp_path / n) for n in ("straight", "stopped", "moved"))
+    train(straight, training(epochs=2), eight)
+    train(stopped, training(epochs=1), eight)
+    shutil.copytree(stopped.path, moved.path)
+    halves = [
+        last_state(folder, training(epochs=2), mesh)
+        for mesh, folder in ((eight, stopped), (two, moved))
+    ]
+    jax.tree.map(np.testing.assert_array_equal, *map(jax.device_get, halves))
+    for half, rows in zip(halves, (8, 32), strict=True):
+        momentum = half.opt_state[1][0].trace
+        for tree in (half.params, momentum):
+            assert tree["centres"]["kernel"].addressable_shards[0].data.shape == (rows, 6)
+    train(stopped, training(epochs=2), eight)
+    train(moved, training(epochs=2), two)
+    ends = [
+        jax.device_get(last_state(folder, training(epochs=2), eight))
+        for folder in (straight, stopped, moved)
+    ]
+    jax.tree.map(np.testing.assert_array_equal, *ends[:2])
+    assert_close(ends[2], ends[0])
+
+
+def test_a_training_starts_from_given_centres(training, tmp_path):
+    given = {}
+
+    def begin(params, batch_stats):
+        given.update(jax.tree.map(lambda a: a + 1, params))
+        return given, batch_stats
+
+    still = training(
+        epochs=1,
+        steps_per_epoch=1,
+        optimizer=optax.sgd(0.0),
+        start=begin,
+    )
+    folder, mesh = StageFolder(tmp_path / "started"), sharding.make_mesh(8)
+    train(folder, still, mesh)
+    end = last_state(folder, still, mesh)
+    assert not end.params["centres"]["kernel"].sharding.is_fully_replicated
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(end.params), given)
 
 
 @pytest.mark.parametrize(

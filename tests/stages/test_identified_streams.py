@@ -4,12 +4,13 @@ import jax
 import numpy as np
 import pytest
 import raw_sets
-from encoding import make_context, with_table
+from encoding import encode, make_context, with_table
 
-from au_jax import log
+from au_jax import log, sharding
 from au_jax.errors import UserError
 from au_jax.prepare import run as preparation
 from au_jax.stages.train import Train
+from au_jax.training.encoder import Encoder
 from au_jax.training.model_card import ModelCard, restore
 from configs.base import base
 
@@ -18,13 +19,15 @@ from configs.base import base
 def make_stage(tmp_path, tiny_faces):
     """(subjects of the faces by row or None for their own) -> (a stage, its context)."""
 
-    def make(subjects=None, method="face_identity"):
+    def make(subjects=None, method="face_identity", devices=1):
         def named(faces):
             if subjects is None:
                 return faces
             return with_table(faces, subject=np.resize(np.array(subjects), len(faces)))
 
-        context = make_context(tiny_faces, tmp_path, "identity", seed=1, change=named)
+        context = make_context(
+            tiny_faces, tmp_path, "identity", seed=1, devices=devices, change=named
+        )
         config = base()
         config.model.backbone = "tiny"
         config.model.image_size = 32
@@ -69,6 +72,24 @@ def test_a_pretraining_runs_and_its_encoder_is_kept(make_stage):
     assert kept["params"].keys() == {"net", "centres"}
 
 
+def test_an_encoder_starts_from_a_training_on_eight_devices(make_stage, tiny_faces, tmp_path):
+    stage, context = make_stage(devices=8)
+    stage.run(context)
+    method = ModelCard.read(context.folder).create()
+    assert method.sharded == ("centres",)
+    kept = restore(context.folder, method, 1, sharding.make_mesh(2))
+    probe = encode(tiny_faces, tmp_path, "opt-val", fields={"start": "identity"})
+    _, variables = Encoder.read(probe.folder, probe.mesh)
+    for collection in ("params", "batch_stats"):
+        taken, trained = (
+            jax.device_get(of_run) for of_run in (variables[collection], kept[collection]["net"])
+        )
+        jax.tree.map(np.testing.assert_array_equal, taken, trained)
+    random = encode(tiny_faces, tmp_path, "opt-val", stage="random")
+    features = [run.folder.read_features("opt-val").features for run in (probe, random)]
+    assert np.abs(features[0] - features[1]).max() > 1e-3
+
+
 def test_the_outline_has_the_same_batch(make_stage):
     stage, context = make_stage()
     training, card = stage.prepare(context)
@@ -78,7 +99,7 @@ def test_the_outline_has_the_same_batch(make_stage):
     batch = next(training.batches())
     assert outline.batch == jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), batch)
     params, *_ = jax.eval_shape(outline.method.init, jax.random.PRNGKey(0))
-    assert params["centres"].shape == (8000, 6)
+    assert params["centres"]["kernel"].shape == (8000, 6)
 
 
 def test_other_methods_read_no_identity(make_stage):
@@ -126,4 +147,4 @@ def test_a_prepared_folder_of_people_is_learnt(tmp_path):
     assert np.isfinite(line["loss"])
     method = ModelCard.read(context.folder).create()
     kept = restore(context.folder, method, 1, context.mesh)
-    assert kept["params"]["centres"].shape[0] == 3
+    assert kept["params"]["centres"]["kernel"].shape[0] == 64  # 3 and padding

@@ -1,8 +1,10 @@
 """The step's laws: the same on any number of devices, compiled once, pure in its key."""
 
+import dataclasses
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -12,7 +14,7 @@ from au_jax import methods, sharding
 from au_jax.errors import UserError
 from au_jax.methods import StreamFacts
 from au_jax.training.checkpoint import Checkpoints
-from au_jax.training.step import init_state, make_train_step
+from au_jax.training.step import init_state, layout, make_train_step
 
 AUS = ("AU01", "AU12", "AU51", "AU52")
 
@@ -79,6 +81,35 @@ def test_same_seed_same_bits_other_seed_others():
         return node
 
     assert (first_kernel(a) != first_kernel(c)).any()
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "kept"),
+    [(optax.sgd(0.1, momentum=0.9), ["trace"]), (optax.adam(0.1), ["mu", "nu"])],
+)
+def test_sharded_params_and_what_the_optimizer_keeps_of_them_are_split(optimizer, kept):
+    """Their 8 rows are divided by 8 devices and not by 3."""
+
+    def init(key):
+        params = {
+            "a": {"kernel": jnp.ones((8, 2))},
+            "b": {"a": jnp.ones(8), "kernel": jnp.ones((8, 2))},
+        }
+        return params, {"a": jnp.ones(8)}, {"a": jnp.ones(8)}
+
+    for sharded, devices in (((), 8), (("a",), 8), (("a",), 3)):
+        mesh = sharding.make_mesh(devices)
+        trained = dataclasses.replace(method(), init=init, sharded=sharded)
+        laid_out = layout(trained, optimizer, mesh)
+        split = {
+            jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/a/kernel")
+            for path, lies in jax.tree_util.tree_leaves_with_path(laid_out)
+            if not lies.is_fully_replicated
+        }
+        expected = {"params", *(f"opt_state/0/{part}" for part in kept)}
+        assert split == (expected if sharded and devices == 8 else set())
+        state = init_state(trained, optimizer, 0, mesh)
+        assert jax.tree.map(lambda leaf: leaf.sharding, state) == laid_out
 
 
 def loss_and_params(**changes):
