@@ -53,7 +53,7 @@ def test_the_ensemble_has_a_model_epoch_and_window_for_each_au(run):
     chosen = run_dir.read_json(run.stage("ensemble_row").selection)
     members = [Member(**member) for member in chosen["members"]]
     assert {member.stage for member in members} <= {"bal", "from_aus"}
-    assert {member.window for member in members} <= {1, 3, 5, 7}
+    assert {member.window for member in members} <= {1, 3, 5}
     labels = run.stage("bal").read_scores("clips-val", 2).labels
     weights = np.array(chosen["weights"])
     for a in np.flatnonzero((labels == 1).any(0)):
