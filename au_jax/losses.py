@@ -123,7 +123,7 @@ def weighted_bce(
 # ---- Weighted and multi-label loss (ABAW3) ----
 
 
-def weighted_bce_loss(
+def au_weighted_bce(
     logits: Float[Array, "examples aus"],
     labels: Int8[Array, "examples aus"],
     weights: Float[Array, " aus"],
@@ -153,12 +153,12 @@ def multi_label_loss(
 ) -> Float32[Array, ""]:
     """The mean of w_n BCE(x, y) over the AUs of an image, and then over images, ABAW3, Eq. 5.
 
-    With all labels known it is the number that `weighted_bce_loss` is. With unknown ones each
+    With all labels known it is the number that `au_weighted_bce` is. With unknown ones each
     image's mean is over its known AUs (ours), so that an image counts alike however many of its
     labels are known; an image without any is left out.
 
     Args:
-      weights, smoothing: as in `weighted_bce_loss`.
+      weights, smoothing: as in `au_weighted_bce`.
 
     Returns:
       In nats, as torch's MultiLabelSoftMarginLoss; 0 without a known label.

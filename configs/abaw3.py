@@ -226,18 +226,16 @@ def _table(config, setting: Setting) -> None:
         system = dataclasses.replace(system, **changes)
         stage = _train(config, name.replace("+", ""), setting, system)
         _row(config, stage, setting, (stage,), label=label, paper=printed)
-    models = {"face identities": "data"}
-    for kind, label in (("expression", "emotions"), ("aus", "AUs")):
+    trained = ("data", "from_expression", "from_aus")
+    smooth: dict[str, Any] = {"label": "smoothed", "windows": setting.windows, "depth": 1}
+    _row(config, "data_smooth", setting, ("data",), **smooth)
+    for kind, learned in (("expression", "emotions"), ("aus", "AUs")):
         start = _pretrain(config, kind, setting)
         whole = dataclasses.replace(system, start=start)
-        models[label] = _train(config, f"from_{kind}", setting, whole)
-    for label, stage in models.items():
-        if stage != "data":
-            label = f"the same, pretrained on {label} instead"
-            _row(config, stage, setting, (stage,), label=label)
-        smooth: dict[str, Any] = {"windows": setting.windows, "depth": 1}
-        _row(config, f"{stage}_smooth", setting, (stage,), label="smoothed", **smooth)
-    trained = tuple(models.values())
+        stage = _train(config, f"from_{kind}", setting, whole)
+        label = f"the same, pretrained on {learned} instead"
+        _row(config, stage, setting, (stage,), label=label)
+        _row(config, f"{stage}_smooth", setting, (stage,), **smooth)
     best: dict[str, Any] = {"epoch_rule": "best", "combine": "best"}
     label = "best model and epoch of each AU"
     _row(config, "ensemble_plain", setting, trained, label=label, **best)
@@ -279,6 +277,7 @@ def _pretrain(config, name: str, setting: Setting) -> str:
     else:
         aus, method, splits = (), "face_identity", (setting.identity,)
     share = setting.large_batch // len(splits)
+    parts = () if name == "identity" else _WHOLE
     return base.add_stage(
         config,
         name,
@@ -290,8 +289,8 @@ def _pretrain(config, name: str, setting: Setting) -> str:
         aus=aus,
         crop=setting.crop,
         validate=setting.validate if aus else (),
-        model={"fields": {} if name == "identity" else _fields(_WHOLE)},
-        **{**_rate(setting, "pyramid" if name != "identity" else ""), **setting.pretraining},
+        model={"fields": _fields(parts)},
+        **{**_rate(setting, parts), **setting.pretraining},
     )
 
 
@@ -324,7 +323,7 @@ def _train(config, name: str, setting: Setting, system: System) -> str:
         crop=setting.crop,
         validate=setting.validate,
         model=model,
-        **_rate(setting, *system.parts),
+        **_rate(setting, system.parts),
     )
 
 
@@ -343,7 +342,7 @@ def _row(config, name: str, setting: Setting, inputs: tuple[str, ...], **fields:
     )
 
 
-def _rate(setting: Setting, *parts: str) -> dict[str, Any]:
+def _rate(setting: Setting, parts: tuple[str, ...]) -> dict[str, Any]:
     """The section `optimizer` of a network with these parts, where its rate is another one."""
     if setting.pyramid_rate and "pyramid" in parts:
         return {"optimizer": {"learning_rate": setting.pyramid_rate}}

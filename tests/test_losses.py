@@ -526,7 +526,7 @@ def test_abaw3s_two_losses_are_torchs():
     for smoothing, (ours, theirs) in itertools.product(
         (0.0, 0.1),
         (
-            (losses.weighted_bce_loss, torch.nn.BCEWithLogitsLoss(weight=weights)),
+            (losses.au_weighted_bce, torch.nn.BCEWithLogitsLoss(weight=weights)),
             (losses.multi_label_loss, torch.nn.MultiLabelSoftMarginLoss(weight=weights)),
         ),
     ):
@@ -557,7 +557,7 @@ def test_abaw3s_losses_with_unknown_labels_by_hand():
     known = [([0.3, -1.2], [1, 0], [1, 6]), ([0.7], [1], [6])]
     bce, multi_label = torch.nn.BCEWithLogitsLoss, torch.nn.MultiLabelSoftMarginLoss
     for ours, expected in (
-        (losses.weighted_bce_loss, sum(torchs(bce, *k, reduction="sum") for k in known) / 3),
+        (losses.au_weighted_bce, sum(torchs(bce, *k, reduction="sum") for k in known) / 3),
         (losses.multi_label_loss, sum(torchs(multi_label, *k) for k in known) / 2),
     ):
         given = jnp.asarray(logits), jnp.asarray(labels)

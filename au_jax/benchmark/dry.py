@@ -11,7 +11,7 @@ from rich.table import Table
 
 from au_jax import sharding
 from au_jax.methods.base import Method
-from au_jax.training.step import init_state, layout, make_train_step
+from au_jax.training.step import init_state, make_train_step
 
 _MIB = 2**20
 
@@ -33,12 +33,12 @@ def measure(
       device; "gflops": of a step on each device, the body of a loop counted once}.
     """
     state = jax.eval_shape(lambda: init_state(method, optimizer, 0, mesh))
+    compiled = make_train_step(method, optimizer, mesh).lower(state, batch).compile()
     of_device = jax.tree.map(
         lambda leaf, lies: jax.ShapeDtypeStruct(lies.shard_shape(leaf.shape), leaf.dtype),
         state,
-        layout(method, optimizer, mesh),
+        compiled.input_shardings[0][0],
     )
-    compiled = make_train_step(method, optimizer, mesh).lower(state, batch).compile()
     memory = compiled.memory_analysis()
     return {
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.params)),

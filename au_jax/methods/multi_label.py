@@ -14,7 +14,7 @@ from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.one_network import OneNetwork
 
 _HEAD = "opt"
-_TERMS = {"bce": losses.weighted_bce_loss, "multi_label": losses.multi_label_loss}
+_TERMS = {"bce": losses.au_weighted_bce, "multi_label": losses.multi_label_loss}
 
 
 def create(
@@ -30,7 +30,7 @@ def create(
       terms: the losses whose sum is learned, Eq. 6: "bce" (Eq. 1 to 4), "multi_label" (Eq. 5). With
         all labels known either alone is half of their sum.
       weights: W, one number for each AU, in their order; by default all are 1. The paper's stands
-        at `losses.weighted_bce_loss`.
+        at `losses.au_weighted_bce`.
       label_smoothing: see `losses.smooth_labels`; 0.1 is ours, the paper does not give its own.
 
     Raises:

@@ -28,25 +28,29 @@ def make_stage(tmp_path, tiny_faces):
         context = make_context(
             tiny_faces, tmp_path, "identity", seed=1, devices=devices, change=named
         )
-        config = base()
-        config.model.backbone = "tiny"
-        config.model.image_size = 32
-        config.optimizer.name = "sgd"
-        config.train.epochs = 1
-        stage = Train(
-            streams={"faces": {"split": "opt-train", "share": 8}},
-            epoch_stream="faces",
-            crop="closeup",
-            model=config.model.to_dict(),
-            optimizer=config.optimizer.to_dict(),
-            augmentation=config.augmentation.to_dict(),
-            train=config.train.to_dict(),
-            validate=(),
-            method=method,
-        )
-        return stage, context
+        return pretraining("opt-train", 8, "closeup", method), context
 
     return make
+
+
+def pretraining(split, share, crop, method):
+    """A train stage of one short epoch on one stream, `faces`."""
+    config = base()
+    config.model.backbone = "tiny"
+    config.model.image_size = 32
+    config.optimizer.name = "sgd"
+    config.train.epochs = 1
+    return Train(
+        streams={"faces": {"split": split, "share": share}},
+        epoch_stream="faces",
+        crop=crop,
+        model=config.model.to_dict(),
+        optimizer=config.optimizer.to_dict(),
+        augmentation=config.augmentation.to_dict(),
+        train=config.train.to_dict(),
+        validate=(),
+        method=method,
+    )
 
 
 def test_a_batch_has_the_number_of_each_subject(make_stage):
@@ -125,22 +129,7 @@ def test_a_prepared_folder_of_people_is_learnt(tmp_path):
         "people", tmp_path / "raw", tmp_path / "data", landmarks="aligned", processes=1
     )
     context = make_context(folder, tmp_path / "run", "identity")
-    config = base()
-    config.model.backbone = "tiny"
-    config.model.image_size = 32
-    config.optimizer.name = "sgd"
-    config.train.epochs = 1
-    stage = Train(
-        streams={"faces": {"split": "train", "share": 4}},
-        epoch_stream="faces",
-        crop="arcface",
-        model=config.model.to_dict(),
-        optimizer=config.optimizer.to_dict(),
-        augmentation=config.augmentation.to_dict(),
-        train=config.train.to_dict(),
-        validate=(),
-        method="face_identity",
-    )
+    stage = pretraining("train", 4, "arcface", "face_identity")
     stage.check(context)
     stage.run(context)
     (line,) = log.read_metrics(context.folder.metrics)
