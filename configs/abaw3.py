@@ -58,15 +58,14 @@ class System:
 
     Attributes:
       start: the stage that the backbone comes from, or "".
-      resample, balanced: fields of the stream of videos, see `stages.train.StreamConfig`.
+      balance: whether the stream of videos is balanced.
       terms: of the loss. weighted: whether W counts. label_smoothing: its strength.
       parts: of the network, fields of `models.iresnet.IResNet`.
       large_batch, more_data: whether the batch is the large one; whether further sets teach AUs.
     """
 
     start: str = ""
-    resample: str = ""
-    balanced: bool = False
+    balance: bool = False
     terms: tuple[str, ...] = ("bce",)
     weighted: bool = False
     label_smoothing: float = 0.0
@@ -80,7 +79,7 @@ class System:
 LADDER: dict[str, tuple[str, dict[str, Any]]] = {
     "r100": ("IResNet (r100)", {}),
     "glint": ("+ pretrained on face identities (glint)", {"start": "identity"}),
-    "bal": ("+ data balance (bal)", {"resample": "bal", "balanced": True}),
+    "bal": ("+ data balance (bal)", {"balance": True}),
     "mll": ("+ weighted multi-label loss (mll)", {"terms": ("multi_label",), "weighted": True}),
     "ca": ("+ coordinate attention (ca)", {"parts": _WHOLE[:1]}),
     "ls": ("+ label smoothing (ls)", {"label_smoothing": 0.1}),
@@ -99,15 +98,15 @@ class Setting:
     Attributes:
       train, validate: the split that is learned from, and those scored, the first chosen on.
       crop: the stored crop of all data sets.
-      aus: the AUs, in the order of W.
+      aus: the AUs that are learned. weighted: whether W, which is Aff-Wild2's, fits them.
       identity, expression: the splits of two pretrainings.
       au_sets: the splits of the third, and of "data".
       pretrained: the AUs of the third.
       batch, large_batch: examples of a step, without further data.
       windows: of the smoothing.
+      balance: fields of a balanced stream, see `stages.train.StreamConfig`.
       margin: options of the pretraining on identities. weights: a PyTorch file in its place.
       pyramid_rate: the learning rate of networks with the pyramid; 0: as of the others.
-      threshold_rule: of all rows, see `ensemble.choose.choose`.
       pretraining: sections of the stages of all three pretrainings.
     """
 
@@ -115,6 +114,7 @@ class Setting:
     validate: tuple[str, ...]
     crop: str
     aus: tuple[str, ...]
+    weighted: bool
     identity: str
     expression: str
     au_sets: tuple[str, ...]
@@ -122,10 +122,10 @@ class Setting:
     batch: int
     large_batch: int
     windows: tuple[int, ...]
+    balance: dict[str, Any]
     margin: dict[str, float] = dataclasses.field(default_factory=dict)
     weights: str = ""
     pyramid_rate: float = 0.0
-    threshold_rule: str = "default"
     pretraining: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
 
 
@@ -152,19 +152,20 @@ def get_config(variant: str | None = None):
 
 def _small(config) -> Setting:
     """Sizes, lengths and rates of the small run are ours."""
-    config.data.size = 46
+    config.data.size = 37
     config.data.synthetic.update(size=80, opt=1600, noisy=1600, test=8, clips=1000, clip_frames=6)
     config.model.backbone = "iresnet10"
-    config.model.image_size = 40
+    config.model.image_size = 32
     config.model.fields.update(width=16, dropout=0.1)
     config.optimizer.update(name="adam", learning_rate=3e-3, schedule="cosine")
-    config.train.update(epochs=3, steps_per_epoch=90)
+    config.train.update(epochs=3, steps_per_epoch=200)
     drawn = ("AU01", "AU02", "AU04", "AU06", "AU10", "AU12", "AU15", "AU24", "AU25", "AU26")
     return Setting(
         train="clips-train",
         validate=("clips-val", "clips_test"),
         crop="closeup",
         aus=drawn,
+        weighted=False,  # no drawn AU is as rare as those that W is for
         identity="noisy",
         expression="noisy",
         au_sets=("opt",),
@@ -172,9 +173,9 @@ def _small(config) -> Setting:
         batch=24,
         large_batch=32,
         windows=(1, 3, 5),
+        balance={"resample": "ml_ros"},
         margin={"scale": 16.0, "margin": 0.2},
         pyramid_rate=1e-3,
-        threshold_rule="best",
         pretraining={"train": {"epochs": 4, "steps_per_epoch": 150}},
     )
 
@@ -196,6 +197,7 @@ def _paper(config) -> Setting:
         validate=("validation",),
         crop="arcface",
         aus=tuple(WEIGHTS),
+        weighted=True,
         identity="glint360k:train",
         expression="affectnet:train",
         au_sets=("emotionet:opt", "bp4d:full", "disfa:full"),
@@ -203,6 +205,7 @@ def _paper(config) -> Setting:
         batch=128,
         large_batch=256,
         windows=(15,),
+        balance={"resample": "bal", "balanced": True},
         pretraining={
             "train": {"epochs": 20},
             "optimizer": {"learning_rate": 0.02, "schedule": "cosine"},
@@ -261,7 +264,9 @@ def _balance(config, setting: Setting) -> None:
         ("batches", "balanced batches", {"balanced": True}),
         ("bal_batches", "bal and balanced batches", {"resample": "bal", "balanced": True}),
     ):
-        stage = _train(config, name, setting, System(**balance))
+        stage = _train(
+            config, name, dataclasses.replace(setting, balance=balance), System(balance=True)
+        )
         _row(config, stage, setting, (stage,), label=label)
 
 
@@ -295,10 +300,10 @@ def _pretrain(config, name: str, setting: Setting) -> str:
 
 
 def _train(config, name: str, setting: Setting, system: System) -> str:
+    weighted = system.weighted and setting.weighted
     batch = setting.large_batch if system.large_batch else setting.batch
-    videos = {"split": setting.train, "share": batch}
-    videos |= {"resample": system.resample, "balanced": system.balanced}
-    streams = {"videos": videos}
+    videos: dict[str, Any] = {"split": setting.train, "share": batch}
+    streams = {"videos": videos | (setting.balance if system.balance else {})}
     if system.more_data:
         share = batch // 2 // len(setting.au_sets)
         streams |= {_stream(s): {"split": s, "share": share} for s in setting.au_sets}
@@ -313,7 +318,7 @@ def _train(config, name: str, setting: Setting, system: System) -> str:
         method="multi_label",
         options={
             "terms": system.terms,
-            "weights": tuple(WEIGHTS[au] for au in setting.aus) if system.weighted else (),
+            "weights": tuple(WEIGHTS[au] for au in setting.aus) if weighted else (),
             "label_smoothing": system.label_smoothing,
         },
         start=start,
@@ -337,7 +342,6 @@ def _row(config, name: str, setting: Setting, inputs: tuple[str, ...], **fields:
         split=setting.validate[0],
         test=setting.validate[1:],
         score="f1",
-        threshold_rule=setting.threshold_rule,
         **fields,
     )
 

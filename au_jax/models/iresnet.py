@@ -31,6 +31,8 @@ DEPTHS = {
 
 # Outputs for each channel of the stem.
 _OUTPUTS = 8
+# Channels of each level of the pyramid: of fewer, a narrow network would tell little to its tail.
+_LEAST_LEVELS = 64
 # PyTorch's initial slope.
 _SLOPE = 0.25
 
@@ -154,7 +156,8 @@ class IResNet(Backbone):
 
     Attributes:
       depth: see `DEPTHS`.
-      width: channels of the stem, and of the pyramid's levels. Imported weights have 64.
+      width: channels of the stem, and of the pyramid's levels, which have 64 at least. Imported
+        weights have 64.
       dropout: rate before the last dense layer, ABAW3's 0.6; needs the random stream "dropout" in
         training.
       coordinate_attention: whether the outputs of stages 1 and 4 pass through coordinate attention.
@@ -196,7 +199,12 @@ class IResNet(Backbone):
         outputs = _OUTPUTS * self.width
         if self.pyramid:
             tail = PyramidEmbedding(
-                outputs, self.width, self.context, self.dropout, style, name="pyramid_embedding"
+                outputs,
+                max(_LEAST_LEVELS, self.width),
+                self.context,
+                self.dropout,
+                style,
+                name="pyramid_embedding",
             )
             pooled = tail(tuple(maps[1:]), train)
         else:
