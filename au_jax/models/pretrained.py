@@ -331,6 +331,38 @@ def _iresnet(params: Tree, timm: bool) -> Names:
     yield ("embedding", "dense"), "fc"
     yield ("embedding", "features"), "features"
     yield ("embedding", "features", "norm"), "features"
+    for attention in ("attention1", "attention4"):
+        for part, name in _ATTENTION.items():
+            yield (attention, part), f"{attention}.{name}"
+    yield from _pyramid("pyramid_embedding", "pyramid")
+
+
+_ATTENTION = {"reduce": "conv1", "norm": "bn1", "rows": "conv_h", "columns": "conv_w"}
+_PYRAMID = {
+    "lateral1": "output1",
+    "lateral2": "output2",
+    "lateral3": "output3",
+    "merge1": "merge1",
+    "merge2": "merge2",
+}
+_CONTEXT = {
+    "near": "conv3X3",
+    "shared": "conv5X5_1",
+    "wide": "conv5X5_2",
+    "widest1": "conv7X7_2",
+    "widest2": "conv7x7_3",
+}
+
+
+def _pyramid(ours: str, theirs: str) -> Names:
+    """A pyramid with context modules, each by the names of its authors' code."""
+    parts = {("pyramid", part): f"fpn.{name}" for part, name in _PYRAMID.items()}
+    for level in range(3):
+        for part, name in _CONTEXT.items():
+            parts[f"context{level + 1}", part] = f"ssh.{level}.{name}"
+    for path, name in parts.items():
+        yield from _conv_norm((ours, *path), f"{theirs}.{name}.0", f"{theirs}.{name}.1")
+    yield (ours, "dense"), f"{theirs}.fc"
 
 
 def _ownnet(params: Tree, timm: bool) -> Names:
