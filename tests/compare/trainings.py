@@ -46,7 +46,7 @@ def make_trainings(name, options, streams=("clean", "noisy"), dtype=torch.float3
     """
     settings, variant = context.pop("settings", SGD), context.pop("variant", VARIANTS["eager"])
     heads = streams if isinstance(streams, dict) else dict.fromkeys(streams, "opt")
-    precision = {torch.float32: "float32", torch.float64: "float64"}[dtype]
+    precision = str(dtype).removeprefix("torch.")
     context = make_context(
         AUS,
         network={"backbone": "ownnet1", "precision": precision, **context.pop("network", {})},
@@ -124,8 +124,18 @@ def double_precision():
         jaxtyping.config.update("jaxtyping_disable", False)
 
 
-def in_double(tree):
-    """The tree with its floating point arrays in float64."""
-    return jax.tree.map(
-        lambda x: x.astype(jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree
-    )
+def in_double(variables):
+    """(params, batch_stats, method_state), the arrays of networks in float64.
+
+    Embeddings and probabilities, which a method's state may hold, are float32 in any precision.
+    """
+    params, batch_stats, method_state = variables
+
+    def double(tree):
+        return jax.tree.map(lambda x: x.astype(jnp.float64), tree)
+
+    of_networks = {
+        name: double(tree) if name in ("params", "batch_stats") else tree
+        for name, tree in method_state.items()
+    }
+    return double(params), double(batch_stats), of_networks
