@@ -96,7 +96,7 @@ def assert_first_step_agrees(method, training, batch):
     }
     assert ours.keys() == theirs.keys()
     # What is nothing but rounding, such as a bias before BatchNorm, is measured by the others.
-    floor = 1e-6 * max(np.linalg.norm(array) for array in ours.values())
+    floor = 1e-4 * max(np.linalg.norm(array) for array in ours.values())
     apart = {name: relative(theirs[name], array, floor) for name, array in ours.items()}
     worst = max(apart, key=apart.get)
     assert apart[worst] < 1e-4, (worst, apart[worst])
@@ -153,15 +153,17 @@ def curves(case, settings, steps):
     """The losses of both sides, [steps, 2], from the same draws in float32."""
     method, training, batches = of_case(case, settings=settings)
     optimizer, _ = make_optimizer(**settings)
-    mesh, key = sharding.make_mesh(1), jax.random.PRNGKey(5)
+    mesh = sharding.make_mesh(1)
     params, batch_stats, method_state = begin(method)
     training.load(params, batch_stats, method_state)
-    state = TrainState(jnp.int32(0), params, batch_stats, optimizer.init(params), method_state, key)
+    opt_state, key = optimizer.init(params), jax.random.PRNGKey(5)
+    state = TrainState(jnp.int32(0), params, batch_stats, opt_state, method_state, key)
     update, draw = make_train_step(method, optimizer, mesh), jax.jit(training.counterpart.draw)
     losses = []
     for number in range(steps):
         batch = sharding.put_batch(batches(number % 4), mesh)
-        drawn = draw(state.method_state, batch, state.step, jax.random.fold_in(key, number))
+        step_key = jax.random.fold_in(state.key, state.step)
+        drawn = draw(state.method_state, batch, state.step, step_key)
         theirs = training.step(drawn)
         state, logs = update(state, batch)
         losses.append((float(logs["loss"]), theirs))
@@ -173,7 +175,7 @@ def curves(case, settings, steps):
     [
         ("multi_task", SGD, 20),
         ("emoco", {**SGD, "schedule": "cosine"}, 20),
-        ("recot", {**SGD, "name": "adam", "learning_rate": 1e-3, "schedule": "constant"}, 5),
+        ("multi_label", {**SGD, "name": "adam", "learning_rate": 1e-3, "schedule": "constant"}, 5),
     ],
 )
 def test_loss_curves_stay_together(case, settings, steps):
@@ -227,7 +229,7 @@ def test_predictions_agree(case):
     variables = method.kept(params, batch_stats, method_state)
     ours = jax.jit(method.predict)(variables, batch["image"], batch["pose"])
     training.load(params, batch_stats, method_state)
-    crops = augment.center_crop(batch["image"], 32)
+    crops = augment.center_crop(jnp.asarray(batch["image"]), 32)
     placed = training.place({"images": crops, "pose": batch["pose"]})
     theirs = training.counterpart.predict(placed["images"], placed["pose"])
     np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-4)

@@ -107,7 +107,8 @@ def begin(method, seed=0):
             values = 2
         else:
             values = rng.normal(0, 0.1, shape)
-        return jnp.asarray(values, leaf.dtype)
+        whole = jnp.issubdtype(leaf.dtype, jnp.integer)
+        return jnp.asarray(values, leaf.dtype if whole else jnp.float32)
 
     shapes = jax.eval_shape(method.init, jax.random.PRNGKey(0))
     return jax.tree_util.tree_map_with_path(fill, shapes)

@@ -135,7 +135,8 @@ class EmoCo:
         for number in range(self.classes):
             mine = label == number
             queue = number if count > 1 else 0
-            query, key, negatives = q[mine], k[mine], self.queues.keys[queue]
+            # A copy, as the queue is overwritten before the gradient is taken.
+            query, key, negatives = q[mine], k[mine], self.queues.keys[queue].clone()
             if self.normalized:
                 prototype = F.normalize(self.emotion.weight[number].detach(), dim=0)
                 query, key, negatives = (
