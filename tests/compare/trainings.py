@@ -125,18 +125,8 @@ def double_precision():
         jaxtyping.config.update("jaxtyping_disable", False)
 
 
-def in_double(variables):
-    """(params, batch_stats, method_state), the arrays of networks in float64.
-
-    Embeddings and probabilities, which a method's state may hold, are float32 in any precision.
-    """
-    params, batch_stats, method_state = variables
-
-    def double(tree):
-        return jax.tree.map(lambda x: x.astype(jnp.float64), tree)
-
-    of_networks = {
-        name: double(tree) if name in ("params", "batch_stats") else tree
-        for name, tree in method_state.items()
-    }
-    return double(params), double(batch_stats), of_networks
+def in_double(tree):
+    """The tree with its floating point arrays in float64."""
+    return jax.tree.map(
+        lambda x: x if jnp.issubdtype(x.dtype, jnp.integer) else x.astype(jnp.float64), tree
+    )
