@@ -302,8 +302,8 @@ def test_every_other_array_must_have_its_place(fields, plain):
     arrays = {name: a.numpy() for name, a in plain[0].items()}
     tree = shapes(models.create("iresnet18", **fields), IMAGES, False)
     trees = tree["params"], tree["batch_stats"]
-    more = {**arrays, "attention1.weight": np.zeros(3)}
-    with pytest.raises(UserError, match=r"has arrays that iresnet18 lacks: attention1\.weight"):
+    more = {**arrays, "attention2.weight": np.zeros(3)}
+    with pytest.raises(UserError, match=r"has arrays that iresnet18 lacks: attention2\.weight"):
         pretrained.convert(more, "iresnet18", *trees, "backbone.pth")
     lacking = {name: a for name, a in arrays.items() if name != "layer2.1.prelu.weight"}
     with pytest.raises(UserError, match=r"lacks arrays of iresnet18: layer2\.1\.prelu\.weight"):
