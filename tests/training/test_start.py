@@ -63,10 +63,10 @@ def test_weights_reach_every_backbone(method, backbone, pixels, monkeypatch):
 
     def convert(state, name, *trees_and_file):
         *trees, file = trees_and_file
-        assert (state, name, file) == ({"a": 1}, backbone, "net.pth")
+        assert (list(state), name, file) == (["conv1.weight"], backbone, "net.pth")
         return jax.tree.map(lambda a: a + 1, tuple(trees))
 
-    monkeypatch.setattr(start.pretrained, "read", lambda path: {"a": 1})
+    monkeypatch.setattr(start.pretrained, "read", lambda path: {"conv1.weight": np.zeros(1)})
     monkeypatch.setattr(start.pretrained, "convert", convert)
     imported = start.import_weights(Path("net.pth"), backbone, params, batch_stats)
     assert jax.tree.structure(imported) == jax.tree.structure((params, batch_stats))
