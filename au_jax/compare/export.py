@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from safetensors.numpy import save_file
 
-from au_jax import log, methods, models, run_dir, sharding
+from au_jax import log, methods, run_dir, sharding
 from au_jax.compare import weights
 from au_jax.compare.backbone_source import backbone_source
 from au_jax.ensemble import selection
@@ -67,7 +67,8 @@ def export(run: Path, output: Path, stage: str | None = None) -> None:
         raise UserError(f"cannot write {output}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    log.say(f"{sum(map(len, names))} networks are in {output}; its load.py loads them in PyTorch")
+    written = [name for of_member in names for name in of_member]
+    log.say(f"{output} has {', '.join(written)}; its load.py loads them in PyTorch")
 
 
 def _through_centre_crops(chosen: Selection) -> Selection:
@@ -138,9 +139,9 @@ def _file_name(member: Member, view: str) -> str:
 
 
 def _conventions(spec: NetworkSpec) -> Scheme:
-    backbone: Any = models.create(spec.backbone, **spec.fields)
-    image_mean, image_std = tuple(spec.image_mean), tuple(spec.image_std)
-    return Scheme(backbone.padding, backbone.bn_epsilon, image_mean, image_std)
+    net = spec.build({})
+    backbone: Any = net.backbone
+    return Scheme(backbone.padding, backbone.bn_epsilon, net.image_mean, net.image_std)
 
 
 def _write_arrays(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
+from torch.nn.functional import logsigmoid
 
 FOLDER = Path(__file__).parent
 sys.path.append(str(FOLDER))  # for the networks that are written out in this folder
@@ -51,9 +52,11 @@ def predict(images: dict[str, torch.Tensor], pose: torch.Tensor | None = None) -
             faces, size = images[card["crop"]], card["image_size"]
             top, left = (faces.shape[2] - size) // 2, (faces.shape[3] - size) // 2
             faces = faces[:, :, top : top + size, left : left + size]
-            views.append(network(faces, pose)[card["predicts"]].sigmoid())
-        value = torch.stack(views).mean(0)
-        value = value.logit() if chosen["link"] == "logit" else value
+            views.append(network(faces, pose)[card["predicts"]])
+        # The logits of the views' mean probability; of a single view its own.
+        each = torch.stack(views)
+        logits = logsigmoid(each).logsumexp(0) - logsigmoid(-each).logsumexp(0)
+        value = logits if chosen["link"] == "logit" else logits.sigmoid()
         known = [card["aus"].index(au) if au in card["aus"] else 0 for au in chosen["aus"]]
         total = total + torch.tensor(weights) * value[:, known]
     return total.sigmoid() if chosen["link"] == "logit" else total.clamp(0, 1)
