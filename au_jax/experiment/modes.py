@@ -1,6 +1,7 @@
 """The modes of the command line over a config: run, select again, report, benchmark."""
 
 import dataclasses
+import importlib.util
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -120,6 +121,50 @@ def measure_dry(config: ConfigDict, data_dir: Path) -> None:
         outline = stage.outline(data.size or drawn or SIDE.get(stage.crop, SIDE["closeup"]))
         figures[name] = dry.measure(*outline, recipe.mesh)
     dry.show(figures, recipe.mesh)
+
+
+def compare(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
+    """Trains beside PyTorch: what `measure` would train, where its method has a counterpart.
+
+    Writes compare.json and report/compare.html into `workdir`, and prints their tables.
+
+    Raises:
+      UserError: PyTorch is not installed, or no training has a counterpart.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise UserError(
+            'the comparison needs PyTorch; install it with: pip install "au-jax[compare]"'
+        )
+    from au_jax.compare import run as comparison  # imports PyTorch
+
+    recipe = Recipe(config, RunFolder(workdir), data_dir)
+    alike = {name: _without_dropout(s) for name, s in recipe.distinct_trainings().items()}
+    known = {name: stage for name, stage in alike.items() if comparison.known(stage.method)}
+    remarks = ["Dropout is off on both sides, whose draws would differ."]
+    left_out = [f"{name} ({stage.method})" for name, stage in alike.items() if name not in known]
+    if left_out:
+        remarks.append(
+            f"Left out, as their method has no counterpart in PyTorch: {', '.join(left_out)}."
+        )
+    if not known:
+        raise UserError(
+            f"no training of config {config.name} has a method with a counterpart in PyTorch; "
+            f"those that have: {', '.join(comparison.KNOWN)}"
+        )
+    waiting = _waiting_trainings(recipe)
+    if waiting:
+        remarks.append(f"Left out, as they wait for another stage: {', '.join(waiting)}.")
+    for remark in remarks:
+        log.say(remark)
+    results = comparison.measure(
+        {name: _subject(stage, recipe.context(name)) for name, stage in known.items()},
+        recipe=f"{config.name}:{config.variant}",
+        remarks=remarks,
+        **config.compare,
+    )
+    comparison.write(workdir, results)
+    comparison.show(results)
+    log.say(f"the report is {RunFolder(workdir).report / 'compare.html'}")
 
 
 def _kind(config: ConfigDict, name: str) -> str:
