@@ -24,6 +24,7 @@ from au_jax.models.alexnet import AlexNet
 from au_jax.models.efficientnet import EfficientNet, LargeEfficientNet
 from au_jax.models.iresnet import IResNet
 from au_jax.models.mobilenet_v3 import BLOCKS, MobileNetV3Large
+from au_jax.models.ownnet import OwnNet
 from au_jax.models.resnet import ResNet
 
 Tree = Mapping[str, Any]
@@ -40,6 +41,8 @@ _LEAVES = {
     "var": "running_var",
 }
 _COUNTER = ".num_batches_tracked"
+# PyTorch's modules that are 1x1 convolutions over pooled features, dense layers here.
+_CONVOLUTION_NAME = re.compile(r"(^|\.)(conv\w*|fc[12])$")
 _BLOCK_PARTS = ("expand", "depthwise", "squeeze", "project")
 
 
@@ -124,13 +127,7 @@ def convert(
     Args:
       source: what the error messages call the state dict.
     """
-    if backbone_name not in BACKBONES:
-        raise unknown("backbone", backbone_name, BACKBONES)
-    scheme = _SCHEMES.get(BACKBONES[backbone_name][0])
-    if scheme is None:
-        readable = [name for name, (kind, _) in BACKBONES.items() if kind in _SCHEMES]
-        raise unknown("backbone with ImageNet weights", backbone_name, readable)
-    names, dropped = scheme
+    names, dropped = _scheme(backbone_name)
     prefix = dict(names(params, is_timm(state)))
     initialised = initialised_parts(backbone_name, params)
 
@@ -165,6 +162,52 @@ def convert(
     imported = {place: jnp.asarray(array, jnp.float32) for place, array in filled.items()}
     trees = unflatten_dict(kept | imported)
     return trees["params"], trees.get("batch_stats", {})
+
+
+def state_dict(
+    backbone_name: str, params: Tree, batch_stats: Tree, timm: bool
+) -> dict[str, np.ndarray]:
+    """The arrays of a backbone by PyTorch's names and in its layouts: the inverse of `convert`.
+
+    It only renames and transposes, so that a tree of gradients goes through it as well.
+
+    Args:
+      backbone_name: a name of `models.BACKBONES`.
+      params, batch_stats: the backbone's own trees; the statistics may be {}.
+      timm: whether the names are timm's, where those differ from torchvision's.
+
+    Returns:
+      {name: array of the dtype given}: a convolution's weight is [out, in, rows, columns].
+
+    Raises:
+      UserError: there is no such backbone, or it has no PyTorch names.
+    """
+    names, _ = _scheme(backbone_name)
+    prefix = dict(names(params, timm))
+    arrays = {}
+    for tree in (params, batch_stats):
+        for (*module, leaf), value in flatten_dict(tree).items():
+            name = prefix[tuple(module)]
+            arrays[f"{name}.{_LEAVES[leaf]}"] = _in_pytorchs_order(np.asarray(value), name)
+    return arrays
+
+
+def _in_pytorchs_order(array: np.ndarray, module: str) -> np.ndarray:
+    """[rows, columns, in, out] or [in, out] as PyTorch's [out, in, rows, columns] or [out, in]."""
+    if array.ndim == 2 and _CONVOLUTION_NAME.search(module):
+        array = array[None, None]
+    return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
+
+
+def _scheme(backbone_name: str) -> tuple[Callable[[Tree, bool], Names], tuple[str, ...]]:
+    """The row of `_SCHEMES` for a backbone."""
+    if backbone_name not in BACKBONES:
+        raise unknown("backbone", backbone_name, BACKBONES)
+    scheme = _SCHEMES.get(BACKBONES[backbone_name][0])
+    if scheme is None:
+        readable = [name for name, (kind, _) in BACKBONES.items() if kind in _SCHEMES]
+        raise unknown("backbone with ImageNet weights", backbone_name, readable)
+    return scheme
 
 
 def _arranged(array: np.ndarray, rank: int) -> np.ndarray:
@@ -290,9 +333,15 @@ def _iresnet(params: Tree, timm: bool) -> Names:
     yield ("embedding", "features", "norm"), "features"
 
 
+def _ownnet(params: Tree, timm: bool) -> Names:
+    for module in params:
+        yield from _conv_norm((module,), module, module.replace("conv", "bn"))
+
+
 # How each network's modules are called in a file, and the file's modules that are dropped where the
 # network has no place for them: its last layers.
 _SCHEMES: dict[type, tuple[Callable[[Tree, bool], Names], tuple[str, ...]]] = {
+    OwnNet: (_ownnet, ()),
     MobileNetV3Large: (_mobilenet, ("classifier", "classifier.3")),
     EfficientNet: (_efficientnet, ("classifier", "classifier.1")),
     LargeEfficientNet: (_efficientnet, ("classifier", "classifier.1")),
