@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import torch
-from jax.sharding import Mesh
 
 from au_jax import augment, log, metrics, models, sharding
 from au_jax.compare import input_pipeline, layers, networks
@@ -19,7 +19,7 @@ from au_jax.compare.subject import Subject
 from au_jax.data.pipeline import ordered_batches
 from au_jax.data.sources import Source
 from au_jax.models.network_spec import PRECISIONS
-from au_jax.training.loop import Training, started
+from au_jax.training.loop import Training, started_state
 from au_jax.training.scoring import NO_FACE_LOGIT, make_scorer
 from au_jax.training.start import backbones
 from au_jax.training.step import TrainState, init_state, make_train_step
@@ -38,20 +38,28 @@ Gradients = Mapping[str, np.ndarray]
 
 
 def measure(
-    subject: Subject, training: Training, *, steps: int, seeds: int, own_augmentation: bool
+    subject: Subject,
+    training: Training,
+    *,
+    steps: int,
+    seeds: int,
+    double: bool,
+    own_augmentation: bool,
 ) -> dict[str, Any]:
     """Trains both sides for `steps` from each of the seeds, in float32, and compares them.
 
     Args:
       subject: without dropout. training: the same on the side of JAX; its method, which may compute
         in another precision, is not used.
+      double: whether the first step is done in float64 by JAX, too.
       own_augmentation: whether PyTorch augments by itself, after the first step, whose gradients
         are always those of the same images.
 
     Returns:
       {"loss": {"jax", "torch", "torch_double", "relative"}, "gradients": {"each": {name: pairs},
-      "largest": pairs, "where"}, "curves": {"jax", "torch", "parted", "largest"}, "final": {"split",
-      "figures": {figure: both}, "au": {AU: both}} or None, "bisection": text or None}. "pairs" are
+      "largest": pairs, "where"}, "bisection": text or None, "double": {"loss", "gradients"}: the
+      largest relative differences in float64, or None, "curves": {"jax", "torch", "parted",
+      "largest"}, "final": {"split", "figures": {figure: both}, "au": {AU: both}} or None}. "pairs" are
       the relative differences "jax_torch", "jax_double" and "torch_double"; "both" are {"jax",
       "torch"}: F1 of each seed; "parted" counts from 1.
     """
@@ -65,7 +73,23 @@ def measure(
         ]
     first = runs[0]
     assert first.first_step is not None
-    return {**first.first_step, "curves": curves(first.jax, first.torch), "final": _final(runs)}
+    return {
+        **first.first_step,
+        "double": in_double(subject, training) if double else None,
+        "curves": curves(first.jax, first.torch),
+        "final": _final(runs),
+    }
+
+
+def in_double(subject: Subject, training: Training) -> dict[str, float]:
+    """The largest relative differences of the first step's loss and gradients in float64.
+
+    Its draws are not those of float32.
+    """
+    with jax.enable_x64(True):
+        subject = subject.in_precision("float64")
+        sides = _Sides(subject, dataclasses.replace(training, method=subject.method()))
+        return sides.first_step_in_double()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,14 +110,10 @@ class _Sides:
         self._method = training.method
         self._mesh = sharding.make_mesh(1)
         self._step = make_train_step(self._method, training.optimizer, self._mesh)
-        self._score = make_scorer(
-            self._method, self._mesh, training.score_batch, training.threads
-        )
+        self._score = make_scorer(self._method, self._mesh, training.score_batch, training.threads)
         self._draw = jax.jit(counterpart_of(subject).draw)
 
-    def train(
-        self, seed: int, steps: int, own_augmentation: bool, first: bool, bar: Any
-    ) -> _Run:
+    def train(self, seed: int, steps: int, own_augmentation: bool, first: bool, bar: Any) -> _Run:
         state = self._begin(seed)
         pytorch = self._torch(state)
         own = self._augmented_by_torch(seed, steps) if own_augmentation else None
@@ -117,7 +137,7 @@ class _Sides:
     def _begin(self, seed: int) -> TrainState:
         state = init_state(self._method, self._training.optimizer, seed, self._mesh)
         if self._training.start is not None:
-            state = started(state, self._training.start, self._method)
+            state = started_state(state, self._training.start, self._method)
         return state
 
     def _torch(self, state: TrainState, dtype: torch.dtype = torch.float32) -> TorchTraining:
@@ -157,7 +177,9 @@ class _Sides:
         spec = self._subject.context.network
         network = models.create(spec.backbone, PRECISIONS[spec.precision], **spec.fields)
         images = next(np.asarray(leaf) for leaf in jax.tree.leaves(drawn) if leaf.ndim == 4)
-        images = (images - np.float32(spec.image_mean)) / np.float32(spec.image_std)
+        images = (images - np.array(spec.image_mean, np.float32)) / np.array(
+            spec.image_std, np.float32
+        )
         params, batch_stats = jax.device_get((state.params, state.batch_stats))
         counterpart = self._torch(state).counterpart
         names = layers.module_names(counterpart.state, params)
@@ -174,11 +196,36 @@ class _Sides:
             )
             if difference is not None:
                 return f"In {prefix} {difference}."
-        return "All layers of the backbones agree, so that the difference lies in what follows them."
+        return (
+            "All layers of the backbones agree, so that the difference lies in what follows them."
+        )
 
-    def _augmented_by_torch(
-        self, seed: int, steps: int
-    ) -> Callable[[TrainState, jax.Array], Any]:
+    def first_step_in_double(self) -> dict[str, float]:
+        """See `in_double`."""
+        state = self._begin(self._training.seed)
+        state = dataclasses.replace(
+            state,
+            **{
+                part: jax.tree.map(_widened, getattr(state, part))
+                for part in ("params", "batch_stats", "method_state")
+            },
+        )
+        batch = sharding.put_batch(next(self._training.batches()), self._mesh)
+        key = jax.random.fold_in(state.key, state.step)
+        drawn = self._draw(state.method_state, batch, state.step, key)
+        gradient = jax.jit(jax.value_and_grad(self._method.loss, has_aux=True))
+        (loss, _), grads = gradient(
+            state.params, state.batch_stats, state.method_state, batch, state.step, key
+        )
+        pytorch = self._torch(state, torch.float64)
+        ours = pytorch.counterpart.state(jax.device_get(grads), {})
+        theirs = pytorch.gradients(drawn)
+        return {
+            "loss": _relative_loss(float(loss), self._torch(state, torch.float64).step(drawn)),
+            "gradients": gradients(ours, theirs, theirs)["largest"]["jax_torch"],
+        }
+
+    def _augmented_by_torch(self, seed: int, steps: int) -> Callable[[TrainState, jax.Array], Any]:
         """(state, key) -> what the next step draws, of images that PyTorch has augmented."""
         plain = self._subject.without_augmentation()
         draw = jax.jit(counterpart_of(plain).draw)
@@ -211,7 +258,10 @@ class _Sides:
             return None
         split, source = next(iter(self._training.validation.items()))
         kept = self._method.kept(state.params, state.batch_stats, state.method_state)
-        logits = {"jax": self._score(kept, source), "torch": self._torch_scores(counterpart, source)}
+        logits = {
+            "jax": self._score(kept, source),
+            "torch": self._torch_scores(counterpart, source),
+        }
         aus = self._method.aus
         labels = source.aligned(aus).table.labels
         summaries = {
@@ -225,7 +275,9 @@ class _Sides:
         device, logits = torch_device(), []
         counterpart.module.eval()
         for batch in ordered_batches(source, self._training.score_batch, self._training.threads):
-            crops = augment.center_crop(batch["image"], self._subject.context.image_size)
+            crops = augment.center_crop(
+                jnp.asarray(batch["image"]), self._subject.context.image_size
+            )
             images = torch.from_numpy(np.asarray(crops).transpose(0, 3, 1, 2).copy())
             with torch.inference_mode():
                 of_batch = counterpart.predict(
@@ -236,6 +288,10 @@ class _Sides:
         scores = np.concatenate(logits)
         scores[~source.table.face] = NO_FACE_LOGIT
         return scores
+
+
+def _widened(array: jax.Array) -> jax.Array:
+    return array.astype(jnp.float64) if array.dtype == jnp.float32 else array
 
 
 def counterpart_of(subject: Subject) -> Counterpart:

@@ -171,8 +171,7 @@ def collate(records: Sequence[tuple[str, dict[str, torch.Tensor]]]) -> Batch:
     """Stacks the fields of the records of each stream."""
     return {
         name: {
-            field: torch.stack([record[field] for record in of_stream])
-            for field in of_stream[0]
+            field: torch.stack([record[field] for record in of_stream]) for field in of_stream[0]
         }
         for name, group in itertools.groupby(records, key=lambda record: record[0])
         for of_stream in [[record for _, record in group]]

@@ -4,7 +4,7 @@ import functools
 import importlib.metadata
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ def measure(
     remarks: list[str],
     steps: int,
     seeds: int,
+    double: bool,
     own_augmentation: bool,
     rounds: int,
     round_steps: int,
@@ -63,7 +64,7 @@ def measure(
     Args:
       subjects: by the names of their stages; without dropout.
       recipe, remarks: what the report says of the whole.
-      steps, seeds, own_augmentation: see `agreement.measure`.
+      steps, seeds, double, own_augmentation: see `agreement.measure`.
       rounds, round_steps: see `speed.measure`; 0 rounds for no speed.
       threads: see `threads_of`.
     """
@@ -84,6 +85,7 @@ def measure(
                 training,
                 steps=steps,
                 seeds=seeds,
+                double=double,
                 own_augmentation=own_augmentation,
             ),
             "speed": _speed(subject, rounds, round_steps, threads) if rounds else None,
@@ -99,7 +101,7 @@ def measure(
 
 def _speed(subject: Subject, rounds: int, steps: int, threads: int) -> dict[str, Any]:
     parcel = _parcel(subject)
-    makers = {
+    makers: dict[str, Callable[[], sides.Side]] = {
         speed.JAX: functools.partial(sides.JaxSide, subject),
         **{
             variant: functools.partial(sides.TorchSide, subject, parcel, variant, threads)

@@ -106,9 +106,7 @@ class JaxSide:
 
     def _feed(self, count: int) -> None:
         bar = tqdm(disable=True)
-        self._state, _ = run_epoch(
-            self._step, self._state, self._batches, count, self._mesh, bar
-        )
+        self._state, _ = run_epoch(self._step, self._state, self._batches, count, self._mesh, bar)
         jax.block_until_ready(self._state)
 
     def peak_memory(self) -> float:
@@ -190,9 +188,11 @@ def _with_images(drawn: Any, images: torch.Tensor) -> Any:
     Args:
       images: uint8 [N, 3, S, S], N being the number of all images in `drawn`.
     """
-    scaled = iter(images.float().div_(255).split(
-        [len(leaf) for leaf in jax.tree.leaves(drawn) if leaf.ndim == 4]
-    ))
+    scaled = iter(
+        images.float()
+        .div_(255)
+        .split([len(leaf) for leaf in jax.tree.leaves(drawn) if leaf.ndim == 4])
+    )
 
     def replaced(leaf: torch.Tensor) -> torch.Tensor:
         if leaf.ndim != 4:
@@ -210,7 +210,7 @@ def _ahead(subject: Subject) -> int:
 
 
 def precision_of(variant: str) -> str:
-    """The precision that a variant of PyTorch computes in, as `network_spec.PRECISIONS` calls it."""
+    """The name in `network_spec.PRECISIONS` of what a variant of PyTorch computes in."""
     return "bfloat16" if VARIANTS[variant].autocast else "float32"
 
 

@@ -11,7 +11,7 @@ from au_jax.html.numbers import DASH, number
 from au_jax.report import charts
 
 Results = Mapping[str, Any]
-Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 
 def write(folder: Path, results: Results) -> None:
@@ -69,7 +69,7 @@ def agreement_table(results: Results) -> Table:
         "final F1, PyTorch",
         "difference",
     )
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, training in results["trainings"].items():
         agreement = training["agreement"]
         largest, curves = agreement["gradients"]["largest"], agreement["curves"]
@@ -138,7 +138,7 @@ def speed_table(results: Results) -> Table:
         "of that\ncompiling, s",
         "peak memory,\nMiB",
     )
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, training in results["trainings"].items():
         speed = training["speed"]
         if speed is None:
