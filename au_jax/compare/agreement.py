@@ -59,8 +59,8 @@ def measure(
       {"loss": {"jax", "torch", "torch_double", "relative"}, "gradients": {"each": {name: pairs},
       "largest": pairs, "where"}, "bisection": text or None, "double": {"loss", "gradients"}: the
       largest relative differences in float64, or None, "curves": {"jax", "torch", "parted",
-      "largest"}, "final": {"split", "figures": {figure: both}, "au": {AU: both}} or None}. "pairs" are
-      the relative differences "jax_torch", "jax_double" and "torch_double"; "both" are {"jax",
+      "largest"}, "final": {"split", "figures": {figure: both}, "au": {AU: both}} or None}. "pairs"
+      are the relative differences "jax_torch", "jax_double" and "torch_double"; "both" are {"jax",
       "torch"}: F1 of each seed; "parted" counts from 1.
     """
     subject = subject.in_precision("float32")
@@ -273,18 +273,15 @@ class _Sides:
     def _torch_scores(self, counterpart: Counterpart, source: Source) -> np.ndarray:
         """What `make_scorer` gives, from PyTorch's side."""
         device, logits = torch_device(), []
-        counterpart.module.eval()
         for batch in ordered_batches(source, self._training.score_batch, self._training.threads):
             crops = augment.center_crop(
                 jnp.asarray(batch["image"]), self._subject.context.image_size
             )
             images = torch.from_numpy(np.asarray(crops).transpose(0, 3, 1, 2).copy())
-            with torch.inference_mode():
-                of_batch = counterpart.predict(
-                    images.to(device), torch.from_numpy(batch["pose"]).to(device)
-                )
+            of_batch = counterpart.predict(
+                images.to(device), torch.from_numpy(batch["pose"]).to(device)
+            )
             logits.append(of_batch.float().cpu().numpy()[batch["valid"]])
-        counterpart.module.train()
         scores = np.concatenate(logits)
         scores[~source.table.face] = NO_FACE_LOGIT
         return scores
