@@ -132,6 +132,12 @@ def _notes(subject: Subject, training: Mapping[str, Any]) -> list[str]:
         f"pixels, {subject.images_per_step} images a step. Agreement is measured in float32, speed "
         f"in {network.precision}."
     ]
+    double = compared["double"]
+    if double:
+        notes.append(
+            f"With both sides in float64 the first losses differ by {double['loss']:.1e} and the "
+            f"gradients by {double['gradients']:.1e} at most."
+        )
     parted = compared["curves"]["parted"]
     if parted is not None:
         notes.append(f"The losses part by more than {agreement.PARTED:g} first at step {parted}.")
