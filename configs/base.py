@@ -110,6 +110,7 @@ def base() -> ConfigDict:
     config.compare.own_augmentation = False  # each side augments by itself; else JAX for both
     config.compare.rounds = 5  # in which both sides take turns at being timed; 0: no speed
     config.compare.round_steps = 10  # of each side in a round
+    config.compare.variants = ("eager", "channels_last", "compile", "amp", "compile_amp")
     config.compare.threads = 0  # cores that each side may use; 0: all that this process may
 
     # Rows of a paper's table that nobody runs here, shown beside our own in the order of their

@@ -4,7 +4,7 @@ import functools
 import importlib.metadata
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from au_jax import log, run_dir, sharding
 from au_jax.compare import agreement, methods, sides, speed
 from au_jax.compare.step import VARIANTS
 from au_jax.compare.subject import Subject
-from au_jax.errors import UserError
+from au_jax.errors import UserError, unknown
 from au_jax.report import comparison
 from au_jax.training.loop import Training
 from au_jax.training.step import init_state
@@ -57,6 +57,7 @@ def measure(
     own_augmentation: bool,
     rounds: int,
     round_steps: int,
+    variants: Sequence[str],
     threads: int,
 ) -> dict[str, Any]:
     """Compares every training; returns the contents of compare.json.
@@ -66,9 +67,16 @@ def measure(
       recipe, remarks: what the report says of the whole.
       steps, seeds, double, own_augmentation: see `agreement.measure`.
       rounds, round_steps: see `speed.measure`; 0 rounds for no speed.
+      variants: of PyTorch, names of `step.VARIANTS`.
       threads: see `threads_of`.
+
+    Raises:
+      UserError: there is no such variant, or there are fewer cores than `threads`.
     """
     threads = threads_of(threads)
+    for variant in variants:
+        if variant not in VARIANTS:
+            raise unknown("variant in config.compare.variants", variant, VARIANTS)
     torch.set_num_threads(threads)
     trainings = {}
     for name, (subject, training) in subjects.items():
@@ -80,7 +88,7 @@ def measure(
             "image_size": subject.context.image_size,
             "images_per_step": subject.images_per_step,
             "precision": network.precision,
-            "agreement": agreement.measure(
+            "agreement": _agreement(
                 subject,
                 training,
                 steps=steps,
@@ -88,7 +96,7 @@ def measure(
                 double=double,
                 own_augmentation=own_augmentation,
             ),
-            "speed": _speed(subject, rounds, round_steps, threads) if rounds else None,
+            "speed": _speed(subject, variants, rounds, round_steps, threads) if rounds else None,
         }
         trainings[name]["notes"] = _notes(subject, trainings[name])
     return {
@@ -99,13 +107,22 @@ def measure(
     }
 
 
-def _speed(subject: Subject, rounds: int, steps: int, threads: int) -> dict[str, Any]:
+def _agreement(subject: Subject, training: Training, **options: Any) -> dict[str, Any]:
+    # Accelerators else round the factors of products of float32 to some 10 bits.
+    torch.backends.cudnn.allow_tf32 = False
+    with jax.default_matmul_precision("highest"):
+        return agreement.measure(subject, training, **options)
+
+
+def _speed(
+    subject: Subject, variants: Sequence[str], rounds: int, steps: int, threads: int
+) -> dict[str, Any]:
     parcel = _parcel(subject)
     makers: dict[str, Callable[[], sides.Side]] = {
         speed.JAX: functools.partial(sides.JaxSide, subject),
         **{
             variant: functools.partial(sides.TorchSide, subject, parcel, variant, threads)
-            for variant in VARIANTS
+            for variant in variants
         },
     }
     return speed.measure(subject, makers, rounds=rounds, steps=steps, threads=threads)
