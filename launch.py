@@ -10,7 +10,7 @@ from au_jax import cli
 
 config_flags.DEFINE_config_file("config", help_string="configs/NAME.py[:VARIANT].")
 for name, default, text in (
-    ("mode", "run", "run, select, report, benchmark, prepare or export."),
+    ("mode", "run", "run, select, report, benchmark, compare, export or prepare."),
     ("workdir", None, "The run's folder; runs/NAME-VARIANT by default."),
     ("data_dir", None, "Where data sets lie; AU_JAX_CACHE or ~/.cache/au_jax."),
     (
@@ -70,6 +70,7 @@ def main(_) -> None:
         "select": lambda: modes.select(config(), workdir(), data_dir, voting),
         "report": lambda: modes.report(workdir()),
         "benchmark": benchmark,
+        "compare": lambda: modes.compare(config(), workdir(), data_dir),
         "prepare": lambda: cli.prepare(given, data_dir),
         "export": lambda: cli.export(given, workdir()),
     }

@@ -42,7 +42,7 @@ class AUNet(nn.Module):
         image_std: Sequence[float],
     ):
         super().__init__()
-        self.backbone = backbone
+        self.backbone, self.features = backbone, features
         self.pose = nn.Linear(3, POSE_UNITS) if pose_branch else None
         self.dropout = nn.Dropout(dropout)
         inputs = features + (POSE_UNITS if pose_branch else 0)
@@ -59,6 +59,10 @@ class AUNet(nn.Module):
             # Constants of the network and no weights: they stay out of the state dict.
             self.register_buffer(name, torch.tensor(values).view(shape), persistent=False)
 
+    def pooled(self, images: Tensor) -> Tensor:
+        """The backbone's pooled features [B, D] of images in [0, 1], [B, 3, H, W]."""
+        return self.backbone((images - self.image_mean) / self.image_std)
+
     def forward(self, images: Tensor, pose: Tensor | None = None) -> dict[str, Tensor]:
         """The logits [B, outputs] of each head.
 
@@ -66,7 +70,7 @@ class AUNet(nn.Module):
           images: red, green and blue in [0, 1], [B, 3, H, W].
           pose: pitch, yaw and roll in degrees, [B, 3]; NaN, or no tensor, where not known.
         """
-        features = self.backbone((images - self.image_mean) / self.image_std)
+        features = self.pooled(images)
         if self.pose is not None:
             deviation = torch.zeros_like(features[:, :3])
             if pose is not None:
