@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from au_jax import log, methods, run_dir, sharding
 from au_jax.compare import weights
@@ -53,7 +53,8 @@ def export(run: Path, output: Path, stage: str | None = None) -> None:
         raise UserError(f"--output={output} is there and not empty; name a new folder")
     folder = RunFolder(run)
     chosen = _through_centre_crops(read_selection(predicting_stage(folder, stage)))
-    temporary = output.with_name(f".{os.getpid()}.{output.name}")
+    place = output.absolute()
+    temporary = place.with_name(f".{os.getpid()}.{place.name}")
     try:
         temporary.mkdir(parents=True)
         names = [_write_member(temporary, run, member, chosen) for member in chosen.members]
@@ -154,7 +155,7 @@ def _write_arrays(
         if name.endswith("running_mean")
     }
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()} | counters
-    save_file(whole, path, weight_schemes.metadata(_conventions(spec)))
+    path.write_bytes(save(whole, weight_schemes.metadata(_conventions(spec))))
 
 
 def _layers(spec: NetworkSpec, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 import importlib.util
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -22,6 +25,7 @@ from au_jax.training.checkpoint import Checkpoints
 from au_jax.training.model_card import ModelCard, restore
 from au_jax.training.start import import_weights
 
+ROOT = Path(__file__).parents[2]
 AUS = ("AU01", "AU02", "AU04", "AU06", "AU12")
 SIDE, STORED = 32, 37
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, STORED, STORED, 3), np.uint8)
@@ -217,6 +221,14 @@ def test_parts_of_ours_come_back_from_an_exported_network(tmp_path, capsys):
     params, _ = import_weights(file, "iresnet10", anew["params"], anew["batch_stats"])
     jax.tree.map(np.testing.assert_array_equal, params["backbone"], trained["params"]["backbone"])
     assert "initialised anew" not in capsys.readouterr().out
+
+
+def test_nothing_of_pytorch_is_imported():
+    program = (
+        "import sys, au_jax.cli, au_jax.compare.export, au_jax.experiment.modes; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 
 def test_mistakes(tmp_path):
