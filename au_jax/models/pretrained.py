@@ -47,30 +47,6 @@ _CONVOLUTION_NAME = re.compile(r"(^|\.)(conv\w*|fc[12])$")
 _BLOCK_PARTS = ("expand", "depthwise", "squeeze", "project")
 
 
-def load(path: str | Path, backbone_name: str, params: Tree, batch_stats: Tree) -> tuple[Any, Any]:
-    """Reads a backbone's weights from a `.safetensors`, `.pth`, `.pt` or `.bin` file.
-
-    The file's 1000-class classifier is dropped, and of a whole network with heads all but
-    `backbone.*`; every other array must have its place, and every place its array. Only an IResNet
-    may have `initialised_parts`, which stay as they are, and with the pyramid it drops the file's
-    last layers (`bn2`, `fc`, `features`). Files other than `.safetensors` need PyTorch and are read
-    without unpickling objects.
-
-    Args:
-      backbone_name: one of `models.BACKBONES`.
-      params, batch_stats: the backbone's own trees (for an `AUNet`, those under "backbone"), as
-        arrays or `jax.ShapeDtypeStruct`; `batch_stats` is {} for a network without BatchNorm.
-
-    Returns:
-      New (params, batch_stats), float32.
-
-    Raises:
-      UserError: the file cannot be read, or does not fit the backbone.
-    """
-    state, _ = backbone_of(read(path))
-    return convert(state, backbone_name, params, batch_stats, str(path))
-
-
 def initialised_parts(backbone_name: str, params: Tree, given: Iterable[str] = ()) -> list[str]:
     """The parts of a backbone that a weights file has no arrays of, so that they stay as they are.
 
@@ -101,7 +77,13 @@ def backbone_of(state: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray],
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
-    """Returns the arrays of a PyTorch weights file by name; see `load`."""
+    """Returns the arrays of a `.safetensors`, `.pth`, `.pt` or `.bin` file by name.
+
+    Files other than `.safetensors` need PyTorch and are read without unpickling objects.
+
+    Raises:
+      UserError: the file cannot be read, or holds more than arrays.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"there is no weights file '{path}'; give the path of an existing file")
@@ -148,10 +130,24 @@ def convert(
     batch_stats: Tree,
     source: str,
 ) -> tuple[Any, Any]:
-    """Puts the arrays of a PyTorch state dict into the backbone's trees; see `load`.
+    """Puts the arrays of a backbone's PyTorch state dict into the backbone's trees.
+
+    A 1000-class classifier among them is dropped; every other array must have its place, and every
+    place its array. Only an IResNet may have `initialised_parts`, which stay as they are, and with
+    the pyramid it drops the file's last layers (`bn2`, `fc`, `features`).
 
     Args:
+      state: see `backbone_of` for one of a whole network.
+      backbone_name: one of `models.BACKBONES`.
+      params, batch_stats: the backbone's own trees (for an `AUNet`, those under "backbone"), as
+        arrays or `jax.ShapeDtypeStruct`; `batch_stats` is {} for a network without BatchNorm.
       source: what the error messages call the state dict.
+
+    Returns:
+      New (params, batch_stats), float32.
+
+    Raises:
+      UserError: the arrays do not fit the backbone, or it has no PyTorch names.
     """
     names, dropped = _scheme(backbone_name)
     prefix = dict(names(params, is_timm(state)))

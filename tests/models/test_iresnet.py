@@ -205,7 +205,9 @@ def test_insightfaces_weights_give_the_same_features(suffix, plain, tmp_path):
     assert settled["image_mean"] == settled["image_std"] == (0.5, 0.5, 0.5)
     backbone = models.create("iresnet18", **settled["fields"])
     tree = shapes(backbone, IMAGES, False)
-    params, batch_stats = pretrained.load(path, "iresnet18", tree["params"], tree["batch_stats"])
+    params, batch_stats = pretrained.convert(
+        pretrained.read(path), "iresnet18", tree["params"], tree["batch_stats"], str(path)
+    )
     variables = {"params": params, "batch_stats": batch_stats}
     assert jax.tree.map(jnp.shape, variables) == jax.tree.map(lambda leaf: leaf.shape, tree)
     out = jax.jit(lambda v: backbone.apply(v, IMAGES, False))(variables)
