@@ -6,6 +6,7 @@ definitions that no library has. PyTorch is not needed to write it.
 """
 
 import dataclasses
+import functools
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -29,7 +30,9 @@ from au_jax.models.network_spec import NetworkSpec
 from au_jax.models.weight_schemes import Scheme
 from au_jax.run_dir import RunFolder
 from au_jax.training.model_card import ModelCard, restore
+from au_jax.training.start import backbones
 
+Tree = Mapping[str, Any]
 _LOADER = Path(__file__).with_name("load_exported.py")
 _DEFINITIONS = Path(__file__).parent / "networks"
 # The arguments of the PyTorch network that are fields of its specification.
@@ -42,8 +45,8 @@ def export(run: Path, output: Path, stage: str | None = None) -> None:
     Args:
       run: the run's folder.
       output: the folder to write, which must not hold anything yet.
-      stage: whose networks: all members of a selection, or the last epoch of a training. By default
-        those that `au_jax.load` takes.
+      stage: whose networks: all members of a selection, or the last epoch of a training, of a
+        pretraining the backbone alone. By default those that `au_jax.load` takes.
 
     Raises:
       UserError: `output` holds files; the run has no such stage; a network is one that PyTorch does
@@ -52,15 +55,15 @@ def export(run: Path, output: Path, stage: str | None = None) -> None:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"--output={output} is there and not empty; name a new folder")
     folder = RunFolder(run)
-    chosen = _through_centre_crops(read_selection(predicting_stage(folder, stage)))
+    chosen = _chosen(folder, stage)
     place = output.absolute()
     temporary = place.with_name(f".{os.getpid()}.{place.name}")
     try:
         temporary.mkdir(parents=True)
         names = [_write_member(temporary, run, member, chosen) for member in chosen.members]
-        run_dir.write_json(
-            temporary / "selection.json", {**selection.to_json(chosen), "networks": names}
-        )
+        if chosen.aus:
+            together = {**selection.to_json(chosen), "networks": names}
+            run_dir.write_json(temporary / "selection.json", together)
         shutil.copyfile(_LOADER, temporary / "load.py")
         shutil.copyfile(_DEFINITIONS / "au_net.py", temporary / "au_net.py")
         os.replace(temporary, output)
@@ -70,6 +73,15 @@ def export(run: Path, output: Path, stage: str | None = None) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
     written = [name for of_member in names for name in of_member]
     log.say(f"{output} has {', '.join(written)}; its load.py loads them in PyTorch")
+
+
+def _chosen(folder: RunFolder, stage: str | None) -> Selection:
+    """What is exported; the last epoch of a pretraining is a selection on no AU."""
+    if stage is not None:
+        named = folder.stage(stage)
+        if named.done and named.epochs() and not ModelCard.read(named).aus:
+            return selection.of_one(Member(".", stage, named.epochs()[-1]), ())
+    return _through_centre_crops(read_selection(predicting_stage(folder, stage)))
 
 
 def _through_centre_crops(chosen: Selection) -> Selection:
@@ -109,11 +121,12 @@ def _write_member(folder: Path, run: Path, member: Member, chosen: Selection) ->
         "checkpoint": {"member": str(member), "method": card.method, "data": card.data},
     }
     variables = jax.device_get(restore(stage, card.create(), member.epoch, sharding.make_mesh(1)))
+    networks = _networks if card.aus else _encoders
     names = []
-    for view, params, batch_stats in _networks(variables["params"], variables["batch_stats"]):
+    for view, params, batch_stats in networks(variables["params"], variables["batch_stats"]):
         name = _file_name(member, view)
         _write_arrays(folder / f"{name}.safetensors", spec, params, batch_stats)
-        layers = _layers(spec, params)
+        layers = _layers(card, params)
         predicts = _predicting_head(card, layers["heads"])
         run_dir.write_json(
             folder / f"{name}.json", {**described, "predicts": predicts, "network": layers}
@@ -122,15 +135,19 @@ def _write_member(folder: Path, run: Path, member: Member, chosen: Selection) ->
     return names
 
 
-def _networks(
-    params: Mapping[str, Any], batch_stats: Mapping[str, Any]
-) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
+def _networks(params: Tree, batch_stats: Tree) -> Iterator[tuple[str, Tree, Tree]]:
     """Yields (view, params, batch_stats) of every network in a method's variables."""
     if "backbone" in params or "net" in params:
         yield "", params, batch_stats
         return
     for view in sorted(params):
         yield view, params[view], batch_stats.get(view, {})
+
+
+def _encoders(params: Tree, batch_stats: Tree) -> Iterator[tuple[str, Tree, Tree]]:
+    """Yields the same of the one backbone of a pretraining, as of a network without heads."""
+    for of_backbone in backbones(params, batch_stats).values():
+        yield "", {"backbone": of_backbone["params"]}, {"backbone": of_backbone["batch_stats"]}
 
 
 def _file_name(member: Member, view: str) -> str:
@@ -145,9 +162,7 @@ def _conventions(spec: NetworkSpec) -> Scheme:
     return Scheme(backbone.padding, backbone.bn_epsilon, net.image_mean, net.image_std)
 
 
-def _write_arrays(
-    path: Path, spec: NetworkSpec, params: Mapping[str, Any], batch_stats: Mapping[str, Any]
-) -> None:
+def _write_arrays(path: Path, spec: NetworkSpec, params: Tree, batch_stats: Tree) -> None:
     arrays = weights.state_dict(spec, params, batch_stats)
     counters = {
         name.replace("running_mean", "num_batches_tracked"): np.zeros((), np.int64)
@@ -158,21 +173,25 @@ def _write_arrays(
     path.write_bytes(save(whole, weight_schemes.metadata(_conventions(spec))))
 
 
-def _layers(spec: NetworkSpec, params: Mapping[str, Any]) -> dict[str, Any]:
+def _layers(card: ModelCard, params: Tree) -> dict[str, Any]:
     """The arguments, but for the backbone, of the PyTorch `AUNet` that has these parameters."""
-    net = params.get("net", params)
-    heads = _biases(net, "head_")
-    inputs = len(next(net[part]["kernel"] for part in net if part.startswith("head_")))
-    pose_units = len(net["pose"]["bias"]) if spec.pose_branch else 0
+    spec = card.context.network
     return {
-        "features": inputs - pose_units,
-        "heads": heads,
+        "features": _features(spec, card.image_size),
+        "heads": _biases(params.get("net", params), "head_"),
         "outputs": _biases(params, "output_"),
         **{field: getattr(spec, field) for field in _SPECIFIED},
     }
 
 
-def _biases(params: Mapping[str, Any], kind: str) -> dict[str, int]:
+def _features(spec: NetworkSpec, image_size: int) -> int:
+    """The number of a backbone's pooled features."""
+    init = functools.partial(spec.build({}).init_with_output, train=False, method="pooled")
+    images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), np.float32)
+    return jax.eval_shape(init, jax.random.key(0), images)[0].shape[1]
+
+
+def _biases(params: Tree, kind: str) -> dict[str, int]:
     """{name: outputs} of the layers whose names begin with `kind`."""
     return {
         part.removeprefix(kind): len(layer["bias"])
@@ -181,9 +200,8 @@ def _biases(params: Mapping[str, Any], kind: str) -> dict[str, int]:
     }
 
 
-def _predicting_head(card: ModelCard, heads: Mapping[str, int]) -> str:
+def _predicting_head(card: ModelCard, heads: Mapping[str, int]) -> str | None:
     """The head that the method predicts with: its only one, or the one that an option names."""
-    if len(heads) == 1:
-        return next(iter(heads))
-    options = methods.options_of(card.method) | card.options
-    return options["predict_head"]
+    if len(heads) > 1:
+        return (methods.options_of(card.method) | card.options)["predict_head"]
+    return next(iter(heads), None)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -182,6 +183,26 @@ def test_a_network_with_timms_names_is_loaded_strictly(tmp_path, stand_ins):
     assert {part.eps for part in network.modules() if isinstance(part, torch.nn.BatchNorm2d)} == {
         1e-3
     }
+
+
+def test_a_pretrainings_backbone(tmp_path):
+    run = make_run(tmp_path / "run", ["pretraining"])
+    stage = run.stage("pretraining")
+    keep(stage, "moco", {"queue": 16}, {"backbone": "ownnet1"}, aus=())
+    export(run.path, tmp_path / "out", "pretraining")
+    assert not (tmp_path / "out" / "selection.json").exists()
+    network, card = loader(tmp_path / "out").load("pretraining@3")
+    assert card["predicts"] is None
+    crops = IMAGES[:, 2:-3, 2:-3]
+    with torch.inference_mode():
+        theirs = network.pooled(torch.from_numpy(crops).permute(0, 3, 1, 2) / 255).numpy()
+    created = ModelCard.read(stage)
+    kept = restore(stage, created.create(), 3, sharding.make_mesh(1))
+    variables = {kind: tree["encoder"]["net"] for kind, tree in kept.items()}
+    net = created.context.network.build({"projector": 2048})
+    images = jnp.asarray(crops, jnp.float32) / 255
+    ours = jax.jit(lambda v: net.apply(v, images, False, method="pooled"))(variables)
+    np.testing.assert_allclose(theirs, ours, atol=1e-4 * np.abs(ours).max())
 
 
 @pytest.mark.parametrize(
