@@ -205,7 +205,9 @@ def test_insightfaces_weights_give_the_same_features(suffix, plain, tmp_path):
     assert settled["image_mean"] == settled["image_std"] == (0.5, 0.5, 0.5)
     backbone = models.create("iresnet18", **settled["fields"])
     tree = shapes(backbone, IMAGES, False)
-    params, batch_stats = pretrained.load(path, "iresnet18", tree["params"], tree["batch_stats"])
+    params, batch_stats = pretrained.convert(
+        pretrained.read(path), "iresnet18", tree["params"], tree["batch_stats"], str(path)
+    )
     variables = {"params": params, "batch_stats": batch_stats}
     assert jax.tree.map(jnp.shape, variables) == jax.tree.map(lambda leaf: leaf.shape, tree)
     out = jax.jit(lambda v: backbone.apply(v, IMAGES, False))(variables)
@@ -302,8 +304,8 @@ def test_every_other_array_must_have_its_place(fields, plain):
     arrays = {name: a.numpy() for name, a in plain[0].items()}
     tree = shapes(models.create("iresnet18", **fields), IMAGES, False)
     trees = tree["params"], tree["batch_stats"]
-    more = {**arrays, "attention1.weight": np.zeros(3)}
-    with pytest.raises(UserError, match=r"has arrays that iresnet18 lacks: attention1\.weight"):
+    more = {**arrays, "attention2.weight": np.zeros(3)}
+    with pytest.raises(UserError, match=r"has arrays that iresnet18 lacks: attention2\.weight"):
         pretrained.convert(more, "iresnet18", *trees, "backbone.pth")
     lacking = {name: a for name, a in arrays.items() if name != "layer2.1.prelu.weight"}
     with pytest.raises(UserError, match=r"lacks arrays of iresnet18: layer2\.1\.prelu\.weight"):

@@ -13,7 +13,12 @@ from au_jax.errors import UserError
 from au_jax.models.network_spec import NetworkSpec
 
 
-def build(spec: NetworkSpec, heads: Mapping[str, int], image_size: int = 112) -> AUNet:
+def build(
+    spec: NetworkSpec,
+    heads: Mapping[str, int],
+    image_size: int = 112,
+    outputs: Mapping[str, int] | None = None,
+) -> AUNet:
     """The PyTorch network of a specification, float32, in training mode, randomly initialised.
 
     Its state dict has the names that `au_jax.compare.weights.state_dict` gives.
@@ -22,6 +27,7 @@ def build(spec: NetworkSpec, heads: Mapping[str, int], image_size: int = 112) ->
       heads: {name: number of outputs}.
       image_size: pixels of the input's side; the last layer of an IResNet has weights for each
         pixel of its maps, and no other network depends on it.
+      outputs: {name: number}, of a second layer behind a head and ReLU; none by default.
 
     Raises:
       UserError: see `backbone`.
@@ -31,6 +37,7 @@ def build(spec: NetworkSpec, heads: Mapping[str, int], image_size: int = 112) ->
         network,
         features,
         heads,
+        outputs or {},
         dropout=spec.dropout,
         pose_branch=spec.pose_branch,
         pose_mean=spec.pose_mean,
