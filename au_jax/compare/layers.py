@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
+import jax.numpy as jnp
 import numpy as np
 import torch
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -91,7 +92,7 @@ def _outputs_in_jax(
     """The first output of every module that returns one array, by its path."""
     _, captured = network.apply(
         variables,
-        images,
+        jnp.asarray(images),
         True,
         capture_intermediates=True,
         mutable=["batch_stats", "intermediates"],

@@ -149,11 +149,11 @@ def measure(
 
     Returns:
       {"start_up": {"jax", "torch"}: seconds until a new interpreter has imported the framework and
-      found its devices; "sides": {side: {"first_step_seconds", "compile_seconds", "device", and of
-      those compared {"with_input", "peak_memory_mib"}}}: a rate is {"rounds": images/s of each
-      round, "median", "low", "high"}; "failed": {variant: why}; "compared": the fastest of the
-      comparable variants; "ratio": {"device", "with_input"}: of JAX's rate to that variant's,
-      {"median", "low", "high"} with a 95 % bootstrap interval over the rounds}.
+      found its devices; "sides": {side: {"first_step_seconds", "compile_seconds", "device",
+      "on_device", and of those compared "with_input" and "peak_memory_mib"}}; "failed": {variant:
+      why}; "compared": the fastest of the comparable variants; "ratio": {variant: {"on_device",
+      "with_input" or None}}: of JAX's rate to the variant's, see `ratio`; "rounds", "steps"}. A
+      rate is {"rounds": images/s of each round, "median", "low", "high"}.
 
     Raises:
       UserError: no variant of PyTorch works.
@@ -208,9 +208,9 @@ def measure(
         "ratio": {
             name: {
                 "on_device": ratio(on_device[JAX], on_device[name]),
-                "with_input": ratio(with_input[JAX], with_input[name])
-                if name in with_input
-                else None,
+                "with_input": (
+                    ratio(with_input[JAX], with_input[name]) if name in with_input else None
+                ),
             }
             for name in on_device
             if name != JAX

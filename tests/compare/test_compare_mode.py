@@ -1,4 +1,4 @@
-"""The mode from its config to its files, what it leaves out, and that it costs the others nothing."""
+"""The mode from its config to its files, what it leaves out, and what it costs other modes."""
 
 import importlib.util
 import json
@@ -11,6 +11,7 @@ from subjects import make_config
 
 from au_jax.errors import UserError
 from au_jax.experiment import modes
+from au_jax.html.numbers import DASH
 from au_jax.report import comparison
 
 ROOT = Path(__file__).parent.parent.parent
@@ -77,13 +78,13 @@ def test_speed_is_shown_with_its_interval_and_failures(compared):
     assert rows[0][1:] == (
         "100.0 (90.0 to 110.0)",
         "100.0 (90.0 to 110.0)",
-        "–",
-        "–",
+        DASH,
+        DASH,
         "2.0",
         "1.0",
         "12",
     )
-    assert rows[1][3:5] == ("0.92 (0.90 to 0.95)", "–")
+    assert rows[1][3:5] == ("0.92 (0.90 to 0.95)", DASH)
     assert rows[2][1] == "fails: RuntimeError: no compiler"
     comparison.write(compared / "with_speed", results)
     page = (compared / "with_speed" / "compare.html").read_text()
@@ -105,7 +106,7 @@ def test_mistakes_are_one_sentence(data_dir, tiny_faces, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"--config.compare.threads=10000, but this process may"):
         modes.compare(config, tmp_path, data_dir)
     config.compare.update(threads=0, variants=("eagre",))
-    with pytest.raises(UserError, match="unknown variant in config.compare.variants 'eagre'"):
+    with pytest.raises(UserError, match=r"unknown variant in config\.compare\.variants 'eagre'"):
         modes.compare(config, tmp_path, data_dir)
     config.stages.teacher.method = "mixup"
     with pytest.raises(UserError, match="no training of config noisy_student has a method with a"):

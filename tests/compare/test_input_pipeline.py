@@ -10,7 +10,7 @@ from subjects import make_subject
 
 from au_jax import augment
 from au_jax.augment import Augment
-from au_jax.compare import input_pipeline, plain_images
+from au_jax.compare import input_pipeline, plain_images, sides
 from au_jax.errors import UserError
 
 
@@ -35,26 +35,20 @@ def load(subject, config, views=1, workers=0):
     )
 
 
-def first_of_ours(subject):
-    from au_jax.compare.sides import first_batch
-
-    return first_batch(subject)["opt"]
-
-
 def test_a_batch_has_our_records_and_mirrors_labels_with_their_images(subject):
-    ours = first_of_ours(subject)
+    ours = sides.first_batch(subject)["opt"]
     plain = load(subject, Augment(image_size=40))["opt"]
     for field in ("index", "labels", "pose", "emotion"):
         np.testing.assert_array_equal(plain[field].numpy(), ours[field])
     images = plain["image"][:, 0].permute(0, 2, 3, 1).numpy()
     np.testing.assert_array_equal(images, ours["image"])
-    flipped = load(subject, Augment(image_size=40, flip=1))["opt"]
+    flipped = load(subject, Augment(image_size=40, flip=1.0))["opt"]
     _, labels, pose = augment.augment(
         jnp.zeros(2, jnp.uint32),
         jnp.asarray(ours["image"]),
         jnp.asarray(ours["labels"]),
         jnp.asarray(ours["pose"]),
-        Augment(image_size=40, flip=1),
+        Augment(image_size=40, flip=1.0),
         subject.context.aus,
     )
     np.testing.assert_array_equal(flipped["labels"].numpy(), labels)
@@ -76,10 +70,10 @@ def test_views_come_one_after_the_other(subject):
 def test_every_operation_of_plain_pytorch_runs_and_changes_the_image(subject):
     plain = load(subject, Augment(image_size=40))["opt"]["image"]
     for operation in ("brightness", "contrast", "saturation", "greyscale", "downsample", "cutout"):
-        changed = load(subject, Augment(image_size=40, **{operation: 1}))["opt"]["image"]
+        changed = load(subject, Augment(image_size=40, **{operation: 1.0}))["opt"]["image"]
         assert changed.shape == plain.shape
         assert (changed != plain).float().mean() > 0.02, operation
-    boxes = load(subject, Augment(image_size=20, resized_crop=1))["opt"]["image"]
+    boxes = load(subject, Augment(image_size=20, resized_crop=1.0))["opt"]["image"]
     assert boxes.shape == (8, 1, 3, 20, 20)
 
 

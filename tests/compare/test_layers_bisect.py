@@ -1,6 +1,7 @@
 """Which layer is named when a network and its counterpart differ in one weight."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,7 @@ def both():
     """The backbone, its variables and counterpart, names of layers, and images."""
     net = SPEC.build(HEADS)
     images = np.random.default_rng(0).standard_normal((4, 32, 32, 3)).astype(np.float32)
-    variables = net.init(jax.random.key(0), images, np.zeros((4, 3), np.float32), train=False)
+    variables = net.init(jax.random.key(0), jnp.asarray(images), jnp.zeros((4, 3)), train=False)
     variables = jax.device_get(variables)
 
     def state(params, batch_stats):

@@ -1,4 +1,4 @@
-"""Ratios by hand, sides that take turns in processes of their own, and what one step of each does."""
+"""Ratios by hand, sides that take turns in processes of their own, and a step of each."""
 
 import dataclasses
 import functools
