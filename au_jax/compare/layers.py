@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
@@ -91,7 +92,7 @@ def _outputs_in_jax(
 ) -> dict[Path, np.ndarray]:
     """The first output of every module that returns one array, by its path."""
     _, captured = network.apply(
-        variables,
+        jax.tree.map(jnp.asarray, variables),
         jnp.asarray(images),
         True,
         capture_intermediates=True,

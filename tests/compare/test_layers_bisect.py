@@ -20,7 +20,6 @@ def both():
     net = SPEC.build(HEADS)
     images = np.random.default_rng(0).standard_normal((4, 32, 32, 3)).astype(np.float32)
     variables = net.init(jax.random.key(0), jnp.asarray(images), jnp.zeros((4, 3)), train=False)
-    variables = jax.device_get(variables)
 
     def state(params, batch_stats):
         return weights.state_dict(SPEC, params, batch_stats)
