@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 import numpy as np
 import torch
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -90,8 +92,8 @@ def _outputs_in_jax(
 ) -> dict[Path, np.ndarray]:
     """The first output of every module that returns one array, by its path."""
     _, captured = network.apply(
-        variables,
-        images,
+        jax.tree.map(jnp.asarray, variables),
+        jnp.asarray(images),
         True,
         capture_intermediates=True,
         mutable=["batch_stats", "intermediates"],

@@ -118,14 +118,22 @@ def _speed(
     subject: Subject, variants: Sequence[str], rounds: int, steps: int, threads: int
 ) -> dict[str, Any]:
     parcel = _parcel(subject)
-    makers: dict[str, Callable[[], sides.Side]] = {
+    makers: dict[str, Callable[[], speed.Side]] = {
         speed.JAX: functools.partial(sides.JaxSide, subject),
         **{
             variant: functools.partial(sides.TorchSide, subject, parcel, variant, threads)
             for variant in variants
         },
     }
-    return speed.measure(subject, makers, rounds=rounds, steps=steps, threads=threads)
+    precision = subject.context.network.precision
+    return speed.measure(
+        makers,
+        images_per_step=subject.images_per_step,
+        comparable=[name for name in variants if sides.precision_of(name) == precision],
+        rounds=rounds,
+        steps=steps,
+        threads=threads,
+    )
 
 
 def _parcel(subject: Subject) -> sides.Parcel:

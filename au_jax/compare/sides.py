@@ -4,7 +4,7 @@ import dataclasses
 import resource
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import torch
@@ -21,30 +21,6 @@ from au_jax.training.step import init_state, make_train_step
 
 _MIB = 2**20
 _ENDLESS = 10**6  # batches
-
-
-class Side(Protocol):
-    """What is timed; every call ends when the device has done the work."""
-
-    def first_step(self) -> dict[str, Any]:
-        """Makes the network and does a first step.
-
-        Returns:
-          {"first_step_seconds", "device": its name}.
-        """
-        ...
-
-    def steps(self, count: int) -> float:
-        """Seconds of `count` steps on one batch that lies on the device, not augmented."""
-        ...
-
-    def fed_steps(self, count: int) -> float:
-        """Seconds of `count` steps with input: reading, decoding, augmentation and transfer."""
-        ...
-
-    def peak_memory(self) -> float:
-        """MiB: of the device where it tells, else what the process's peak has grown by."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,15 +12,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from au_jax import log
-from au_jax.compare import sides
-from au_jax.compare.subject import Subject
+from au_jax.errors import UserError
 
 JAX = "jax"
 # What starts each side's framework and finds its devices.
@@ -34,6 +33,30 @@ _DRAWS = 2000  # of the bootstrap
 Rounds = Mapping[str, Sequence[float]]
 
 
+class Side(Protocol):
+    """What is timed; every call ends when the device has done the work."""
+
+    def first_step(self) -> dict[str, Any]:
+        """Makes the network and does a first step.
+
+        Returns:
+          {"first_step_seconds", "device": its name}.
+        """
+        ...
+
+    def steps(self, count: int) -> float:
+        """Seconds of `count` steps on one batch that lies on the device, not augmented."""
+        ...
+
+    def fed_steps(self, count: int) -> float:
+        """Seconds of `count` steps with input: reading, decoding, augmentation and transfer."""
+        ...
+
+    def peak_memory(self) -> float:
+        """MiB: of the device where it tells, else what the process's peak has grown by."""
+        ...
+
+
 class SideFailed(Exception):
     """A side could not do what it was told; the text says why."""
 
@@ -41,7 +64,7 @@ class SideFailed(Exception):
 class _Remote:
     """A side in a process of its own."""
 
-    def __init__(self, make: Callable[[], sides.Side], environment: Mapping[str, str], cpus: int):
+    def __init__(self, make: Callable[[], Side], environment: Mapping[str, str], cpus: int):
         ours, theirs = multiprocessing.Pipe()
         self._connection = ours
         spawn = multiprocessing.get_context("spawn")
@@ -78,7 +101,7 @@ class _Remote:
 
 def _serve(
     connection: Connection,
-    make: Callable[[], sides.Side],
+    make: Callable[[], Side],
     environment: Mapping[str, str],
     cpus: int,
 ) -> None:
@@ -105,9 +128,10 @@ def _serve(
 
 
 def measure(
-    subject: Subject,
-    makers: Mapping[str, Callable[[], sides.Side]],
+    makers: Mapping[str, Callable[[], Side]],
     *,
+    images_per_step: int,
+    comparable: Collection[str],
     rounds: int,
     steps: int,
     threads: int,
@@ -117,17 +141,23 @@ def measure(
     Args:
       makers: what makes each side, "jax" and the variants of PyTorch; it is called in the side's
         own process.
+      images_per_step: of each side.
+      comparable: the variants in JAX's precision, of which the fastest is the one compared with.
       rounds: how often the sides take turns; one more before them is not counted.
       steps: of each side in a round.
       threads: cores that each side may use.
 
     Returns:
       {"start_up": {"jax", "torch"}: seconds until a new interpreter has imported the framework and
-      found its devices; "sides": {side: {"first_step_seconds", "compile_seconds", "device", and of
-      those compared {"with_input", "peak_memory_mib"}}}: a rate is {"rounds": images/s of each
-      round, "median", "low", "high"}; "failed": {variant: why}; "compared": the fastest variant of
-      the subject's precision; "ratio": {"device", "with_input"}: of JAX's rate to that variant's,
-      {"median", "low", "high"} with a 95 % bootstrap interval over the rounds}.
+      found its devices; "sides": {side: {"first_step_seconds", "compile_seconds", "device",
+      "on_device", and of those compared "with_input" and "peak_memory_mib"}}; "failed": {variant:
+      why}; "compared": the fastest of the comparable variants; "ratio": {variant: {"on_device",
+      "with_input" or None}}: of JAX's rate to the variant's, see `ratio`; "rounds", "steps"}. A
+      rate is {"rounds": images/s of each round, "median", "low", "high"}.
+
+    Raises:
+      UserError: no variant of PyTorch works.
+      SideFailed: JAX's side fails.
     """
     environment = {
         "OMP_NUM_THREADS": str(threads),
@@ -154,12 +184,15 @@ def measure(
                 failed[name] = str(error)
                 remote.stop()
             bar.update()
-        on_device = _take_turns(remotes, "steps", rounds, steps, bar)
-        compared = _fastest(on_device, subject.context.network.precision)
+        on_device = _take_turns(remotes, "steps", rounds, steps, failed, bar)
+        if list(remotes) == [JAX]:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+            raise UserError(f"no variant of PyTorch can train here ({reasons}); name another")
+        compared = _fastest(on_device, comparable)
         for name in set(remotes) - {JAX, compared}:
             remotes.pop(name).stop()
-        with_input = _take_turns(remotes, "fed_steps", rounds, steps, bar)
-        images = subject.images_per_step * steps
+        with_input = _take_turns(remotes, "fed_steps", rounds, steps, failed, bar)
+        images = images_per_step * steps
         for name, seconds in on_device.items():
             figures[name]["on_device"] = _rate(images, seconds)
             compile_seconds = figures[name]["first_step_seconds"] - min(seconds) / steps
@@ -175,9 +208,9 @@ def measure(
         "ratio": {
             name: {
                 "on_device": ratio(on_device[JAX], on_device[name]),
-                "with_input": ratio(with_input[JAX], with_input[name])
-                if name in with_input
-                else None,
+                "with_input": (
+                    ratio(with_input[JAX], with_input[name]) if name in with_input else None
+                ),
             }
             for name in on_device
             if name != JAX
@@ -188,23 +221,39 @@ def measure(
 
 
 def _take_turns(
-    remotes: Mapping[str, _Remote], what: str, rounds: int, steps: int, bar
+    remotes: dict[str, _Remote],
+    what: str,
+    rounds: int,
+    steps: int,
+    failed: dict[str, str],
+    bar: Any,
 ) -> dict[str, list[float]]:
-    """Seconds of each side in each round; the first round, which warms up, is left out."""
+    """Seconds of each side in each round; the first round, which warms up, is left out.
+
+    A variant that fails is taken out of `remotes`, and told in `failed`.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in remotes}
     for round_ in range(rounds + 1):
-        for name, remote in remotes.items():
-            taken = remote.ask(what, steps if round_ else 1)
+        for name in list(remotes):
+            try:
+                taken = remotes[name].ask(what, steps if round_ else 1)
+            except SideFailed as error:
+                if name == JAX:
+                    raise
+                failed[name] = str(error)
+                remotes.pop(name).stop()
+                del seconds[name]
+                continue
             if round_:
                 seconds[name].append(taken)
             bar.update()
     return seconds
 
 
-def _fastest(seconds: Rounds, precision: str) -> str:
-    """The variant of PyTorch with the least median time, among those of the same precision."""
+def _fastest(seconds: Rounds, comparable: Collection[str]) -> str:
+    """The variant of PyTorch with the least median time, among the comparable where any works."""
     variants = [name for name in seconds if name != JAX]
-    alike = [name for name in variants if sides.precision_of(name) == precision]
+    alike = [name for name in variants if name in comparable]
     return min(alike or variants, key=lambda name: statistics.median(seconds[name]))
 
 

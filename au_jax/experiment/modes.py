@@ -151,7 +151,7 @@ def compare(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
             "compare another config"
         )
     results = comparison.measure(
-        {name: _subject(recipe, name, stage) for name, stage in known.items()},
+        {name: subject_of(recipe, name, stage) for name, stage in known.items()},
         recipe=f"{config.name}:{config.variant}",
         remarks=remarks,
         **config.compare,
@@ -181,8 +181,8 @@ def _left_out(recipe: Recipe, without: Mapping[str, str]) -> list[str]:
     return remarks
 
 
-def _subject(recipe: Recipe, name: str, stage: Train) -> tuple[Subject, Training]:
-    """The training `stage` for both sides."""
+def subject_of(recipe: Recipe, name: str, stage: Train) -> tuple[Subject, Training]:
+    """The training of `stage`, called `name`, for both sides and for JAX's."""
     training, card = stage.prepare(recipe.context(name))
     subject = Subject(card, stage.optimizer, training.streams, training.seed, training.threads)
     return subject, training
