@@ -63,13 +63,18 @@ def backbone(source: BackboneSource) -> tuple[nn.Module, int]:
 
 
 def imported(source: BackboneSource) -> Callable[..., Any]:
-    """The function of a library, or of this package, that makes the network."""
+    """The function of a library, or of this package, that makes the network.
+
+    Raises:
+      UserError: the library is not installed, or not for this version of PyTorch.
+    """
     try:
         module = importlib.import_module(source.module)
-    except Exception as error:  # A library of another PyTorch's version raises errors of any kind.
+    except Exception as error:  # A library for another PyTorch raises errors of any kind.
+        reason = (str(error) or repr(error)).splitlines()[0]
         raise UserError(
-            f"{source.function} is {source.library}'s, which cannot be imported "
-            f'({str(error).splitlines()[0]}); pip install "au-jax[compare]"'
+            f"the PyTorch network is {source.library}'s, which cannot be imported ({reason}); "
+            'install it with: pip install "au-jax[compare]"'
         ) from error
     return getattr(module, source.function)
 
