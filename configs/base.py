@@ -102,6 +102,17 @@ def base() -> ConfigDict:
     config.checkpoint = ConfigDict()
     config.checkpoint.keep = 1  # every epoch's model; n: of every n-th epoch and the last only
 
+    # --mode=compare: each training beside its counterpart in PyTorch. Dropout is off on both sides.
+    config.compare = ConfigDict()
+    config.compare.steps = 20  # that both sides train, their losses and final figures compared
+    config.compare.seeds = 1  # of that part; from 2 on, differences stand beside the seeds' spread
+    config.compare.double = False  # JAX's first step in float64, too; else PyTorch's alone
+    config.compare.own_augmentation = False  # each side augments by itself; else JAX for both
+    config.compare.rounds = 5  # in which both sides take turns at being timed; 0: no speed
+    config.compare.round_steps = 10  # of each side in a round
+    config.compare.variants = ("eager", "channels_last", "compile", "amp", "compile_amp")
+    config.compare.threads = 0  # cores that each side may use; 0: all that this process may
+
     # Rows of a paper's table that nobody runs here, shown beside our own in the order of their
     # names: {name: {"label", "paper", "paper_au": {AU: F1}}}, the fields as those of a selection.
     config.quoted = ConfigDict()

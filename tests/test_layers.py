@@ -16,6 +16,7 @@ LEVELS = (
     ("training",),
     ("ensemble",),
     ("stages", "prepare", "report", "benchmark"),
+    ("compare",),
     ("experiment",),
     ("cli",),
 )

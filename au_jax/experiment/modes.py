@@ -1,8 +1,9 @@
 """The modes of the command line over a config: run, select again, report, benchmark."""
 
 import dataclasses
+import importlib.util
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ml_collections import ConfigDict
 
 from au_jax import log, run_dir, sharding
 from au_jax.benchmark import dry, throughput
+from au_jax.compare.subject import Subject
 from au_jax.data import datasets
 from au_jax.errors import UserError
 from au_jax.experiment.recipe import Recipe
@@ -20,6 +22,7 @@ from au_jax.report import results
 from au_jax.run_dir import RunFolder, StageName
 from au_jax.stages.select import Select
 from au_jax.stages.train import Train
+from au_jax.training.loop import Training
 
 
 def run(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
@@ -120,6 +123,69 @@ def measure_dry(config: ConfigDict, data_dir: Path) -> None:
         outline = stage.outline(data.size or drawn or SIDE.get(stage.crop, SIDE["closeup"]))
         figures[name] = dry.measure(*outline, recipe.mesh)
     dry.show(figures, recipe.mesh)
+
+
+def compare(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
+    """Trains beside PyTorch: what `measure` would train, where its method has a counterpart.
+
+    Writes compare.json and report/compare.html into `workdir`, and prints their tables.
+
+    Raises:
+      UserError: PyTorch is not installed, or no training has a counterpart.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise UserError(
+            'the comparison needs PyTorch; install it with: pip install "au-jax[compare]"'
+        )
+    from au_jax.compare import run as comparison  # PyTorch
+
+    recipe = Recipe(config, RunFolder(workdir), data_dir)
+    stages = {name: without_dropout(s) for name, s in recipe.distinct_trainings().items()}
+    known = {name: stage for name, stage in stages.items() if comparison.known(stage.method)}
+    remarks = _left_out(recipe, {n: s.method for n, s in stages.items() if n not in known})
+    for remark in remarks:
+        log.say(remark)
+    if not known:
+        raise UserError(
+            f"no training of config {config.name} has a method with a counterpart in PyTorch; "
+            "compare another config"
+        )
+    results = comparison.measure(
+        {name: subject_of(recipe, name, stage) for name, stage in known.items()},
+        recipe=f"{config.name}:{config.variant}",
+        remarks=remarks,
+        **config.compare,
+    )
+    comparison.write(workdir, results)
+    comparison.show(results)
+    log.say(f"the report is {recipe.run.report / 'compare.html'}")
+
+
+def without_dropout(stage: Train) -> Train:
+    """The training with its dropout off, whose draws would differ from PyTorch's."""
+    fields = stage.model["fields"]
+    off = {field: 0.0 if field == "dropout" else value for field, value in fields.items()}
+    return dataclasses.replace(stage, model={**stage.model, "dropout": 0.0, "fields": off})
+
+
+def _left_out(recipe: Recipe, without: Mapping[str, str]) -> list[str]:
+    """Sentences on what a comparison leaves out; `without` has the methods of such stages."""
+    remarks = ["Dropout is off on both sides, as its draws would differ."]
+    if without:
+        named = ", ".join(f"{name} ({method})" for name, method in without.items())
+        remarks.append(f"Left out, as their method has no counterpart in PyTorch: {named}.")
+    stages = {name: recipe.stage(name) for name in recipe.config.order}
+    waiting = [n for n, s in stages.items() if isinstance(s, Train) and not s.stands_alone]
+    if waiting:
+        remarks.append(f"Left out, as they wait for another stage: {', '.join(waiting)}.")
+    return remarks
+
+
+def subject_of(recipe: Recipe, name: str, stage: Train) -> tuple[Subject, Training]:
+    """The training of `stage`, called `name`, for both sides and for JAX's."""
+    training, card = stage.prepare(recipe.context(name))
+    subject = Subject(card, stage.optimizer, training.streams, training.seed, training.threads)
+    return subject, training
 
 
 def _kind(config: ConfigDict, name: str) -> str:

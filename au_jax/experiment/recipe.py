@@ -129,8 +129,8 @@ class Recipe:
             if isinstance(stage, Train):
                 stage.check(self.context(name))
 
-    def trainings(self) -> dict[str, Training]:
-        """The training stages that need no other stage's work, for a benchmark.
+    def distinct_trainings(self) -> dict[str, Train]:
+        """The training stages that need no other stage's work.
 
         Of those with one method, network and number of streams, the first.
 
@@ -145,4 +145,11 @@ class Recipe:
                 first.setdefault(kind, (name, stage))
         if not first:
             raise UserError(f"config {self.config.name} has no training stage to measure")
-        return {name: stage.prepare(self.context(name))[0] for name, stage in first.values()}
+        return dict(first.values())
+
+    def trainings(self) -> dict[str, Training]:
+        """What the `distinct_trainings` train, for a benchmark."""
+        return {
+            name: stage.prepare(self.context(name))[0]
+            for name, stage in self.distinct_trainings().items()
+        }

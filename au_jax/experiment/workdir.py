@@ -10,14 +10,14 @@ from au_jax.errors import UserError
 from au_jax.run_dir import RunFolder
 
 # What may differ between calls on one workdir: it changes no result.
-FREE = ("data.threads",)
+FREE = ("data.threads", "compare.")
 # The same, but the report shows it, so that the workdir keeps what was said last.
 _SHOWN = "quoted."
 
 
 def fields_of(config: ConfigDict) -> dict[str, Any]:
     """{dotted field: value} of all that a config sets and a workdir belongs to."""
-    return {k: v for k, v in run_dir.flat(config.to_dict()).items() if k not in FREE}
+    return {k: v for k, v in run_dir.flat(config.to_dict()).items() if not k.startswith(FREE)}
 
 
 def check_workdir(config: ConfigDict, run: RunFolder, free_stages: Collection[str] = ()) -> None:

@@ -89,6 +89,12 @@ def refined_labels(
     return jnp.where(given >= 0, (fusion > 0.5).astype(given.dtype), given)
 
 
+def epochs_before_refining(refine_after: float, epochs: int) -> int:
+    """K, the epochs before labels are refined: a share of all, rounded down, 1 at least."""
+    # Rounded first: 2 / 3 of 9 is 6 and never a little less.
+    return max(1, math.floor(round(refine_after * epochs, 9)))
+
+
 def create(
     context: Context,
     *,
@@ -139,8 +145,7 @@ def create(
             f"refine_after is {refine_after}, but with noisy_weight 0 no labels are refined; set "
             "refine_after to 0"
         )
-    # Rounded first: 2 / 3 of 9 is 6 and never a little less.
-    refine_from = max(1, math.floor(round(refine_after * context.epochs, 9)))
+    refine_from = epochs_before_refining(refine_after, context.epochs)
     networks = Networks.of(
         context,
         selective_ratios,

@@ -13,7 +13,7 @@ from au_jax.errors import UserError, unknown
 from au_jax.models import weight_schemes
 from au_jax.models.weight_schemes import Scheme
 
-PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.float64}
 # What `conventions` settles: fields of the backbone, and values of `NetworkSpec` itself.
 BACKBONE_CONVENTIONS = ("padding", "bn_epsilon", "bn_momentum")
 IMAGE_CONVENTIONS = ("image_mean", "image_std")
@@ -31,7 +31,8 @@ class NetworkSpec:
     Attributes:
       backbone: a name of `models.BACKBONES`, or `module:function` (see `models.create`); `fields`
         are its further fields.
-      precision: "float32" or "bfloat16", the compute dtype; parameters stay float32.
+      precision: "float32" or "bfloat16", the compute dtype; parameters stay float32. "float64" is
+        for comparisons under `jax.enable_x64` with parameters in float64.
       dropout, pose_branch, pose_mean, pose_std, image_mean, image_std: see `models.AUNet`.
     """
 

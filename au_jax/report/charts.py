@@ -491,3 +491,32 @@ def _label_bar(axes: Axes, row: int, counts: tuple[int, int, int], total: int) -
             color="white" if inside else "black",
             fontsize=6.5,
         )
+
+
+def two_losses(ours: Sequence[float], theirs: Sequence[float], parted: int | None) -> bytes:
+    """The losses of one training in JAX and in PyTorch over its steps, and their difference.
+
+    Args:
+      ours, theirs: at each step, of JAX and of PyTorch.
+      parted: the first step, from 1, whose losses differ by more than 1e-3 of them, if any does.
+    """
+    steps = np.arange(1, len(ours) + 1)
+    relative = np.abs(np.subtract(ours, theirs)) / np.maximum(np.abs(theirs), 1e-12)
+    with matplotlib.rc_context(_STYLE):
+        figure = _figure(11, 2.4)
+        losses, difference = figure.subplots(1, 2)
+        _margins(figure, top=0.3, wspace=0.2)
+        losses.plot(steps, ours, color=BLUE, lw=2.4, alpha=0.6, label="JAX")
+        losses.plot(steps, theirs, color=VERMILLION, lw=1.2, ls="--", label="PyTorch")
+        losses.legend(frameon=False)
+        losses.set_title("training loss", loc="left", fontsize=8.5)
+        difference.semilogy(steps, np.maximum(relative, 1e-9), color=_GREY, lw=1.2, marker=".")
+        difference.axhline(1e-3, color=ORANGE, lw=1)
+        difference.set_title("relative difference of the losses", loc="left", fontsize=8.5)
+        for axes in (losses, difference):
+            if parted is not None:
+                axes.axvline(parted, color=ORANGE, lw=1)
+            axes.set_xlabel("step", labelpad=1)
+            axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+            axes.grid(axis="y")
+        return _png(figure)

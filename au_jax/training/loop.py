@@ -110,7 +110,7 @@ def train(folder: StageFolder, training: Training, mesh: Mesh) -> None:
             done = int(state.step) // training.steps_per_epoch
             log.say(f"  goes on after epoch {done}")
         elif training.start is not None:
-            state = _started(state, training.start, method)
+            state = started_state(state, training.start, method)
         models.delete_after(done)
         epoch_log = closing.enter_context(log.EpochLog(folder.path, folder.metrics, done))
         bar = closing.enter_context(
@@ -150,7 +150,7 @@ def _describe_parameters(folder: StageFolder, state: TrainState) -> None:
     log.say(f"  {sum(leaf.size for leaf in jax.tree.leaves(state.params)):,} parameters")
 
 
-def _started(state: TrainState, start: Callable, method: Method) -> TrainState:
+def started_state(state: TrainState, start: Callable, method: Method) -> TrainState:
     """The state of a training that begins with the weights that `start` gives."""
     params, batch_stats = start(*jax.tree.map(sharding.gather, (state.params, state.batch_stats)))
     method_state = jax.device_get(state.method_state)

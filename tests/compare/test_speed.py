@@ -1,0 +1,111 @@
+"""Ratios by hand, sides that take turns in processes of their own, and a step of each."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+import torch
+from subjects import make_subject
+
+from au_jax.compare import run, sides, speed
+from au_jax.errors import UserError
+
+
+def test_a_ratio_is_that_of_the_rates_within_each_round():
+    same = speed.ratio([1.0, 2.0, 4.0], [2.0, 4.0, 8.0])
+    assert same == {"median": 2.0, "low": 2.0, "high": 2.0}
+    spread = speed.ratio([1.0, 1.0, 1.0, 1.0, 1.0], [0.5, 0.8, 0.9, 1.0, 2.0])
+    assert spread["median"] == 0.9
+    assert 0.5 <= spread["low"] < 0.9 < spread["high"] <= 2.0
+
+
+@dataclasses.dataclass
+class Fake:
+    """A side whose step takes `seconds`."""
+
+    seconds: float
+    broken: str = ""
+
+    def first_step(self):
+        if self.broken == "first_step":
+            raise ValueError("there is no compiler\nand more lines")
+        return {"first_step_seconds": 7.0, "device": "none"}
+
+    def steps(self, count):
+        return count * self.seconds
+
+    def fed_steps(self, count):
+        return count * self.seconds * 2
+
+    def peak_memory(self):
+        return 3.0
+
+
+def measure(monkeypatch, makers, comparable):
+    monkeypatch.setattr(speed, "_start_up", lambda environment: {"jax": 1.0, "torch": 2.0})
+    return speed.measure(
+        makers, images_per_step=6, comparable=comparable, rounds=2, steps=3, threads=1
+    )
+
+
+def test_sides_take_turns_and_the_fastest_comparable_variant_is_compared(monkeypatch):
+    makers = {
+        "jax": functools.partial(Fake, 2.0),
+        "eager": functools.partial(Fake, 3.0),
+        "amp": functools.partial(Fake, 1.0),
+        "compile": functools.partial(Fake, 1.0, "first_step"),
+    }
+    figures = measure(monkeypatch, makers, comparable=["eager", "compile"])
+    assert figures["compared"] == "eager"
+    assert figures["failed"] == {"compile": "ValueError: there is no compiler"}
+    assert figures["sides"]["jax"]["on_device"]["rounds"] == [3.0, 3.0]
+    assert figures["sides"]["jax"]["with_input"]["median"] == 1.5
+    assert figures["sides"]["eager"]["compile_seconds"] == 4.0
+    assert figures["sides"]["eager"]["peak_memory_mib"] == 3.0
+    assert figures["ratio"]["eager"]["on_device"]["median"] == 1.5
+    assert figures["ratio"]["amp"]["on_device"]["median"] == 0.5
+    assert figures["ratio"]["amp"]["with_input"] is None
+
+
+def test_no_working_variant_is_an_error(monkeypatch):
+    makers = {
+        "jax": functools.partial(Fake, 2.0),
+        "compile": functools.partial(Fake, 1.0, "first_step"),
+    }
+    with pytest.raises(UserError, match=r"no variant of PyTorch can train here \(compile: Value"):
+        measure(monkeypatch, makers, comparable=["compile"])
+
+
+def test_both_sides_train_with_and_without_input(data_dir, tiny_faces, tmp_path):
+    subject, _ = make_subject(data_dir, tmp_path)
+    subject = dataclasses.replace(subject, readers=0)
+    parcel = run._parcel(subject)
+    ours = sides.JaxSide(subject)
+    theirs = sides.TorchSide(subject, parcel, "channels_last", torch.get_num_threads())
+    for side in (ours, theirs):
+        assert side.first_step()["first_step_seconds"] > 0
+        assert side.steps(2) > 0
+        assert side.fed_steps(1) > 0
+        assert side.peak_memory() >= 0
+    assert int(ours._state.step) == 4
+    kernel = parcel.params["backbone"]["conv1"]["conv"]["kernel"]
+    trained = theirs._training.counterpart.module.backbone.conv1.weight.detach()
+    moved = trained.permute(2, 3, 1, 0).numpy() - kernel
+    assert 1e-5 < np.abs(moved).max() < 1
+
+
+def test_images_are_put_into_a_drawn_batch_in_order():
+    drawn = {
+        "first": torch.zeros(2, 3, 4, 4),
+        "mask": torch.ones(2, 5),
+        "second": torch.zeros(1, 3, 4, 4).to(memory_format=torch.channels_last),
+    }
+    images = torch.full((3, 3, 4, 4), 255, dtype=torch.uint8)
+    images[2] = 51
+    replaced = sides._with_images(drawn, images)
+    torch.testing.assert_close(replaced["first"], torch.ones(2, 3, 4, 4))
+    torch.testing.assert_close(replaced["second"], torch.full((1, 3, 4, 4), 0.2))
+    assert replaced["mask"] is drawn["mask"]
+    assert jax.tree.structure(replaced) == jax.tree.structure(drawn)
