@@ -58,7 +58,8 @@ class IResNet(nn.Module):
     Args:
       blocks: of each of the four stages.
       image_size: S, on which the size of the last dense layer depends.
-      width: channels of the stem and of the pyramid's levels; insightface's is 64.
+      width: channels of the stem and of the pyramid's levels, which have 64 at least; insightface's
+        is 64.
       dropout: rate before the last dense layer.
       coordinate_attention: whether the outputs of stages 1 and 4 pass through it.
       pyramid: whether a pyramid over stages 2 to 4 takes the place of insightface's last layers.
@@ -98,7 +99,7 @@ class IResNet(nn.Module):
         self.pyramid = None
         if pyramid:
             self.pyramid = PyramidEmbedding(
-                channels[2:], sizes[2:], width, self.features_out, context, dropout
+                channels[2:], sizes[2:], max(64, width), self.features_out, context, dropout
             )
         else:
             self.bn2 = nn.BatchNorm2d(channels[4])
