@@ -10,7 +10,7 @@ from au_jax import cli
 
 config_flags.DEFINE_config_file("config", help_string="configs/NAME.py[:VARIANT].")
 for name, default, text in (
-    ("mode", "run", "run, select, report, benchmark, compare or prepare."),
+    ("mode", "run", "run, select, report, benchmark, compare, export or prepare."),
     ("workdir", None, "The run's folder; runs/NAME-VARIANT by default."),
     ("data_dir", None, "Where data sets lie; AU_JAX_CACHE or ~/.cache/au_jax."),
     (
@@ -26,6 +26,8 @@ for name, default, text in (
         "prepare: models, dataset, a folder of OpenFace CSVs, or aligned (the images are crops).",
     ),
     ("name", "", "prepare csv, people: what to call the data set."),
+    ("output", "", "export: the folder to write a run's networks to, for PyTorch."),
+    ("stage", "", "export: the stage whose networks; the last that predicts if empty."),
 ):
     flags.DEFINE_string(name, default, text)
 for name, text in (
@@ -70,6 +72,7 @@ def main(_) -> None:
         "benchmark": benchmark,
         "compare": lambda: modes.compare(config(), workdir(), data_dir),
         "prepare": lambda: cli.prepare(given, data_dir),
+        "export": lambda: cli.export(given, workdir()),
     }
     cli.dispatch(actions, given.mode)
 

@@ -13,7 +13,8 @@ thresholds that it chose:
 
 Networks are trained, selected and reported on by `launch.py`, from one of the files in `configs/`.
 The subpackages that do it are, from the lowest level to the highest: `data`, `models` and `faces`;
-`methods`, `training`, `ensemble`, `stages`, `prepare`, `report`, `benchmark` and `experiment`.
+`methods`, `training`, `ensemble`, `stages`, `prepare`, `report`, `benchmark`, `compare` and
+`experiment`.
 """
 
 from __future__ import annotations

@@ -119,6 +119,15 @@ def prepare(asked: flags.FlagValues, data_dir: Path) -> None:
     )
 
 
+def export(asked: flags.FlagValues, workdir: Path) -> None:
+    """`--mode=export`: the networks of a run for PyTorch, in the folder `--output`."""
+    from au_jax.compare.export import export as write
+
+    if not asked.output:
+        raise UserError("--mode=export needs --output=DIR, a new folder for the networks")
+    write(workdir, Path(asked.output), asked.stage or None)
+
+
 def benchmark_faces(image: Path) -> None:
     """`--mode=benchmark --raw=IMAGE`: how fast faces are found and cut out."""
     from au_jax.benchmark import faces

@@ -356,7 +356,8 @@ def contrastive_loss(
       The mean over the examples that are not left out, 0 where there are none; and whether each
       example's key is nearer than all its negatives.
     """
-    keys, queues = jax.lax.stop_gradient((keys, queues))
+    # float32 as the other vectors, where a comparison in float64 has widened the queues, too.
+    keys, queues = jax.lax.stop_gradient((keys, queues.astype(jnp.float32)))
     every_class = jnp.arange(len(queues) if prototypes is None else len(prototypes))
 
     @jax.checkpoint

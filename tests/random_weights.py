@@ -12,6 +12,11 @@ def shapes(network, *inputs):
 
 
 def random_variables(network, *inputs, seed=0):
+    """The network's variables, see `filled`; the last input is `train`."""
+    return filled(shapes(network, *inputs), seed)
+
+
+def filled(tree, seed=0):
     """Kernels that keep activations near 1, scales and variances from 0.5 to 1.5."""
     rng = np.random.default_rng(seed)
 
@@ -25,4 +30,4 @@ def random_variables(network, *inputs, seed=0):
             values = rng.normal(0, 0.1, leaf.shape)
         return jnp.asarray(values, leaf.dtype)
 
-    return jax.tree_util.tree_map_with_path(fill, shapes(network, *inputs))
+    return jax.tree_util.tree_map_with_path(fill, tree)

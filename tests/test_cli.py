@@ -26,6 +26,7 @@ NOISY_STUDENT = "--config=configs/noisy_student.py"
             "error: unknown variant 'nope'; known: default, emotionet_small, control, table1,",
         ),
         ([NOISY_STUDENT, "--mode=fly"], "error: unknown mode 'fly'; known: run, select, report"),
+        (["--mode=export"], "error: --mode=export needs --output=DIR, a new folder"),
         (["--config=configs/nope.py"], "error: there is no file configs/nope.py; configs here: "),
         (
             [NOISY_STUDENT, "--config.train.epochs=x"],

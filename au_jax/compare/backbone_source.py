@@ -6,20 +6,21 @@ IResNet, which no library defines, are written out in `au_jax.compare.networks`.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from au_jax import models
 from au_jax.errors import UserError, unknown
 from au_jax.models.alexnet import AlexNet
-from au_jax.models.efficientnet import EfficientNet
+from au_jax.models.backbone import Backbone
+from au_jax.models.efficientnet import EfficientNet, LargeEfficientNet
 from au_jax.models.iresnet import DEPTHS, IResNet
 from au_jax.models.mobilenet_v3 import MobileNetV3Large
 from au_jax.models.network_spec import NetworkSpec
 from au_jax.models.ownnet import OwnNet
 from au_jax.models.resnet import ResNet
 
-WRITTEN_OUT = "au_jax.compare.networks"
-_TIMMS_NAMES = {"mobilenet_v3_large": "tf_mobilenetv3_large_100"}
+_WRITTEN_OUT = "au_jax.compare.networks"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,72 +54,90 @@ def backbone_source(spec: NetworkSpec, image_size: int) -> BackboneSource:
       image_size: pixels of the input's side, on which the last layer of an IResNet depends.
 
     Raises:
-      UserError: the backbone is one outside this package, or pads in a way that its PyTorch network
-        does not.
+      UserError: the backbone has no PyTorch network, or pads in a way that its network does not.
     """
-    if spec.backbone not in models.BACKBONES:
-        raise unknown("backbone with a PyTorch network", spec.backbone, models.BACKBONES)
+    with_network = [name for name, (kind, _) in models.BACKBONES.items() if kind in _CALLS]
+    if spec.backbone not in with_network:
+        raise unknown("backbone with a PyTorch network", spec.backbone, with_network)
     backbone: Any = models.create(spec.backbone, **spec.fields)
-    module, function, arguments, last_layer = _call(spec.backbone, backbone, image_size)
-    return BackboneSource(
-        module,
-        function,
-        arguments,
-        last_layer,
-        backbone.bn_epsilon,
-        round(1 - backbone.bn_momentum, 9),
-    )
+    call = _CALLS[type(backbone)](spec.backbone, backbone, image_size)
+    # Rounded, so that 1 - 0.9 is 0.1.
+    return BackboneSource(*call, backbone.bn_epsilon, round(1 - backbone.bn_momentum, 9))
 
 
 def is_timms(spec: NetworkSpec) -> bool:
-    """Whether the PyTorch network of a specification's backbone is timm's, with its names."""
-    backbone = models.create(spec.backbone, **spec.fields)
-    return isinstance(backbone, EfficientNet | MobileNetV3Large) and backbone.padding == "same"
+    """Whether the PyTorch network of a specification's backbone is timm's, with its names.
+
+    Raises:
+      UserError: see `backbone_source`.
+    """
+    return backbone_source(spec, image_size=1).library == "timm"
 
 
-def _call(name: str, backbone: Any, image_size: int) -> tuple[str, str, dict[str, Any], str]:
-    if isinstance(backbone, OwnNet):
-        fields = {"width": backbone.width, "padding": backbone.padding}
-        return f"{WRITTEN_OUT}.ownnet", "OwnNet", fields, ""
-    if isinstance(backbone, IResNet):
-        switches = ("width", "dropout", "coordinate_attention", "pyramid", "context", "padding")
-        fields = {
-            "blocks": list(DEPTHS[backbone.depth]),
-            "image_size": image_size,
-            **{field: getattr(backbone, field) for field in switches},
-        }
-        return f"{WRITTEN_OUT}.iresnet", "IResNet", fields, ""
-    if isinstance(backbone, EfficientNet | MobileNetV3Large) and backbone.padding == "same":
-        dropped = getattr(backbone, "drop_path", 0.0)
-        timms = _TIMMS_NAMES.get(name, f"tf_{name}")
-        return (
-            "timm",
-            "create_model",
-            {"model_name": timms, "drop_path_rate": dropped},
-            "classifier",
-        )
+# (module, function, arguments, last layer) of each kind of backbone.
+_Call = tuple[str, str, dict[str, Any], str]
+
+
+def _ownnet(name: str, backbone: OwnNet, image_size: int) -> _Call:
+    arguments = {"width": backbone.width, "padding": backbone.padding}
+    return f"{_WRITTEN_OUT}.ownnet", "OwnNet", arguments, ""
+
+
+def _iresnet(name: str, backbone: IResNet, image_size: int) -> _Call:
+    arguments = {
+        "blocks": list(DEPTHS[backbone.depth]),
+        "image_size": image_size,
+        "width": backbone.width,
+        "dropout": backbone.dropout,
+        "coordinate_attention": backbone.coordinate_attention,
+        "pyramid": backbone.pyramid,
+        "context": backbone.context,
+        "padding": backbone.padding,
+    }
+    return f"{_WRITTEN_OUT}.iresnet", "IResNet", arguments, ""
+
+
+def _resnet(name: str, backbone: ResNet, image_size: int) -> _Call:
+    return _torchvisions(name, backbone, "fc")
+
+
+def _alexnet(name: str, backbone: AlexNet, image_size: int) -> _Call:
+    return _torchvisions(name, backbone, "classifier.6", dropout=backbone.dropout)
+
+
+def _mobilenet(name: str, backbone: MobileNetV3Large, image_size: int) -> _Call:
+    if backbone.padding == "same":
+        return _timms("tf_mobilenetv3_large_100", drop_path=0.0)
+    return _torchvisions(name, backbone, "classifier.3", dropout=0.0)
+
+
+def _efficientnet(name: str, backbone: EfficientNet, image_size: int) -> _Call:
+    if backbone.padding == "same":
+        return _timms(f"tf_{name}", backbone.drop_path)
+    rates = {"dropout": 0.0, "stochastic_depth_prob": backbone.drop_path}
+    return _torchvisions(name, backbone, "classifier.1", **rates)
+
+
+def _timms(name: str, drop_path: float) -> _Call:
+    arguments = {"model_name": name, "drop_path_rate": drop_path}
+    return "timm", "create_model", arguments, "classifier"
+
+
+def _torchvisions(name: str, backbone: Backbone, last_layer: str, **arguments: float) -> _Call:
     if backbone.padding != "torch":
         raise UserError(
             f"backbone {name} with padding {backbone.padding} has no PyTorch network; set "
             "--config.model.padding=torch"
         )
-    arguments: dict[str, Any] = {}
-    if isinstance(backbone, EfficientNet):
-        arguments = {"dropout": 0.0, "stochastic_depth_prob": backbone.drop_path}
-    if isinstance(backbone, MobileNetV3Large):
-        arguments = {"dropout": 0.0}
-    if isinstance(backbone, AlexNet):
-        arguments = {"dropout": backbone.dropout}
-    return "torchvision.models", name, arguments, _LAST_LAYERS[_kind(backbone)]
+    return "torchvision.models", name, arguments, last_layer
 
 
-_LAST_LAYERS: dict[type, str] = {
-    ResNet: "fc",
-    EfficientNet: "classifier.1",
-    MobileNetV3Large: "classifier.3",
-    AlexNet: "classifier.6",
+_CALLS: dict[type, Callable[[str, Any, int], _Call]] = {
+    OwnNet: _ownnet,
+    IResNet: _iresnet,
+    ResNet: _resnet,
+    AlexNet: _alexnet,
+    MobileNetV3Large: _mobilenet,
+    EfficientNet: _efficientnet,
+    LargeEfficientNet: _efficientnet,
 }
-
-
-def _kind(backbone: Any) -> type:
-    return next(kind for kind in _LAST_LAYERS if isinstance(backbone, kind))

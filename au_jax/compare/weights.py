@@ -12,7 +12,8 @@ from au_jax.compare.backbone_source import is_timms
 from au_jax.models import pretrained
 from au_jax.models.network_spec import NetworkSpec
 
-_HEAD = "head_"
+# The parts of our trees, and the beginnings of their names in PyTorch.
+_LAYERS = {"head_": "heads.", "output_": "outputs.", "pose": "pose"}
 
 
 def state_dict(
@@ -25,9 +26,10 @@ def state_dict(
 
     Args:
       spec: of the network.
-      params: of an `AUNet`: {"backbone", "head_NAME", perhaps "pose"}; what is not there is left
-        out.
-      batch_stats: {"backbone"} of it, or {}.
+      params: of an `AUNet`: {"backbone", "head_NAME", perhaps "pose"}; or of a network with a
+        second layer behind its heads: {"net": those of an `AUNet`, "output_NAME"}. What is not
+        there is left out.
+      batch_stats: {"backbone"} or {"net": {"backbone"}} of it, or {}.
       prefix: put before every name, such as "view1.".
 
     Returns:
@@ -38,13 +40,15 @@ def state_dict(
     """
     arrays: dict[str, np.ndarray] = {}
     for part, tree in params.items():
-        if part == "backbone":
-            of_part = pretrained.state_dict(
-                spec.backbone, tree, batch_stats.get(part, {}), is_timms(spec)
-            )
-            name = part
+        if part == "net":
+            arrays |= state_dict(spec, tree, batch_stats.get(part, {}), prefix)
+        elif part == "backbone":
+            stats = batch_stats.get(part, {})
+            of_backbone = pretrained.state_dict(spec.backbone, tree, stats, is_timms(spec))
+            arrays |= {f"{prefix}{part}.{name}": array for name, array in of_backbone.items()}
         else:
-            of_part = {"weight": np.asarray(tree["kernel"]).T, "bias": np.asarray(tree["bias"])}
-            name = f"heads.{part.removeprefix(_HEAD)}" if part.startswith(_HEAD) else part
-        arrays |= {f"{prefix}{name}.{leaf}": array for leaf, array in of_part.items()}
+            layer = next(o for o in _LAYERS if part.startswith(o))
+            name = f"{prefix}{_LAYERS[layer]}{part.removeprefix(layer)}"
+            arrays[f"{name}.weight"] = np.asarray(tree["kernel"]).T
+            arrays[f"{name}.bias"] = np.asarray(tree["bias"])
     return arrays

@@ -226,13 +226,12 @@ def _filled(rows: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([rows, np.zeros((size - len(rows), *rows.shape[1:]), rows.dtype)])
 
 
-def load(run: str | Path, stage: str | None = None) -> Predictor:
-    """Loads a run for prediction: `au_jax.load`, which documents the arguments.
+def predicting_stage(folder: RunFolder, stage: str | None) -> StageFolder:
+    """The finished stage of a run that predicts: `stage`, else its last selection or training.
 
     Raises:
-      UserError: `run` is not a run's folder or has no such stage; see also `Predictor`.
+      UserError: `folder` is not a run's folder, or has no such stage that still holds a network.
     """
-    folder = RunFolder(Path(run))
     order = run_dir.read_json(folder.config)["order"]
     done = [s for s in map(folder.stage, order) if s.done]
     selecting = [s for s in done if s.selection.exists()]
@@ -241,12 +240,24 @@ def load(run: str | Path, stage: str | None = None) -> Predictor:
     if stage is not None:
         usable = {s.name: s for s in done if s in selecting or s in training}
         if stage not in usable:
-            raise unknown(f"finished stage in {run}", stage, usable)
+            raise unknown(f"finished stage in {folder.path}", stage, usable)
         chosen = usable[stage]
     elif selecting or training:
         chosen = (selecting or training)[-1]
     else:
-        raise UserError(f"no stage of {run} that predicts is finished; run its config to the end")
+        raise UserError(
+            f"no stage of {folder.path} that predicts is finished; run its config to the end"
+        )
     if chosen in training and not chosen.epochs():
         raise UserError(f"{chosen.model} holds no checkpoint any more; train {chosen.name} again")
-    return Predictor(read_selection(chosen), folder.path)
+    return chosen
+
+
+def load(run: str | Path, stage: str | None = None) -> Predictor:
+    """Loads a run for prediction: `au_jax.load`, which documents the arguments.
+
+    Raises:
+      UserError: see `predicting_stage` and `Predictor`.
+    """
+    folder = RunFolder(Path(run))
+    return Predictor(read_selection(predicting_stage(folder, stage)), folder.path)

@@ -1,8 +1,8 @@
-"""Weights of ImageNet or of faces' identities from the PyTorch files that people have.
+"""Weights of a backbone in the PyTorch files that people have, and by PyTorch's names.
 
-Both torchvision's names of the arrays and timm's are read (for ResNets they are the same), and for
-IResNets insightface's. Which padding, BatchNorm epsilon and normalisation the weights need stands
-in `weight_schemes`.
+Both torchvision's names of the arrays and timm's are read (for ResNets they are the same), for
+IResNets insightface's, and for OwnNets ours. Which padding, BatchNorm epsilon and normalisation the
+weights need stands in `weight_schemes`.
 """
 
 import pickle
@@ -40,42 +40,50 @@ _LEAVES = {
     "mean": "running_mean",
     "var": "running_var",
 }
+_BACKBONE = "backbone."
 _COUNTER = ".num_batches_tracked"
 # PyTorch's modules that are 1x1 convolutions over pooled features, dense layers here.
 _CONVOLUTION_NAME = re.compile(r"(^|\.)(conv\w*|fc[12])$")
 _BLOCK_PARTS = ("expand", "depthwise", "squeeze", "project")
 
 
-def load(path: str | Path, backbone_name: str, params: Tree, batch_stats: Tree) -> tuple[Any, Any]:
-    """Reads a backbone's weights from a `.safetensors`, `.pth`, `.pt` or `.bin` file.
-
-    The file's 1000-class classifier is dropped; every other array must have its place, and every
-    place its array. Only an IResNet may have `initialised_parts`, which stay as they are, and with
-    the pyramid it drops the file's last layers (`bn2`, `fc`, `features`). Files other than
-    `.safetensors` need PyTorch and are read without unpickling objects.
+def initialised_parts(backbone_name: str, params: Tree, given: Iterable[str] = ()) -> list[str]:
+    """The parts of a backbone that a weights file has no arrays of, so that they stay as they are.
 
     Args:
-      backbone_name: a ResNet, IResNet, MobileNetV3, EfficientNet or AlexNet of `models.BACKBONES`.
-      params, batch_stats: the backbone's own trees (for an `AUNet`, those under "backbone"), as
-        arrays or `jax.ShapeDtypeStruct`; `batch_stats` is {} for a network without BatchNorm.
+      given: the names of the file's arrays. With none of them, all parts that a file may lack.
+    """
+    named = {name.partition(".")[0] for name in given}
+    parts = _PARTS_OF_OUR_FILES.get(BACKBONES[backbone_name][0], {})
+    return [part for part, theirs in parts.items() if part in params and theirs not in named]
+
+
+def backbone_of(state: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The backbone's arrays in those of a file, which may hold a whole network as this package has.
 
     Returns:
-      New (params, batch_stats), float32.
-
-    Raises:
-      UserError: the file cannot be read, or does not fit the backbone.
+      Its arrays by the backbone's own names, and the other parts of the network, such as
+      "heads.opt"; of a backbone's file all its arrays, and none.
     """
-    return convert(read(path), backbone_name, params, batch_stats, str(path))
-
-
-def initialised_parts(backbone_name: str, params: Tree) -> list[str]:
-    """The parts of a backbone that no weights file has arrays of, so that they stay as they are."""
-    parts = _PARTS_OF_NO_FILE.get(BACKBONES[backbone_name][0], ())
-    return [part for part in parts if part in params]
+    if not any(name.startswith(_BACKBONE) for name in state):
+        return dict(state), []
+    of_backbone = {
+        name.removeprefix(_BACKBONE): array
+        for name, array in state.items()
+        if name.startswith(_BACKBONE)
+    }
+    others = {name.rpartition(".")[0] for name in state if not name.startswith(_BACKBONE)}
+    return of_backbone, sorted(others)
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
-    """Returns the arrays of a PyTorch weights file by name; see `load`."""
+    """Returns the arrays of a `.safetensors`, `.pth`, `.pt` or `.bin` file by name.
+
+    Files other than `.safetensors` need PyTorch and are read without unpickling objects.
+
+    Raises:
+      UserError: the file cannot be read, or holds more than arrays.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"there is no weights file '{path}'; give the path of an existing file")
@@ -122,14 +130,28 @@ def convert(
     batch_stats: Tree,
     source: str,
 ) -> tuple[Any, Any]:
-    """Puts the arrays of a PyTorch state dict into the backbone's trees; see `load`.
+    """Puts the arrays of a backbone's PyTorch state dict into the backbone's trees.
+
+    A 1000-class classifier among them is dropped; every other array must have its place, and every
+    place its array. Only an IResNet may have `initialised_parts`, which stay as they are, and with
+    the pyramid it drops the file's last layers (`bn2`, `fc`, `features`).
 
     Args:
+      state: see `backbone_of` for one of a whole network.
+      backbone_name: one of `models.BACKBONES`.
+      params, batch_stats: the backbone's own trees (for an `AUNet`, those under "backbone"), as
+        arrays or `jax.ShapeDtypeStruct`; `batch_stats` is {} for a network without BatchNorm.
       source: what the error messages call the state dict.
+
+    Returns:
+      New (params, batch_stats), float32.
+
+    Raises:
+      UserError: the arrays do not fit the backbone, or it has no PyTorch names.
     """
     names, dropped = _scheme(backbone_name)
     prefix = dict(names(params, is_timm(state)))
-    initialised = initialised_parts(backbone_name, params)
+    initialised = initialised_parts(backbone_name, params, state)
 
     places, kept = {}, {}
     for collection, tree in (("params", params), ("batch_stats", batch_stats)):
@@ -331,6 +353,38 @@ def _iresnet(params: Tree, timm: bool) -> Names:
     yield ("embedding", "dense"), "fc"
     yield ("embedding", "features"), "features"
     yield ("embedding", "features", "norm"), "features"
+    for attention in ("attention1", "attention4"):
+        for part, name in _ATTENTION.items():
+            yield (attention, part), f"{attention}.{name}"
+    yield from _pyramid("pyramid_embedding", "pyramid")
+
+
+_ATTENTION = {"reduce": "conv1", "norm": "bn1", "rows": "conv_h", "columns": "conv_w"}
+_PYRAMID = {
+    "lateral1": "output1",
+    "lateral2": "output2",
+    "lateral3": "output3",
+    "merge1": "merge1",
+    "merge2": "merge2",
+}
+_CONTEXT = {
+    "near": "conv3X3",
+    "shared": "conv5X5_1",
+    "wide": "conv5X5_2",
+    "widest1": "conv7X7_2",
+    "widest2": "conv7x7_3",
+}
+
+
+def _pyramid(ours: str, theirs: str) -> Names:
+    """A pyramid with context modules, each by the names of its authors' code."""
+    parts = {("pyramid", part): f"fpn.{name}" for part, name in _PYRAMID.items()}
+    for level in range(3):
+        for part, name in _CONTEXT.items():
+            parts[f"context{level + 1}", part] = f"ssh.{level}.{name}"
+    for path, name in parts.items():
+        yield from _conv_norm((ours, *path), f"{theirs}.{name}.0", f"{theirs}.{name}.1")
+    yield (ours, "dense"), f"{theirs}.fc"
 
 
 def _ownnet(params: Tree, timm: bool) -> Names:
@@ -349,6 +403,11 @@ _SCHEMES: dict[type, tuple[Callable[[Tree, bool], Names], tuple[str, ...]]] = {
     AlexNet: (_alexnet, ("classifier.6",)),
     IResNet: (_iresnet, ("bn2", "fc", "features")),
 }
-_PARTS_OF_NO_FILE: dict[type, tuple[str, ...]] = {
-    IResNet: ("attention1", "attention4", "pyramid_embedding"),
+# The parts that only files of this package have, and their names there.
+_PARTS_OF_OUR_FILES: dict[type, dict[str, str]] = {
+    IResNet: {
+        "attention1": "attention1",
+        "attention4": "attention4",
+        "pyramid_embedding": "pyramid",
+    },
 }

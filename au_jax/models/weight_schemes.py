@@ -1,13 +1,17 @@
 """The conventions that imported weights of torchvision, timm and insightface were trained with."""
 
+import json
 import re
 from pathlib import Path
 from typing import NamedTuple
+
+from safetensors import safe_open
 
 from au_jax.errors import UserError
 from au_jax.models import pretrained
 from au_jax.models.backbone import IMAGENET_MEAN, IMAGENET_STD, RGB
 
+_METADATA = "conventions"
 _HALF = (0.5, 0.5, 0.5)
 
 
@@ -31,6 +35,7 @@ SCHEMES: tuple[tuple[str, str, str, Scheme], ...] = (
     ("torchvision", r"resnet\d+", r".*", Scheme("torch", 1e-5)),
     ("torchvision", r"alexnet", r".*", Scheme("torch", 1e-5)),
     ("torchvision", r"iresnet\d+", r".*", Scheme("torch", 1e-5, _HALF, _HALF)),
+    ("torchvision", r"ownnet\d+", r".*", Scheme("same", 1e-3)),
     ("torchvision", r"mobilenet_v3_large", r".*", Scheme("torch", 1e-3)),
     ("torchvision", r"efficientnet_b[0-4]", r".*", Scheme("torch", 1e-5)),
     ("torchvision", r"efficientnet_b[5-7]", r".*", Scheme("torch", 1e-3)),
@@ -41,23 +46,38 @@ SCHEMES: tuple[tuple[str, str, str, Scheme], ...] = (
 )
 """The one table of conventions, as regular expressions that must match whole.
 
+A file that this package exported says its conventions itself (`metadata`), and the table is not
+asked.
+
 AlexNet has no BatchNorm, so that its epsilon changes nothing.
 
 ResNets have the same names and conventions in both libraries, and count as torchvision's; so do the
-IResNets of insightface, which names its arrays in the same manner. timm's `tf_*` weights are ported
+IResNets of insightface, which names its arrays in the same manner, and OwnNets, whose names are
+ours. timm's `tf_*` weights are ported
 from TensorFlow; those trained with AdvProp (`_ap`, https://arxiv.org/abs/1911.09665) and of
 MobileNetV3 expect images in [-1, 1].
 """
 
 
+def metadata(conventions: Scheme) -> dict[str, str]:
+    """The metadata of a safetensors file by which `scheme` knows its conventions."""
+    return {_METADATA: json.dumps(conventions._asdict())}
+
+
 def scheme(backbone: str, weights: Path) -> Scheme:
-    """The conventions of a weights file, told by its arrays' names and, for timm's, its own name.
+    """The conventions of a weights file.
+
+    They are told by its metadata, else by its arrays' names and, for timm's, its own name.
 
     Raises:
       UserError: the file cannot be read, holds weights of no known kind for the backbone, or is
         timm's and its name does not say whether TensorFlow's weights were ported.
     """
-    timm = pretrained.is_timm(pretrained.read(weights))
+    state, _ = pretrained.backbone_of(pretrained.read(weights))
+    said = _said(weights)
+    if said is not None:
+        return said
+    timm = pretrained.is_timm(state)
     naming = "timm" if timm else "torchvision"
     for library, backbones, files, conventions in SCHEMES:
         if (
@@ -74,6 +94,19 @@ def scheme(backbone: str, weights: Path) -> Scheme:
         )
     raise UserError(
         f"no ImageNet weights such as '{weights}' are known for backbone {backbone}; give weights "
-        "of a ResNet, IResNet, MobileNetV3-Large, EfficientNet or AlexNet with that backbone, or "
-        "none"
+        "of a ResNet, IResNet, MobileNetV3-Large, EfficientNet, AlexNet or OwnNet with that "
+        "backbone, or none"
     )
+
+
+def _said(weights: Path) -> Scheme | None:
+    """The conventions in a file's metadata, if it has them."""
+    if weights.suffix != ".safetensors":
+        return None
+    with safe_open(weights, "numpy") as file:
+        text = (file.metadata() or {}).get(_METADATA)
+    if text is None:
+        return None
+    values = json.loads(text)
+    images = {name: tuple(values[name]) for name in ("image_mean", "image_std")}
+    return Scheme(**{**values, **images})

@@ -202,13 +202,18 @@ def import_weights(
 ) -> tuple[Any, Any]:
     """Puts the weights of a PyTorch file into every backbone of a method's network.
 
-    Says which parts of the backbone the file has no weights for.
+    Says which parts of the backbone the file has no weights for, and which parts of the file, as
+    the heads of a whole network, are left out.
     """
+    state, others = pretrained.backbone_of(pretrained.read(weights))
+    if others:
+        log.say(f"  of {weights} the backbone is taken; left out: {', '.join(others)}")
     for path, ours in backbones(params, batch_stats).items():
-        loaded, stats = pretrained.load(weights, backbone, ours["params"], ours["batch_stats"])
+        trees = ours["params"], ours["batch_stats"]
+        loaded, stats = pretrained.convert(state, backbone, *trees, str(weights))
         taken = {"params": loaded, "batch_stats": stats}
         params, batch_stats = with_backbone(params, batch_stats, path, taken)
-        initialised = pretrained.initialised_parts(backbone, ours["params"])
+        initialised = pretrained.initialised_parts(backbone, ours["params"], state)
         if initialised:
             log.say(f"  not in {weights}, so initialised anew: {', '.join(initialised)}")
     return params, batch_stats

@@ -37,11 +37,12 @@ def in_pytorch(images):
     return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2), torch.from_numpy(np.array(POSE))
 
 
-def assert_equal(spec, side, tolerance=1e-4):
+def assert_equal(spec, side, tolerance=1e-4, passes=(False, True)):
+    """Compares the logits in evaluation and in training, and the statistics that training keeps."""
     net, variables, network, images = variables_and_network(spec, side)
     networks.biased_batch_norm(network)
     given = in_pytorch(images)
-    for train in (False, True):
+    for train in passes:
         ours, updated = jax.jit(
             lambda v, train=train: net.apply(v, images, POSE, train, mutable=["batch_stats"])
         )(variables)
@@ -72,6 +73,56 @@ def test_ownnet(side, padding):
         fields={"padding": padding, "bn_momentum": 0.8},
     )
     assert_equal(spec, side)
+
+
+TINY_ATTENTION = {"width": 8, "coordinate_attention": True}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"width": 16, "padding": "same"},
+        TINY_ATTENTION,
+        {**TINY_ATTENTION, "pyramid": True},
+        {**TINY_ATTENTION, "pyramid": True, "context": False},
+    ],
+)
+def test_iresnet(fields):
+    assert_equal(NetworkSpec("iresnet10", fields=fields), 40)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "fields"),
+    [
+        ("resnet18", {}),
+        ("mobilenet_v3_large", {"padding": "same"}),
+        ("efficientnet_b0", {"drop_path": 0.0}),
+    ],
+)
+def test_training_passes_of_library_networks(backbone, fields, stand_ins):
+    """Their evaluation is compared in tests/models/test_pretrained.py."""
+    assert_equal(NetworkSpec(backbone, fields=fields), 40, passes=[True])
+
+
+@pytest.mark.parametrize(
+    ("backbone", "fields", "side"),
+    [
+        ("alexnet", {"dropout": 0.0}, 64),
+        ("mobilenet_v3_large", {}, 40),
+        ("mobilenet_v3_large", {"padding": "same"}, 40),
+        ("efficientnet_b0", {"drop_path": 0.0}, 40),
+        ("efficientnet_b0", {"drop_path": 0.0, "padding": "same", "bn_epsilon": 1e-3}, 40),
+        ("resnet34", {}, 40),
+        ("resnet50", {}, 40),
+    ],
+)
+def test_the_libraries_themselves(backbone, fields, side):
+    try:
+        import timm  # noqa: F401
+        import torchvision.models  # noqa: F401
+    except Exception as error:  # A library for another version of PyTorch.
+        pytest.skip(f"no timm and torchvision: {error}")
+    assert_equal(NetworkSpec(backbone, fields=fields), side)
 
 
 def test_gradients_of_ownnet_have_the_same_names():

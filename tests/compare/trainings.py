@@ -46,7 +46,7 @@ def make_trainings(name, options, streams=("clean", "noisy"), dtype=torch.float3
     """
     settings, variant = context.pop("settings", SGD), context.pop("variant", VARIANTS["eager"])
     heads = streams if isinstance(streams, dict) else dict.fromkeys(streams, "opt")
-    precision = {torch.float32: "float32", torch.float64: "float64"}[dtype]
+    precision = str(dtype).removeprefix("torch.")
     context = make_context(
         AUS,
         network={"backbone": "ownnet1", "precision": precision, **context.pop("network", {})},
@@ -107,7 +107,8 @@ def begin(method, seed=0):
             values = 2
         else:
             values = rng.normal(0, 0.1, shape)
-        return jnp.asarray(values, leaf.dtype)
+        whole = jnp.issubdtype(leaf.dtype, jnp.integer)
+        return jnp.asarray(values, leaf.dtype if whole else jnp.float32)
 
     shapes = jax.eval_shape(method.init, jax.random.PRNGKey(0))
     return jax.tree_util.tree_map_with_path(fill, shapes)
@@ -127,5 +128,5 @@ def double_precision():
 def in_double(tree):
     """The tree with its floating point arrays in float64."""
     return jax.tree.map(
-        lambda x: x.astype(jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree
+        lambda x: x if jnp.issubdtype(x.dtype, jnp.integer) else x.astype(jnp.float64), tree
     )

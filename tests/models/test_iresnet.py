@@ -11,6 +11,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from random_weights import random_variables, shapes
 
 from au_jax import models
+from au_jax.compare.networks import iresnet
 from au_jax.errors import UserError
 from au_jax.models import pretrained
 from au_jax.models.coordinate_attention import CoordinateAttention
@@ -113,7 +114,7 @@ def assert_close(ours, theirs):
 @pytest.mark.parametrize(("inputs", "stride"), [(8, 1), (8, 2), (6, 2)])
 def test_block_and_its_gradients_equal_pytorchs(inputs, stride):
     (images,) = features((2, 7, 7, inputs))
-    network = torch_networks.randomise(torch_networks.IResNetBlock(inputs, 8, stride))
+    network = torch_networks.randomise(iresnet.IResNetBlock(inputs, 8, stride))
     block = IResNetBlock(8, stride, TORCH_STYLE)
     variables = filled(shapes(block, images, False), BLOCK, network.state_dict())
     given = to_torch(images).requires_grad_()
@@ -141,7 +142,7 @@ def test_block_and_its_gradients_equal_pytorchs(inputs, stride):
 @pytest.mark.parametrize("width", [16, 72], ids=["leaky", "relu"])
 def test_pyramid_equals_retinafaces(width):
     maps = features((2, 9, 8, 6), (2, 5, 4, 10), (2, 3, 2, 12))
-    network = torch_networks.randomise(torch_networks.FeaturePyramid((6, 10, 12), width))
+    network = torch_networks.randomise(iresnet.FeaturePyramid((6, 10, 12), width))
     pyramid = FeaturePyramid(width, TORCH_STYLE)
     variables = filled(shapes(pyramid, maps, False), pairs(PYRAMID), network.state_dict())
     ours = jax.jit(lambda v: pyramid.apply(v, maps, False))(variables)
@@ -154,7 +155,7 @@ def test_pyramid_equals_retinafaces(width):
 @pytest.mark.parametrize("width", [16, 72], ids=["leaky", "relu"])
 def test_context_module_equals_retinafaces(width):
     (images,) = features((2, 5, 4, 6))
-    network = torch_networks.randomise(torch_networks.ContextModule(6, width))
+    network = torch_networks.randomise(iresnet.ContextModule(6, width))
     module = ContextModule(width, TORCH_STYLE)
     variables = filled(shapes(module, images, False), pairs(CONTEXT), network.state_dict())
     ours = jax.jit(lambda v: module.apply(v, images, False))(variables)
@@ -165,7 +166,7 @@ def test_context_module_equals_retinafaces(width):
 @pytest.mark.parametrize("channels", [12, 320], ids=["8 units", "a 32nd"])
 def test_coordinate_attention_equals_its_authors(channels):
     (images,) = features((2, 5, 3, channels))
-    network = torch_networks.randomise(torch_networks.CoordinateAttention(channels))
+    network = torch_networks.randomise(iresnet.CoordinateAttention(channels))
     module = CoordinateAttention(TORCH_STYLE)
     variables = filled(shapes(module, images, False), ATTENTION, network.state_dict())
     ours = jax.jit(lambda v: module.apply(v, images, False))(variables)
@@ -187,7 +188,7 @@ def test_scale_of_the_last_norm_keeps_its_value():
 @pytest.fixture(scope="module")
 def plain():
     """insightface's IResNet-18 for these images, and its features of them."""
-    network = torch_networks.randomise(torch_networks.IResNet(DEPTHS[18], SIZE))
+    network = torch_networks.randomise(iresnet.IResNet(DEPTHS[18], SIZE))
     with torch.inference_mode():
         return network.state_dict(), network(to_torch(IMAGES)).numpy()
 
@@ -204,7 +205,9 @@ def test_insightfaces_weights_give_the_same_features(suffix, plain, tmp_path):
     assert settled["image_mean"] == settled["image_std"] == (0.5, 0.5, 0.5)
     backbone = models.create("iresnet18", **settled["fields"])
     tree = shapes(backbone, IMAGES, False)
-    params, batch_stats = pretrained.load(path, "iresnet18", tree["params"], tree["batch_stats"])
+    params, batch_stats = pretrained.convert(
+        pretrained.read(path), "iresnet18", tree["params"], tree["batch_stats"], str(path)
+    )
     variables = {"params": params, "batch_stats": batch_stats}
     assert jax.tree.map(jnp.shape, variables) == jax.tree.map(lambda leaf: leaf.shape, tree)
     out = jax.jit(lambda v: backbone.apply(v, IMAGES, False))(variables)
@@ -262,10 +265,7 @@ def test_a_training_says_what_the_file_has_no_weights_for(fields, plain, tmp_pat
 
 @pytest.mark.parametrize("context", [True, False])
 def test_the_network_with_attention_and_pyramid_equals_pytorchs(context):
-    tail = torch_networks.PyramidEmbedding((10, 5, 3), context)
-    network = torch_networks.randomise(
-        torch_networks.IResNet(DEPTHS[18], SIZE, attention=True, pyramid=tail)
-    )
+    network = torch_networks.randomise(iresnet.IResNet(DEPTHS[18], SIZE, **PARTS, context=context))
     state = network.state_dict()
     backbone = models.create("iresnet18", **PARTS, context=context)
     tree = shapes(backbone, IMAGES, False)
@@ -304,8 +304,8 @@ def test_every_other_array_must_have_its_place(fields, plain):
     arrays = {name: a.numpy() for name, a in plain[0].items()}
     tree = shapes(models.create("iresnet18", **fields), IMAGES, False)
     trees = tree["params"], tree["batch_stats"]
-    more = {**arrays, "attention1.weight": np.zeros(3)}
-    with pytest.raises(UserError, match=r"has arrays that iresnet18 lacks: attention1\.weight"):
+    more = {**arrays, "attention2.weight": np.zeros(3)}
+    with pytest.raises(UserError, match=r"has arrays that iresnet18 lacks: attention2\.weight"):
         pretrained.convert(more, "iresnet18", *trees, "backbone.pth")
     lacking = {name: a for name, a in arrays.items() if name != "layer2.1.prelu.weight"}
     with pytest.raises(UserError, match=r"lacks arrays of iresnet18: layer2\.1\.prelu\.weight"):

@@ -102,8 +102,8 @@ def test_timm_weights_of_an_unclear_name_are_refused(weights):
 
 
 def test_weights_for_a_network_that_has_none_are_refused(weights):
-    with pytest.raises(UserError, match=r"no ImageNet weights .* known for backbone ownnet1"):
-        conventions("ownnet1", weights("net.safetensors", False), {})
+    with pytest.raises(UserError, match=r"no ImageNet weights .* known for backbone tiny"):
+        conventions("tiny", weights("net.safetensors", False), {})
 
 
 def test_an_unknown_convention_is_refused():

@@ -40,7 +40,9 @@ def _assert_same_features(torch_network, name, path, pooled_of=None, images=IMAG
     else:
         safetensors.numpy.save_file(_arrays(torch_network), path)
     backbone = models.create(name, **conventions(name, path, {})["fields"])
-    params, batch_stats = pretrained.load(path, name, *_trees(backbone, images))
+    params, batch_stats = pretrained.convert(
+        pretrained.read(path), name, *_trees(backbone, images), str(path)
+    )
     assert {leaf.dtype for leaf in jax.tree.leaves((params, batch_stats))} == {np.dtype("float32")}
     variables = {"params": params, "batch_stats": batch_stats}
     pooled = jax.jit(lambda v: backbone.apply(v, jnp.asarray(images), False).pooled)(variables)

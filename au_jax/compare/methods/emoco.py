@@ -131,24 +131,22 @@ class EmoCo:
         self, q: torch.Tensor, k: torch.Tensor, label: torch.Tensor, index: torch.Tensor
     ) -> torch.Tensor:
         """L_cont, Eq. 5: each class in a space centred on its emotion, against its own queue."""
-        total, count = q.new_zeros(()), len(self.queues.keys)
+        entries, count = [], len(self.queues.keys)
         for number in range(self.classes):
             mine = label == number
             queue = number if count > 1 else 0
-            query, key, negatives = q[mine], k[mine], self.queues.keys[queue]
+            # A copy, as the queue is overwritten before the gradient is taken.
+            query, key, negatives = q[mine], k[mine], self.queues.keys[queue].clone()
             if self.normalized:
                 prototype = F.normalize(self.emotion.weight[number].detach(), dim=0)
                 query, key, negatives = (
                     F.normalize(v - prototype, dim=1) for v in (query, key, negatives)
                 )  # N(v), Eq. 4.
-            queued = self.queues.index[queue]
-            total = (
-                total
-                + contrastive_loss(
-                    query, key, index[mine], negatives, queued, self.temperature
-                ).sum()
+            queued, example = self.queues.index[queue], index[mine]
+            entries.append(
+                contrastive_loss(query, key, example, negatives, queued, self.temperature)
             )
-        return total / (label >= 0).sum().clamp(min=1)
+        return torch.cat(entries).sum() / (label >= 0).sum().clamp(min=1)
 
     def state(self, params: PyTree, batch_stats: PyTree) -> StateDict:
         stats = batch_stats.get("encoder", {})

@@ -79,7 +79,8 @@ class Queues:
             place = torch.arange(entering, device=keys.device) + self.following[queue]
             # Of more keys than slots the last stay.
             place = place[-slots:] % slots
-            self.keys[queue, place] = keys[mine][-slots:]
+            # Under autocast keys may come in bfloat16.
+            self.keys[queue, place] = keys[mine][-slots:].to(self.keys.dtype)
             self.index[queue, place] = index[mine][-slots:]
             self.following[queue] = (self.following[queue] + entering) % slots
 

@@ -20,6 +20,20 @@ from au_jax.methods.base import Context
 _HEAD = "opt"
 
 
+def weighted_entries(
+    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, smoothing: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """w_n BCE(x, y) with smoothed labels, [B, A], 0 of unknown labels; and which are known.
+
+    Args:
+      logits: [B, A]. labels: [B, A], -1 unknown. weights: [A].
+    """
+    known, present = labels >= 0, (labels == 1).to(logits.dtype)
+    target = (1 - smoothing) * present + smoothing / 2
+    entries = F.binary_cross_entropy_with_logits(logits, target, weights, reduction="none")
+    return known * entries, known
+
+
 def weighted_bce(entries: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
     """The mean over all known labels, Eq. 1 to 4 (torch's BCEWithLogitsLoss)."""
     return entries.sum() / known.sum().clamp(min=1)
@@ -54,11 +68,8 @@ def create(
 
     def loss(drawn: Drawn) -> tuple[torch.Tensor, Logs]:
         logits = module(drawn["images"], drawn["pose"])[_HEAD]
-        known, present = drawn["labels"] >= 0, (drawn["labels"] == 1).to(logits.dtype)
-        target = (1 - label_smoothing) * present + label_smoothing / 2
-        entries = known * F.binary_cross_entropy_with_logits(
-            logits, target, weight=module.get_buffer("weight_of_au"), reduction="none"
-        )
+        weights_of_aus = module.get_buffer("weight_of_au")
+        entries, known = weighted_entries(logits, drawn["labels"], weights_of_aus, label_smoothing)
         total = logits.new_zeros(())
         for term in terms:
             total = total + _TERMS[term](entries, known)

@@ -13,7 +13,12 @@ from au_jax.errors import UserError
 from au_jax.models.network_spec import NetworkSpec
 
 
-def build(spec: NetworkSpec, heads: Mapping[str, int], image_size: int = 112) -> AUNet:
+def build(
+    spec: NetworkSpec,
+    heads: Mapping[str, int],
+    image_size: int = 112,
+    outputs: Mapping[str, int] | None = None,
+) -> AUNet:
     """The PyTorch network of a specification, float32, in training mode, randomly initialised.
 
     Its state dict has the names that `au_jax.compare.weights.state_dict` gives.
@@ -22,6 +27,7 @@ def build(spec: NetworkSpec, heads: Mapping[str, int], image_size: int = 112) ->
       heads: {name: number of outputs}.
       image_size: pixels of the input's side; the last layer of an IResNet has weights for each
         pixel of its maps, and no other network depends on it.
+      outputs: {name: number}, of a second layer behind a head and ReLU; none by default.
 
     Raises:
       UserError: see `backbone`.
@@ -31,6 +37,7 @@ def build(spec: NetworkSpec, heads: Mapping[str, int], image_size: int = 112) ->
         network,
         features,
         heads,
+        outputs or {},
         dropout=spec.dropout,
         pose_branch=spec.pose_branch,
         pose_mean=spec.pose_mean,
@@ -56,13 +63,18 @@ def backbone(source: BackboneSource) -> tuple[nn.Module, int]:
 
 
 def imported(source: BackboneSource) -> Callable[..., Any]:
-    """The function of a library, or of this package, that makes the network."""
+    """The function of a library, or of this package, that makes the network.
+
+    Raises:
+      UserError: the library is not installed, or not for this version of PyTorch.
+    """
     try:
         module = importlib.import_module(source.module)
-    except Exception as error:  # A library of another PyTorch's version raises errors of any kind.
+    except Exception as error:  # A library for another PyTorch raises errors of any kind.
+        reason = (str(error) or repr(error)).splitlines()[0]
         raise UserError(
-            f"{source.function} is {source.library}'s, which cannot be imported "
-            f'({str(error).splitlines()[0]}); pip install "au-jax[compare]"'
+            f"the PyTorch network is {source.library}'s, which cannot be imported ({reason}); "
+            'install it with: pip install "au-jax[compare]"'
         ) from error
     return getattr(module, source.function)
 

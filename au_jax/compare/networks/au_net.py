@@ -1,4 +1,4 @@
-"""The network with AU heads in PyTorch: a backbone, an optional head-pose branch, linear heads."""
+"""The network with AU heads in PyTorch: a backbone, an optional head-pose branch, and its heads."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,12 +9,13 @@ POSE_UNITS = 1024
 
 
 class AUNet(nn.Module):
-    """One linear output per AU and head, from a backbone's pooled features.
+    """Outputs for each AU and head, from a backbone's pooled features.
 
     Args:
       backbone: normalised images [B, 3, H, W] -> pooled features [B, D].
       features: D.
       heads: {name: number of outputs}.
+      outputs: {name: number}, of a second layer behind a head and ReLU; {} for linear heads.
       dropout: rate before the heads.
       pose_branch: whether three head angles join the features through a layer of 1024 units.
       pose_mean, pose_std: of pitch, yaw and roll, degrees; an unknown angle (NaN) is the mean.
@@ -31,6 +32,7 @@ class AUNet(nn.Module):
         backbone: nn.Module,
         features: int,
         heads: Mapping[str, int],
+        outputs: Mapping[str, int],
         *,
         dropout: float,
         pose_branch: bool,
@@ -45,6 +47,9 @@ class AUNet(nn.Module):
         self.dropout = nn.Dropout(dropout)
         inputs = features + (POSE_UNITS if pose_branch else 0)
         self.heads = nn.ModuleDict({name: nn.Linear(inputs, n) for name, n in heads.items()})
+        self.outputs = nn.ModuleDict(
+            {name: nn.Linear(heads[name], n) for name, n in outputs.items()}
+        )
         for name, values, shape in (
             ("image_mean", image_mean, (3, 1, 1)),
             ("image_std", image_std, (3, 1, 1)),
@@ -72,4 +77,7 @@ class AUNet(nn.Module):
                 deviation = torch.nan_to_num((pose - self.pose_mean) / self.pose_std, nan=0.0)
             features = torch.cat([features, torch.relu(self.pose(deviation))], 1)
         features = self.dropout(features)
-        return {name: head(features) for name, head in self.heads.items()}
+        by_head = {name: head(features) for name, head in self.heads.items()}
+        for name, output in self.outputs.items():
+            by_head[name] = output(torch.relu(by_head[name]))
+        return by_head

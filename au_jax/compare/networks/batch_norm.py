@@ -35,6 +35,6 @@ def _keep_old(norm: Any, inputs: tuple[Tensor]) -> None:
 def _remove_correction(norm: Any, inputs: tuple[Tensor], output: Tensor) -> None:
     if norm.training:
         values = inputs[0].numel() // inputs[0].shape[1]
-        # What the batch added shrinks by (n - 1) / n. The gradient keeps a reference to the variance
-        # without using it, so that autograd must not see the change: hence `data`.
+        # What the batch added shrinks by (n - 1) / n. Autograd keeps the variance without using it,
+        # and must not see that it changes: hence `data`.
         norm.running_var.data.lerp_(norm.old_share, 1 / values)
