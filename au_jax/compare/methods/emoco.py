@@ -127,6 +127,7 @@ class EmoCo:
         """k, of images shuffled between the parts of the batch, in the order of the queries."""
         return in_groups(self.key_encoder, images[order], self.groups)[order.argsort()]
 
+    @torch.compiler.disable  # How many faces a class has changes from step to step.
     def contrast_of(
         self, q: torch.Tensor, k: torch.Tensor, label: torch.Tensor, index: torch.Tensor
     ) -> torch.Tensor:
