@@ -56,9 +56,6 @@ def measure(
       own_augmentation: whether PyTorch augments by itself, after the first step, whose gradients
         are always those of the same images.
 
-    Raises:
-      UserError: PyTorch is to augment for a method that makes several views of each image.
-
     Returns:
       {"loss": {"jax", "torch", "torch_double", "relative"}, "gradients": {"each": {name: pairs},
       "largest": pairs, "where"}, "bisection": text or None, "double": {"loss", "gradients"}: the
@@ -66,6 +63,9 @@ def measure(
       "largest"}, "final": {"split", "figures": {figure: both}, "au": {AU: both}} or None}. "pairs"
       are the relative differences "jax_torch", "jax_double" and "torch_double"; "both" are {"jax",
       "torch"}: F1 of each seed; "parted" counts from 1.
+
+    Raises:
+      UserError: PyTorch is to augment for a method that makes several views of each image.
     """
     subject = subject.in_precision("float32")
     training = dataclasses.replace(training, method=subject.method())
