@@ -18,6 +18,7 @@ from au_jax.compare.step import TorchTraining
 from au_jax.compare.subject import Subject
 from au_jax.data.pipeline import ordered_batches
 from au_jax.data.sources import Source
+from au_jax.errors import UserError
 from au_jax.models.network_spec import PRECISIONS
 from au_jax.training.loop import Training, started_state
 from au_jax.training.scoring import NO_FACE_LOGIT, make_scorer
@@ -62,6 +63,9 @@ def measure(
       "largest"}, "final": {"split", "figures": {figure: both}, "au": {AU: both}} or None}. "pairs"
       are the relative differences "jax_torch", "jax_double" and "torch_double"; "both" are {"jax",
       "torch"}: F1 of each seed; "parted" counts from 1.
+
+    Raises:
+      UserError: PyTorch is to augment for a method that makes several views of each image.
     """
     subject = subject.in_precision("float32")
     training = dataclasses.replace(training, method=subject.method())
@@ -248,7 +252,14 @@ class _Sides:
             for fields in batch.values():
                 fields["image"] = fields["image"][:, 0].transpose(0, 2, 3, 1)
             on_device = sharding.put_batch(batch, self._mesh)
-            return draw(state.method_state, on_device, state.step, key)
+            of_step = draw(state.method_state, on_device, state.step, key)
+            images = sum(len(leaf) for leaf in jax.tree.leaves(of_step) if leaf.ndim == 4)
+            if images != self._subject.images_per_step:
+                raise UserError(
+                    f"method {self._subject.card.method} makes several views of each image, which "
+                    "--config.compare.own_augmentation has no counterpart of; leave it out"
+                )
+            return of_step
 
         return drawn
 

@@ -20,7 +20,7 @@ from au_jax.errors import UserError
 
 try:
     from torchvision.transforms.v2 import functional as operations
-except ImportError:
+except Exception:  # torchvision of another PyTorch's version raises errors of any kind
     from au_jax.compare import plain_images as operations
 
 # (stream, row): one record.

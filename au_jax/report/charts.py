@@ -512,6 +512,8 @@ def two_losses(ours: Sequence[float], theirs: Sequence[float], parted: int | Non
         losses.set_title("training loss", loc="left", fontsize=8.5)
         difference.semilogy(steps, np.maximum(relative, 1e-9), color=_GREY, lw=1.2, marker=".")
         difference.axhline(1e-3, color=ORANGE, lw=1)
+        # Powers of ten are set as formulas otherwise, which the style leaves as text.
+        difference.yaxis.set_major_formatter(lambda value, _: f"{value:.0e}")
         difference.set_title("relative difference of the losses", loc="left", fontsize=8.5)
         for axes in (losses, difference):
             if parted is not None:

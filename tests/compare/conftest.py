@@ -5,7 +5,11 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import torch
 import torch_networks
+
+# The tests run beside each other, and PyTorch's threads wait for one another.
+torch.set_num_threads(1)
 
 RESNETS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 

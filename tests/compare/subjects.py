@@ -17,6 +17,7 @@ def make_config():
     config.train.update(epochs=1, steps_per_epoch=4, score_batch=8)
     config.stages.teacher.streams.opt.share = 8
     config.devices = 1
+    config.compare.threads = 1
     config.optimizer.update(name="sgd", learning_rate=0.05)
     return config
 
