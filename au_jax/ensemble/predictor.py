@@ -75,7 +75,8 @@ class Predictor:
     Every image stands alone here: nothing is smoothed over the frames of a video.
 
     Attributes:
-      selection: the selection, without smoothing and without the members that have no weight.
+      over_time: the selection with its smoothing, without the members that have no weight.
+      selection: the same without smoothing: a checkpoint is one member, whatever its windows.
       aus: the AUs that it decides on.
       crops: {crop: side in pixels} of the prepared crops that images must be given as; several
         where members read different ones.
@@ -92,6 +93,7 @@ class Predictor:
           UserError: a checkpoint is missing or damaged, of another shape, or does not predict an AU
             on which it has a weight; two members need one crop in different sizes.
         """
+        self.over_time = without_unused(chosen)
         self.selection = without_unused(selection.unsmoothed(chosen))
         self.aus = chosen.aus
         self.crops: dict[str, int] = {}
@@ -168,14 +170,31 @@ class Predictor:
         Raises:
           UserError: the images are not the crops that the networks were trained on.
         """
+        if not len(next(iter(self._checked(images).values()))):
+            return np.zeros((0, len(self.aus)), np.float32)
+        return selection.apply(self.selection, self.member_logits(images, pose))
+
+    def member_logits(
+        self,
+        images: np.ndarray | Mapping[str, np.ndarray],
+        pose: np.ndarray | None = None,
+        batch: int = 0,
+    ) -> list[tuple[tuple[str, ...], np.ndarray]]:
+        """What each member of `selection` says of these images, as `selection.apply` takes it.
+
+        Args:
+          images, pose: at least one; see `probabilities`, which also has the errors.
+          batch: images in each batch, the last one filled up; 0: as the number of images suggests.
+
+        Returns:
+          For each member its AU names [A_m] and its logits float32 [N, A_m].
+        """
         by_crop = self._checked(images)
         count = len(next(iter(by_crop.values())))
-        if not count:
-            return np.zeros((0, len(self.aus)), np.float32)
         poses = np.full((count, 3), np.nan, np.float32)
         if pose is not None:
             poses[:] = pose
-        size = min(_LARGEST_BATCH, 1 << (count - 1).bit_length())
+        size = batch or min(_LARGEST_BATCH, 1 << (count - 1).bit_length())
         variables = [group.variables for group in self._groups]
         batches = []
         for start in range(0, count, size):
@@ -183,14 +202,11 @@ class Predictor:
             part = {crop: _filled(x[rows], size) for crop, x in by_crop.items()}
             batches.append(self._forward(variables, part, _filled(poses[rows], size)))
         by_group = [np.concatenate(group, 1)[:, :count] for group in zip(*batches, strict=True)]
-        return selection.apply(
-            self.selection,
-            [
-                (group.method.aus, of_member)
-                for group, logits in zip(self._groups, by_group, strict=True)
-                for of_member in logits
-            ],
-        )
+        return [
+            (tuple(group.method.aus), of_member)
+            for group, logits in zip(self._groups, by_group, strict=True)
+            for of_member in logits
+        ]
 
     def _checked(self, images: np.ndarray | Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """The images of each crop that the networks read, or the error that says what is amiss."""
@@ -226,13 +242,12 @@ def _filled(rows: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([rows, np.zeros((size - len(rows), *rows.shape[1:]), rows.dtype)])
 
 
-def load(run: str | Path, stage: str | None = None) -> Predictor:
-    """Loads a run for prediction: `au_jax.load`, which documents the arguments.
+def predicting_stage(folder: RunFolder, stage: str | None) -> StageFolder:
+    """The finished stage of a run that predicts: `stage`, else its last selection or training.
 
     Raises:
-      UserError: `run` is not a run's folder or has no such stage; see also `Predictor`.
+      UserError: `folder` is not a run's folder, or has no such stage that still holds a network.
     """
-    folder = RunFolder(Path(run))
     order = run_dir.read_json(folder.config)["order"]
     done = [s for s in map(folder.stage, order) if s.done]
     selecting = [s for s in done if s.selection.exists()]
@@ -241,12 +256,24 @@ def load(run: str | Path, stage: str | None = None) -> Predictor:
     if stage is not None:
         usable = {s.name: s for s in done if s in selecting or s in training}
         if stage not in usable:
-            raise unknown(f"finished stage in {run}", stage, usable)
+            raise unknown(f"finished stage in {folder.path}", stage, usable)
         chosen = usable[stage]
     elif selecting or training:
         chosen = (selecting or training)[-1]
     else:
-        raise UserError(f"no stage of {run} that predicts is finished; run its config to the end")
+        raise UserError(
+            f"no stage of {folder.path} that predicts is finished; run its config to the end"
+        )
     if chosen in training and not chosen.epochs():
         raise UserError(f"{chosen.model} holds no checkpoint any more; train {chosen.name} again")
-    return Predictor(read_selection(chosen), folder.path)
+    return chosen
+
+
+def load(run: str | Path, stage: str | None = None) -> Predictor:
+    """Loads a run for prediction: `au_jax.load`, which documents the arguments.
+
+    Raises:
+      UserError: see `predicting_stage` and `Predictor`.
+    """
+    folder = RunFolder(Path(run))
+    return Predictor(read_selection(predicting_stage(folder, stage)), folder.path)

@@ -89,7 +89,13 @@ def _short(error: Exception) -> str:
 
 
 class Video:
-    """Frames of one video, read forwards and exactly: no seeking, which some codecs get wrong."""
+    """Frames of one video, read forwards and exactly: no seeking, which some codecs get wrong.
+
+    Frames are turned upright by the rotation that the file notes.
+
+    Attributes:
+      timestamp: seconds from the start at which the frame that was read last is shown.
+    """
 
     def __init__(self, path: Path):
         """Opens the video.
@@ -103,6 +109,12 @@ class Video:
         if not self._capture.isOpened():
             raise BadImageError("unreadable", "cannot be read as a video")
         self._next = 0
+        self.timestamp = 0.0
+
+    @property
+    def length(self) -> int:
+        """How many frames the file says it has; 0 where it does not say."""
+        return max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
     def frame(self, position: int) -> np.ndarray:
         """The frame at `position`, counted from 0 and never below the last one asked for.
@@ -121,6 +133,7 @@ class Video:
         if not decoded:
             raise BadImageError("unreadable", f"the video ends at frame {self._next}")
         self._next += 1
+        self.timestamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 import raw_sets
 from PIL import Image
 
-from au_jax.prepare.image_io import BadImageError, Video, read_image
+from au_jax.data.image_io import BadImageError, Video, read_image
 
 
 def kind(path) -> str:
