@@ -10,7 +10,7 @@ from au_jax import cli
 
 config_flags.DEFINE_config_file("config", help_string="configs/NAME.py[:VARIANT].")
 for name, default, text in (
-    ("mode", "run", "run, select, report, benchmark or prepare."),
+    ("mode", "run", "run, select, report, benchmark, prepare or predict."),
     ("workdir", None, "The run's folder; runs/NAME-VARIANT by default."),
     ("data_dir", None, "Where data sets lie; AU_JAX_CACHE or ~/.cache/au_jax."),
     (
@@ -26,15 +26,20 @@ for name, default, text in (
         "prepare: models, dataset, a folder of OpenFace CSVs, or aligned (the images are crops).",
     ),
     ("name", "", "prepare csv, people: what to call the data set."),
+    ("output", "", "predict: the table to write, a new .csv or .parquet."),
+    ("stage", "", "predict: the stage whose selection; the last that predicts if empty."),
+    ("faces", "largest", "predict: largest or all, of each image."),
 ):
     flags.DEFINE_string(name, default, text)
 for name, text in (
     ("from", "select: the runs whose networks vote, RUN1,RUN2."),
     ("crops", "prepare: closeup, wide, arcface, box, five_point, as_is; the set's own if empty."),
+    ("input", "predict: photographs, videos, folders, patterns; or 0 for a camera."),
     ("columns", "prepare csv: the table's columns, image=FILE,AU01=inner_brow,..."),
 ):
     flags.DEFINE_list(name, [], text)
 flags.DEFINE_integer("processes", 0, "prepare: how many to work with; 0: one per core.")
+flags.DEFINE_integer("every", 1, "predict: look at every Nth frame of a video.")
 flags.DEFINE_boolean("dry", False, "benchmark: memory and FLOPs from shapes alone.")
 
 
@@ -69,6 +74,7 @@ def main(_) -> None:
         "report": lambda: modes.report(workdir()),
         "benchmark": benchmark,
         "prepare": lambda: cli.prepare(given, data_dir),
+        "predict": lambda: cli.predict(given),
     }
     cli.dispatch(actions, given.mode)
 

@@ -119,6 +119,23 @@ def prepare(asked: flags.FlagValues, data_dir: Path) -> None:
     )
 
 
+def predict(asked: flags.FlagValues) -> None:
+    """`--mode=predict`: from photographs and videos to a table of faces and AUs."""
+    from au_jax.predict import run as prediction
+
+    for flag in ("workdir", "input", "output"):
+        if not asked[flag].value:
+            raise UserError(f"--mode=predict needs --{flag}; see README.md, Predict")
+    prediction.predict(
+        Path(asked.workdir),
+        asked.input,
+        Path(asked.output),
+        stage=asked.stage or None,
+        every=asked.every,
+        faces=asked.faces,
+    )
+
+
 def benchmark_faces(image: Path) -> None:
     """`--mode=benchmark --raw=IMAGE`: how fast faces are found and cut out."""
     from au_jax.benchmark import faces

@@ -94,6 +94,7 @@ class Video:
     Frames are turned upright by the rotation that the file notes.
 
     Attributes:
+      decoded: how many frames were read or passed over.
       timestamp: seconds from the start at which the frame that was read last is shown.
     """
 
@@ -108,7 +109,7 @@ class Video:
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
             raise BadImageError("unreadable", "cannot be read as a video")
-        self._next = 0
+        self.decoded = 0
         self.timestamp = 0.0
 
     @property
@@ -125,14 +126,14 @@ class Video:
         Raises:
           BadImageError: the video ends before it or cannot be decoded there.
         """
-        while self._next < position:
+        while self.decoded < position:
             if not self._capture.grab():
-                raise BadImageError("unreadable", f"the video ends at frame {self._next}")
-            self._next += 1
+                raise BadImageError("unreadable", f"the video ends at frame {self.decoded}")
+            self.decoded += 1
         decoded, image = self._capture.read()
         if not decoded:
-            raise BadImageError("unreadable", f"the video ends at frame {self._next}")
-        self._next += 1
+            raise BadImageError("unreadable", f"the video ends at frame {self.decoded}")
+        self.decoded += 1
         self.timestamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 

@@ -78,6 +78,7 @@ class Predictor:
       over_time: the selection with its smoothing, without the members that have no weight.
       selection: the same without smoothing: a checkpoint is one member, whatever its windows.
       aus: the AUs that it decides on.
+      member_aus: the AUs that each member of `selection` predicts.
       crops: {crop: side in pixels} of the prepared crops that images must be given as; several
         where members read different ones.
     """
@@ -96,6 +97,7 @@ class Predictor:
         self.over_time = without_unused(chosen)
         self.selection = without_unused(selection.unsmoothed(chosen))
         self.aus = chosen.aus
+        self.member_aus: list[tuple[str, ...]] = []
         self.crops: dict[str, int] = {}
         self._groups: list[_Group] = []
         mesh = sharding.make_mesh(1)
@@ -108,6 +110,7 @@ class Predictor:
             variables = jax.tree.map(lambda *leaves: jnp.stack(leaves), *restored)
             method = through_crops(method, card.image_size, crops)
             self._groups.append(_Group(method, card.crop, variables))
+            self.member_aus += [tuple(method.aus)] * len(members)
         self._forward = jax.jit(self._logits)
 
     def _checked_card(self, folder: StageFolder, members: list[Member], workdir: Path) -> ModelCard:
@@ -172,22 +175,23 @@ class Predictor:
         """
         if not len(next(iter(self._checked(images).values()))):
             return np.zeros((0, len(self.aus)), np.float32)
-        return selection.apply(self.selection, self.member_logits(images, pose))
+        logits = self.member_logits(images, pose)
+        return selection.apply(self.selection, list(zip(self.member_aus, logits, strict=True)))
 
     def member_logits(
         self,
         images: np.ndarray | Mapping[str, np.ndarray],
         pose: np.ndarray | None = None,
         batch: int = 0,
-    ) -> list[tuple[tuple[str, ...], np.ndarray]]:
-        """What each member of `selection` says of these images, as `selection.apply` takes it.
+    ) -> list[np.ndarray]:
+        """What each member of `selection` says of these images.
 
         Args:
           images, pose: at least one; see `probabilities`, which also has the errors.
           batch: images in each batch, the last one filled up; 0: as the number of images suggests.
 
         Returns:
-          For each member its AU names [A_m] and its logits float32 [N, A_m].
+          For each member its logits float32 [N, A_m], as `member_aus` orders them.
         """
         by_crop = self._checked(images)
         count = len(next(iter(by_crop.values())))
@@ -202,11 +206,7 @@ class Predictor:
             part = {crop: _filled(x[rows], size) for crop, x in by_crop.items()}
             batches.append(self._forward(variables, part, _filled(poses[rows], size)))
         by_group = [np.concatenate(group, 1)[:, :count] for group in zip(*batches, strict=True)]
-        return [
-            (tuple(group.method.aus), of_member)
-            for group, logits in zip(self._groups, by_group, strict=True)
-            for of_member in logits
-        ]
+        return [of_member for logits in by_group for of_member in logits]
 
     def _checked(self, images: np.ndarray | Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """The images of each crop that the networks read, or the error that says what is amiss."""
