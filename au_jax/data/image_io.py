@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from PIL import Image, ImageOps
 
 # Larger images are refused before they are decoded: 100 megapixels take 300 MB.
 MOST_PIXELS = 100_000_000
+
+# FFmpeg, in OpenCV, writes remarks on damaged videos onto the screen; the callers tell of them.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
@@ -58,9 +62,16 @@ def decode(data: bytes) -> np.ndarray:
             return image
     try:
         with Image.open(io.BytesIO(data)) as opened:
-            return np.array(ImageOps.exif_transpose(opened).convert("RGB"))
+            return np.array(_eight_bits(ImageOps.exif_transpose(opened)).convert("RGB"))
     except Exception as error:  # every format of Pillow raises its own
         raise BadImageError("unreadable", f"cannot be decoded ({_short(error)})") from error
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """The image with grey levels of 16 bits made 8, which Pillow would cut off at 255."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.array(image).clip(0, 65535) >> 8).astype(np.uint8))
 
 
 def _check_header(data: bytes) -> None:

@@ -52,6 +52,12 @@ def test_grey_and_transparent_images_get_three_channels(tmp_path):
     assert read_image(tmp_path / "c.jpg")[0].shape == (90, 120, 3)
 
 
+def test_grey_of_16_bits_keeps_its_levels(tmp_path):
+    grey = noise()[..., 0]
+    cv2.imwrite(str(tmp_path / "16.png"), grey.astype(np.uint16) * 257)
+    np.testing.assert_array_equal(read_image(tmp_path / "16.png")[0], np.stack([grey] * 3, -1))
+
+
 def test_images_are_turned_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turned a quarter
@@ -107,6 +113,14 @@ def test_video_frames_are_the_right_ones(tmp_path):
     with pytest.raises(BadImageError, match="ends at frame 8"):
         frames.frame(8)
     frames.close()
+
+
+def test_video_tells_its_length_and_the_time_of_a_frame(tmp_path):
+    raw_sets.video(tmp_path / "v.avi", 8)  # 20 frames a second
+    frames = Video(tmp_path / "v.avi")
+    frames.frame(3)
+    assert (frames.length, frames.decoded) == (8, 4)
+    assert frames.timestamp == pytest.approx(0.15)
 
 
 def test_video_that_is_none(tmp_path):
