@@ -19,7 +19,11 @@ for name, default, text in (
         "prepare: emotionet, affwild2, affectnet, bp4d, disfa, gft, people (face identities: a "
         "folder with one subfolder per person), csv, module:function.",
     ),
-    ("raw", "", "prepare: the raw files' folder, or table (csv, gft). benchmark: a photograph."),
+    (
+        "raw",
+        "",
+        "prepare: the raw files' folder, or table (csv, gft). benchmark: a photograph or video.",
+    ),
     (
         "landmarks",
         "models",
@@ -61,7 +65,7 @@ def main(_) -> None:
 
     def benchmark() -> None:
         if given.raw:
-            cli.benchmark_faces(Path(given.raw))
+            cli.benchmark_raw(given)
         elif given.dry:
             modes.measure_dry(config(), data_dir)
         else:

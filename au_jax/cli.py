@@ -136,11 +136,18 @@ def predict(asked: flags.FlagValues) -> None:
     )
 
 
-def benchmark_faces(image: Path) -> None:
-    """`--mode=benchmark --raw=IMAGE`: how fast faces are found and cut out."""
+def benchmark_raw(asked: flags.FlagValues) -> None:
+    """`--mode=benchmark --raw=FILE`: how fast faces are found, or a video is predicted."""
     from au_jax.benchmark import faces
+    from au_jax.predict import speed
 
-    faces.show(image)
+    raw = Path(asked.raw)
+    if not speed.is_video(raw):
+        faces.show(raw)
+    elif asked.workdir:
+        speed.show(Path(asked.workdir), raw)
+    else:
+        raise UserError("--mode=benchmark --raw=VIDEO needs --workdir, whose networks are measured")
 
 
 def fail(error: UserError) -> NoReturn:

@@ -120,7 +120,7 @@ class Tally:
 
 def face_threads() -> int:
     """How many threads look for faces."""
-    return min(8, len(os.sched_getaffinity(0)))
+    return min(8, os.cpu_count() or 1)
 
 
 def batch_size(entries: Sequence[Input]) -> int:
@@ -142,7 +142,7 @@ def _command(
         "--every": every,
         "--faces": faces,
         # What a camera showed does not come again, so nothing goes on with it.
-        "start": time.time() if entries[0].kind == "camera" else 0,
+        "session of the camera": time.time() if entries[0].kind == "camera" else 0,
     }
 
 

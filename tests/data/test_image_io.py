@@ -123,6 +123,22 @@ def test_video_tells_its_length_and_the_time_of_a_frame(tmp_path):
     assert frames.timestamp == pytest.approx(0.15)
 
 
+def test_videos_are_turned_upright(tmp_path):
+    path = tmp_path / "v.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 5, (64, 32))
+    left_bright = np.full((32, 64, 3), 30, np.uint8)
+    left_bright[:, :32] = 220
+    writer.write(left_bright)
+    writer.release()
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40  # behind the box's type and its fields of version 0
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    image = Video(path).frame(0)
+    assert image.shape == (64, 32, 3)  # a quarter turn clockwise: what was left is above
+    assert image[:20].mean() > 180 > 80 > image[44:].mean()
+
+
 def test_video_that_is_none(tmp_path):
     with pytest.raises(BadImageError, match="no such file"):
         Video(tmp_path / "v.avi")

@@ -6,7 +6,8 @@ import pytest
 from au_jax.errors import UserError
 from au_jax.faces.face import Face
 from au_jax.predict import frames, inputs
-from au_jax.predict.frames import Origin
+from au_jax.predict.face_crops import FaceCrops, make_finders
+from au_jax.predict.frames import Frame, Origin
 from au_jax.predict.inputs import Input
 from au_jax.predict.tracks import Tracks
 
@@ -61,6 +62,18 @@ def test_a_camera_is_read_until_it_ends(monkeypatch):
     monkeypatch.setattr(Camera, "isOpened", lambda self: False)
     with pytest.raises(UserError, match="--input=7: there is no camera of this number"):
         list(frames.read([Input("7", "camera")]))
+
+
+def test_whole_images_stand_for_faces_where_networks_read_those(monkeypatch):
+    sides = {"as_is": 8}
+    looking = FaceCrops(sides, make_finders(sides, "largest", 1))
+    image = np.arange(16 * 32 * 3, dtype=np.int64).reshape(16, 32, 3).astype(np.uint8)
+    looked = looking.look(Frame(Origin("a", 0), image))
+    assert looked.faces[0].box.tolist() == [0, 0, 32, 16]
+    assert np.isnan(looked.faces[0].pose).all()
+    assert looked.crops[0]["as_is"].shape == (8, 8, 3)
+    with pytest.raises(UserError, match="unknown value of --faces 'each'; known: largest, all"):
+        make_finders(sides, "each", 1)
 
 
 def face(left: float) -> Face:
