@@ -32,6 +32,7 @@ for name, default, text in (
     ("name", "", "prepare csv, people: what to call the data set."),
     ("output", "", "predict: the table to write, a new .csv or .parquet."),
     ("stage", "", "predict: the stage whose selection; the last that predicts if empty."),
+    ("overlay", "", "predict: a folder for copies of the inputs with boxes and AUs drawn in."),
     ("faces", "largest", "predict: largest or all, of each image."),
 ):
     flags.DEFINE_string(name, default, text)

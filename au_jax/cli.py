@@ -133,6 +133,7 @@ def predict(asked: flags.FlagValues) -> None:
         stage=asked.stage or None,
         every=asked.every,
         faces=asked.faces,
+        overlay=Path(asked.overlay) if asked.overlay else None,
     )
 
 

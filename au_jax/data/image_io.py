@@ -128,6 +128,11 @@ class Video:
         """How many frames the file says it has; 0 where it does not say."""
         return max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
+    @property
+    def rate(self) -> float:
+        """Frames a second, their mean where it varies; 0 where the file does not say."""
+        return max(0.0, self._capture.get(cv2.CAP_PROP_FPS))
+
     def frame(self, position: int) -> np.ndarray:
         """The frame at `position`, counted from 0 and never below the last one asked for.
 

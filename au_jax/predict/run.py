@@ -21,6 +21,7 @@ from au_jax.ensemble import selection
 from au_jax.ensemble.predictor import Predictor
 from au_jax.errors import UserError
 from au_jax.predict import frames, inputs, parquet, rows
+from au_jax.predict import overlay as drawing
 from au_jax.predict.answers import Answers, Step, batch_of
 from au_jax.predict.face_crops import FaceCrops, make_finders
 from au_jax.predict.frames import Frame, Unusable
@@ -36,6 +37,7 @@ def predict(
     stage: str | None = None,
     every: int = 1,
     faces: str = "largest",
+    overlay: Path | None = None,
 ) -> None:
     """Predicts the AUs of all faces, or goes on where a killed call stopped.
 
@@ -46,6 +48,7 @@ def predict(
       stage: the stage whose selection predicts; by default the last one that can.
       every: of a video the frames 0, every, 2 * every, ... are looked at.
       faces: "largest" or "all", of each image.
+      overlay: a folder for copies of the images and videos with what the table says, if any.
 
     Raises:
       UserError: a flag or file does not fit, an input is not there, or the run is not finished.
@@ -57,6 +60,8 @@ def predict(
     if every < 1:
         raise UserError(f"--every={every} is below 1; 1 looks at every frame of a video")
     entries, others = inputs.resolve(given)
+    if overlay and entries[0].kind == "camera":
+        raise UserError("--overlay draws on files, and what a camera showed is not kept")
     predictor = ensemble.load(workdir, stage)
     threads = face_threads()
     looking = FaceCrops(predictor.crops, make_finders(predictor.crops, faces, threads))
@@ -87,6 +92,8 @@ def predict(
             place = max((origin.after for origin in step.origins), default=place)
             kept = {"place": place, "answers": answers.state(), "tally": vars(tally)}
             table.append([rows.cells(row) for row in step.rows], kept)
+    if overlay:
+        drawing.write(table.path, entries, every, overlay)
     table.finish()
     log.say(f"{output}: {tally}")
 
