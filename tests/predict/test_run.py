@@ -14,6 +14,7 @@ from au_jax.ensemble.member_scores import read_selection
 from au_jax.ensemble.smoothing import sequences, smoothed
 from au_jax.errors import UserError
 from au_jax.predict import frames
+from au_jax.predict import parquet as parquet_module
 from au_jax.predict import run as run_module
 from au_jax.predict.partial_table import PartialTable
 from au_jax.run_dir import RunFolder, Scores
@@ -285,3 +286,9 @@ def test_mistakes(networks, red, tmp_path, monkeypatch, given, output, options, 
         given = ["."]
     with pytest.raises(UserError, match=sentence):
         run_module.predict(networks, given, tmp_path / "empty" / output, **options)
+
+
+def test_parquet_without_its_package_is_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet_module.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"o\.parquet needs the package pyarrow; pip install"):
+        run_module.predict(tmp_path, ["a.jpg"], tmp_path / "o.parquet")
