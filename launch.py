@@ -10,7 +10,7 @@ from au_jax import cli
 
 config_flags.DEFINE_config_file("config", help_string="configs/NAME.py[:VARIANT].")
 for name, default, text in (
-    ("mode", "run", "run, select, report, benchmark, compare, export or prepare."),
+    ("mode", "run", "run, select, report, benchmark, compare, predict, export or prepare."),
     ("workdir", None, "The run's folder; runs/NAME-VARIANT by default."),
     ("data_dir", None, "Where data sets lie; AU_JAX_CACHE or ~/.cache/au_jax."),
     (
@@ -19,24 +19,32 @@ for name, default, text in (
         "prepare: emotionet, affwild2, affectnet, bp4d, disfa, gft, people (face identities: a "
         "folder with one subfolder per person), csv, module:function.",
     ),
-    ("raw", "", "prepare: the raw files' folder, or table (csv, gft). benchmark: a photograph."),
+    (
+        "raw",
+        "",
+        "prepare: the raw files' folder, or table (csv, gft). benchmark: a photograph or video.",
+    ),
     (
         "landmarks",
         "models",
         "prepare: models, dataset, a folder of OpenFace CSVs, or aligned (the images are crops).",
     ),
     ("name", "", "prepare csv, people: what to call the data set."),
-    ("output", "", "export: the folder to write a run's networks to, for PyTorch."),
-    ("stage", "", "export: the stage whose networks; the last that predicts if empty."),
+    ("output", "", "predict: the table to write, a new .csv or .parquet; export: a new folder."),
+    ("stage", "", "predict, export: the stage; the last that predicts if empty."),
+    ("overlay", "", "predict: a folder for copies of the inputs with boxes and AUs drawn in."),
+    ("faces", "largest", "predict: largest or all, of each image."),
 ):
     flags.DEFINE_string(name, default, text)
 for name, text in (
     ("from", "select: the runs whose networks vote, RUN1,RUN2."),
     ("crops", "prepare: closeup, wide, arcface, box, five_point, as_is; the set's own if empty."),
+    ("input", "predict: photographs, videos, folders, patterns; or 0 for a camera."),
     ("columns", "prepare csv: the table's columns, image=FILE,AU01=inner_brow,..."),
 ):
     flags.DEFINE_list(name, [], text)
 flags.DEFINE_integer("processes", 0, "prepare: how many to work with; 0: one per core.")
+flags.DEFINE_integer("every", 1, "predict: look at every Nth frame of a video.")
 flags.DEFINE_boolean("dry", False, "benchmark: memory and FLOPs from shapes alone.")
 
 
@@ -58,7 +66,7 @@ def main(_) -> None:
 
     def benchmark() -> None:
         if given.raw:
-            cli.benchmark_faces(Path(given.raw))
+            cli.benchmark_raw(given)
         elif given.dry:
             modes.measure_dry(config(), data_dir)
         else:
@@ -73,6 +81,7 @@ def main(_) -> None:
         "compare": lambda: modes.compare(config(), workdir(), data_dir),
         "prepare": lambda: cli.prepare(given, data_dir),
         "export": lambda: cli.export(given, workdir()),
+        "predict": lambda: cli.predict(given),
     }
     cli.dispatch(actions, given.mode)
 

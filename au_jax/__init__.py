@@ -5,16 +5,21 @@ thresholds that it chose:
 
     import au_jax
 
-    predictor = au_jax.load("runs/tal")
-    predictor.crops  # {"closeup": 104}: what images to give, and their side in pixels
-    prediction = predictor.predict(images)  # uint8 [N, H, W, 3], RGB
-    prediction.probabilities["AU12"]  # float32 [N]
-    prediction.decisions["AU12"]  # bool [N]
+    model = au_jax.load("runs/tal")
+    faces = model.predict("photo.jpg")  # or "video.mp4", "folder", a list of paths or of arrays
+    faces.probabilities["AU12"]  # float32 [N], one for each face
+    faces.decisions["AU12"]  # bool [N], at the threshold that the run chose
+    faces.box  # float32 [N, 4]: left, top, width, height in pixels; faces.pose: three angles
+    faces.to_pandas()  # the columns of `--mode=predict`, where pandas is installed
+
+A generator of frames, uint8 [H, W, 3] in RGB, is a video. Faces that are cut out already, as
+`--mode=prepare` cuts them, are given as uint8 [N, side, side, 3] of the crops that `model.crops`
+names.
 
 Networks are trained, selected and reported on by `launch.py`, from one of the files in `configs/`.
 The subpackages that do it are, from the lowest level to the highest: `data`, `models` and `faces`;
-`methods`, `training`, `ensemble`, `stages`, `prepare`, `report`, `benchmark`, `compare` and
-`experiment`.
+`methods`, `training`, `ensemble`, `stages`, `prepare`, `report`, `benchmark`, `predict`, `compare`
+and `experiment`.
 """
 
 from __future__ import annotations
@@ -23,14 +28,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from au_jax.ensemble.predictor import Predictor
+    from au_jax.predict.model import Model
 
 __all__ = ["__version__", "load"]
 __version__ = "0.1.0"
 
 
-def load(run: str | Path, stage: str | None = None) -> Predictor:
-    """Loads a finished run for prediction: `load(run).predict(images)`.
+def load(run: str | Path, stage: str | None = None) -> Model:
+    """Loads a finished run for prediction: `load(run).predict("photo.jpg")`.
 
     Args:
       run: the run's workdir.
@@ -39,13 +44,13 @@ def load(run: str | Path, stage: str | None = None) -> Predictor:
         the last one that trains.
 
     Returns:
-      An `au_jax.ensemble.predictor.Predictor`.
+      An `au_jax.predict.model.Model`.
 
     Raises:
       au_jax.errors.UserError: `run` is not a run's folder, has no such stage, or a checkpoint is
         missing or damaged.
     """
     # JAX and all the rest are imported only when they are needed.
-    from au_jax.ensemble import predictor
+    from au_jax.predict import model
 
-    return predictor.load(run, stage)
+    return model.load(run, stage)

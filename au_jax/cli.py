@@ -128,11 +128,36 @@ def export(asked: flags.FlagValues, workdir: Path) -> None:
     write(workdir, Path(asked.output), asked.stage or None)
 
 
-def benchmark_faces(image: Path) -> None:
-    """`--mode=benchmark --raw=IMAGE`: how fast faces are found and cut out."""
-    from au_jax.benchmark import faces
+def predict(asked: flags.FlagValues) -> None:
+    """`--mode=predict`: from photographs and videos to a table of faces and AUs."""
+    from au_jax.predict import run as prediction
 
-    faces.show(image)
+    for flag in ("workdir", "input", "output"):
+        if not asked[flag].value:
+            raise UserError(f"--mode=predict needs --{flag}; see README.md, Predict")
+    prediction.predict(
+        Path(asked.workdir),
+        asked.input,
+        Path(asked.output),
+        stage=asked.stage or None,
+        every=asked.every,
+        faces=asked.faces,
+        overlay=Path(asked.overlay) if asked.overlay else None,
+    )
+
+
+def benchmark_raw(asked: flags.FlagValues) -> None:
+    """`--mode=benchmark --raw=FILE`: how fast faces are found, or a video is predicted."""
+    from au_jax.benchmark import faces
+    from au_jax.predict import speed
+
+    raw = Path(asked.raw)
+    if not speed.is_video(raw):
+        faces.show(raw)
+    elif asked.workdir:
+        speed.show(Path(asked.workdir), raw)
+    else:
+        raise UserError("--mode=benchmark --raw=VIDEO needs --workdir, whose networks are measured")
 
 
 def fail(error: UserError) -> NoReturn:

@@ -38,6 +38,11 @@ NOISY_STUDENT = "--config=configs/noisy_student.py"
             [NOISY_STUDENT, "--config.data.name=disfa", "--data_dir=/nowhere"],
             "error: /nowhere holds no data set 'disfa'; run --mode=prepare --dataset=disfa",
         ),
+        (["--mode=predict", "--input=a.jpg"], "error: --mode=predict needs --output; see README"),
+        (
+            ["--mode=predict", "--input=nope.jpg", "--output=nope.csv"],
+            "error: --input: there is no file nope.jpg; give a photograph, a video, a folder,",
+        ),
     ],
 )
 def test_mistakes(flags, sentence, tmp_path):

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
@@ -20,6 +19,7 @@ from tensorflow_datasets.core.example_parser import tf_example_pb2
 from tqdm import tqdm
 
 from au_jax import aus as au_names
+from au_jax.data import crop_jpeg
 from au_jax.data.split_name import SplitName
 from au_jax.data.units import units
 from au_jax.errors import UserError, unknown
@@ -111,14 +111,12 @@ class Source:
         return images
 
     def _decode(self, jpeg: bytes, index: int) -> np.ndarray:
-        image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
+        image = crop_jpeg.decode(jpeg, self.size)
         if image is None:
             raise UserError(
                 f"record '{self.table.keys[index]}' of split '{self.name}' holds a corrupt JPEG "
                 f"(crop '{self.crop}', {Path(self.files[0]).parent}); prepare the data set again"
             )
-        if self.size and image.shape[:2] != (self.size, self.size):
-            image = cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_AREA)
         return image
 
     def subset(self, indices: np.ndarray, name: str | None = None) -> "Source":

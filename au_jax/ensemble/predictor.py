@@ -75,8 +75,10 @@ class Predictor:
     Every image stands alone here: nothing is smoothed over the frames of a video.
 
     Attributes:
-      selection: the selection, without smoothing and without the members that have no weight.
+      over_time: the selection with its smoothing, without the members that have no weight.
+      selection: the same without smoothing: a checkpoint is one member, whatever its windows.
       aus: the AUs that it decides on.
+      member_aus: the AUs that each member of `selection` predicts.
       crops: {crop: side in pixels} of the prepared crops that images must be given as; several
         where members read different ones.
     """
@@ -92,8 +94,10 @@ class Predictor:
           UserError: a checkpoint is missing or damaged, of another shape, or does not predict an AU
             on which it has a weight; two members need one crop in different sizes.
         """
+        self.over_time = without_unused(chosen)
         self.selection = without_unused(selection.unsmoothed(chosen))
         self.aus = chosen.aus
+        self.member_aus: list[tuple[str, ...]] = []
         self.crops: dict[str, int] = {}
         self._groups: list[_Group] = []
         mesh = sharding.make_mesh(1)
@@ -106,6 +110,7 @@ class Predictor:
             variables = jax.tree.map(lambda *leaves: jnp.stack(leaves), *restored)
             method = through_crops(method, card.image_size, crops)
             self._groups.append(_Group(method, card.crop, variables))
+            self.member_aus += [tuple(method.aus)] * len(members)
         self._forward = jax.jit(self._logits)
 
     def _checked_card(self, folder: StageFolder, members: list[Member], workdir: Path) -> ModelCard:
@@ -168,14 +173,32 @@ class Predictor:
         Raises:
           UserError: the images are not the crops that the networks were trained on.
         """
+        if not len(next(iter(self._checked(images).values()))):
+            return np.zeros((0, len(self.aus)), np.float32)
+        logits = self.member_logits(images, pose)
+        return selection.apply(self.selection, list(zip(self.member_aus, logits, strict=True)))
+
+    def member_logits(
+        self,
+        images: np.ndarray | Mapping[str, np.ndarray],
+        pose: np.ndarray | None = None,
+        batch: int = 0,
+    ) -> list[np.ndarray]:
+        """What each member of `selection` says of these images.
+
+        Args:
+          images, pose: at least one; see `probabilities`, which also has the errors.
+          batch: images in each batch, the last one filled up; 0: as the number of images suggests.
+
+        Returns:
+          For each member its logits float32 [N, A_m], as `member_aus` orders them.
+        """
         by_crop = self._checked(images)
         count = len(next(iter(by_crop.values())))
-        if not count:
-            return np.zeros((0, len(self.aus)), np.float32)
         poses = np.full((count, 3), np.nan, np.float32)
         if pose is not None:
             poses[:] = pose
-        size = min(_LARGEST_BATCH, 1 << (count - 1).bit_length())
+        size = batch or min(_LARGEST_BATCH, 1 << (count - 1).bit_length())
         variables = [group.variables for group in self._groups]
         batches = []
         for start in range(0, count, size):
@@ -183,14 +206,7 @@ class Predictor:
             part = {crop: _filled(x[rows], size) for crop, x in by_crop.items()}
             batches.append(self._forward(variables, part, _filled(poses[rows], size)))
         by_group = [np.concatenate(group, 1)[:, :count] for group in zip(*batches, strict=True)]
-        return selection.apply(
-            self.selection,
-            [
-                (group.method.aus, of_member)
-                for group, logits in zip(self._groups, by_group, strict=True)
-                for of_member in logits
-            ],
-        )
+        return [of_member for logits in by_group for of_member in logits]
 
     def _checked(self, images: np.ndarray | Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """The images of each crop that the networks read, or the error that says what is amiss."""

@@ -182,19 +182,29 @@ class MediaPipe:
           mesh sees no face does not count.
         """
         boxes, scores = self.detect(image)
-        if not len(boxes):
-            return None, 0
         rejected = 0
         for i in by_relevance(boxes[:, :2].reshape(-1, 4), near):
-            mesh = self.landmarks(image, boxes[i])
-            if mesh is None:
-                rejected += 1
-                continue
-            points = mesh[MESH_TO_68]
-            pose = head_pose(points)
-            box = boxes[i, :2].reshape(4).astype(np.float32)
-            return Face(box, float(scores[i]), points, pose), len(boxes) - rejected
+            face = self._face(image, boxes[i], scores[i])
+            if face is not None:
+                return face, len(boxes) - rejected
+            rejected += 1
         return None, len(boxes) - rejected
+
+    def find_all(self, image: np.ndarray) -> list[Face]:
+        """Finds every face in uint8 [H, W, 3], RGB; the largest first, which is that of `find`."""
+        boxes, scores = self.detect(image)
+        order = by_relevance(boxes[:, :2].reshape(-1, 4), None)
+        faces = [self._face(image, boxes[i], scores[i]) for i in order]
+        return [face for face in faces if face is not None]
+
+    def _face(self, image: np.ndarray, box: np.ndarray, score: float) -> Face | None:
+        """The face of a detection [8, 2], with landmarks and pose; None: no face there."""
+        mesh = self.landmarks(image, box)
+        if mesh is None:
+            return None
+        points = mesh[MESH_TO_68]
+        pose = head_pose(points)
+        return Face(box[:2].reshape(4).astype(np.float32), float(score), points, pose)
 
     def detect(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Boxes with key points [N, 8, 2] in pixels, and scores [N], best first."""

@@ -20,10 +20,11 @@ from tensorflow_datasets.core.example_parser import tf_example_pb2
 
 from au_jax import aus as au_names
 from au_jax import html
+from au_jax.data.crop_jpeg import encode
 from au_jax.data.folds import PUBLISHED
-from au_jax.prepare.image_io import decode
+from au_jax.data.image_io import decode
 from au_jax.prepare.row_index import Index, Task
-from au_jax.prepare.worker import Job, Note, encode, read_note
+from au_jax.prepare.worker import Job, Note, read_note
 
 _SHEET = 60  # faces on the contact sheet
 _THUMB = 96  # pixels

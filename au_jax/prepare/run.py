@@ -20,11 +20,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from au_jax.data.image_io import BadImageError, Video, read_image
 from au_jax.data.records import CROPS, VERSION
 from au_jax.errors import UserError, unknown
 from au_jax.faces.align import SIDE
 from au_jax.prepare import audit, row_index, worker
-from au_jax.prepare.image_io import BadImageError, Video, read_image
 from au_jax.prepare.readers import open_raw
 from au_jax.prepare.readers.rows import RawSet
 from au_jax.prepare.row_index import Index, Task

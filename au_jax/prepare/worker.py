@@ -17,16 +17,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from au_jax.data.crop_jpeg import encode
+from au_jax.data.image_io import BadImageError, Video, read_image
 from au_jax.data.records import Record
 from au_jax.faces.align import cut
 from au_jax.faces.face import Face
 from au_jax.faces.openface import OpenFace, face_from_points
-from au_jax.prepare.image_io import BadImageError, Video, read_image
 from au_jax.prepare.readers.rows import Row
 from au_jax.prepare.row_index import Index, Task, text
 from au_jax.prepare.tfds_builder import Serializer, builder, shard_writer
-
-JPEG_QUALITY = 95
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,12 +238,6 @@ def _record(
         video=text(row.video),
         frame=row.frame,
     )
-
-
-def encode(image: np.ndarray) -> bytes:
-    """JPEG bytes of uint8 [H, W, 3], RGB."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
 
 
 def _open(path: Path) -> Video | BadImageError:

@@ -8,7 +8,7 @@ import pytest
 import raw_sets
 from PIL import Image
 
-from au_jax.prepare.image_io import BadImageError, Video, read_image
+from au_jax.data.image_io import BadImageError, Video, read_image
 
 
 def kind(path) -> str:
@@ -50,6 +50,12 @@ def test_grey_and_transparent_images_get_three_channels(tmp_path):
         assert read_image(tmp_path / f"{mode}.png")[0].shape == (90, 120, 3)
     Image.fromarray(noise()).convert("CMYK").save(tmp_path / "c.jpg")
     assert read_image(tmp_path / "c.jpg")[0].shape == (90, 120, 3)
+
+
+def test_grey_of_16_bits_keeps_its_levels(tmp_path):
+    grey = noise()[..., 0]
+    cv2.imwrite(str(tmp_path / "16.png"), grey.astype(np.uint16) * 257)
+    np.testing.assert_array_equal(read_image(tmp_path / "16.png")[0], np.stack([grey] * 3, -1))
 
 
 def test_images_are_turned_upright(tmp_path):
@@ -107,6 +113,30 @@ def test_video_frames_are_the_right_ones(tmp_path):
     with pytest.raises(BadImageError, match="ends at frame 8"):
         frames.frame(8)
     frames.close()
+
+
+def test_video_tells_its_length_and_the_time_of_a_frame(tmp_path):
+    raw_sets.video(tmp_path / "v.avi", 8)  # 20 frames a second
+    frames = Video(tmp_path / "v.avi")
+    frames.frame(3)
+    assert (frames.length, frames.decoded) == (8, 4)
+    assert frames.timestamp == pytest.approx(0.15)
+
+
+def test_videos_are_turned_upright(tmp_path):
+    path = tmp_path / "v.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 5, (64, 32))
+    left_bright = np.full((32, 64, 3), 30, np.uint8)
+    left_bright[:, :32] = 220
+    writer.write(left_bright)
+    writer.release()
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40  # behind the box's type and its fields of version 0
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    image = Video(path).frame(0)
+    assert image.shape == (64, 32, 3)  # a quarter turn clockwise: what was left is above
+    assert image[:20].mean() > 180 > 80 > image[44:].mean()
 
 
 def test_video_that_is_none(tmp_path):

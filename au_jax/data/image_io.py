@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from PIL import Image, ImageOps
 
 # Larger images are refused before they are decoded: 100 megapixels take 300 MB.
 MOST_PIXELS = 100_000_000
+
+# FFmpeg, in OpenCV, writes remarks on damaged videos onto the screen; the callers tell of them.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
@@ -58,9 +62,16 @@ def decode(data: bytes) -> np.ndarray:
             return image
     try:
         with Image.open(io.BytesIO(data)) as opened:
-            return np.array(ImageOps.exif_transpose(opened).convert("RGB"))
+            return np.array(_eight_bits(ImageOps.exif_transpose(opened)).convert("RGB"))
     except Exception as error:  # every format of Pillow raises its own
         raise BadImageError("unreadable", f"cannot be decoded ({_short(error)})") from error
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """The image with grey levels of 16 bits made 8, which Pillow would cut off at 255."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.array(image).clip(0, 65535) >> 8).astype(np.uint8))
 
 
 def _check_header(data: bytes) -> None:
@@ -89,7 +100,14 @@ def _short(error: Exception) -> str:
 
 
 class Video:
-    """Frames of one video, read forwards and exactly: no seeking, which some codecs get wrong."""
+    """Frames of one video, read forwards and exactly: no seeking, which some codecs get wrong.
+
+    Frames are turned upright by the rotation that the file notes.
+
+    Attributes:
+      decoded: how many frames were read or passed over.
+      timestamp: seconds from the start at which the frame that was read last is shown.
+    """
 
     def __init__(self, path: Path):
         """Opens the video.
@@ -102,7 +120,18 @@ class Video:
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
             raise BadImageError("unreadable", "cannot be read as a video")
-        self._next = 0
+        self.decoded = 0
+        self.timestamp = 0.0
+
+    @property
+    def length(self) -> int:
+        """How many frames the file says it has; 0 where it does not say."""
+        return max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+
+    @property
+    def rate(self) -> float:
+        """Frames a second, their mean where it varies; 0 where the file does not say."""
+        return max(0.0, self._capture.get(cv2.CAP_PROP_FPS))
 
     def frame(self, position: int) -> np.ndarray:
         """The frame at `position`, counted from 0 and never below the last one asked for.
@@ -113,14 +142,15 @@ class Video:
         Raises:
           BadImageError: the video ends before it or cannot be decoded there.
         """
-        while self._next < position:
+        while self.decoded < position:
             if not self._capture.grab():
-                raise BadImageError("unreadable", f"the video ends at frame {self._next}")
-            self._next += 1
+                raise BadImageError("unreadable", f"the video ends at frame {self.decoded}")
+            self.decoded += 1
         decoded, image = self._capture.read()
         if not decoded:
-            raise BadImageError("unreadable", f"the video ends at frame {self._next}")
-        self._next += 1
+            raise BadImageError("unreadable", f"the video ends at frame {self.decoded}")
+        self.decoded += 1
+        self.timestamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
     def close(self) -> None:

@@ -1,0 +1,107 @@
+"""A finished run as Python sees it: predictions for photographs, videos, arrays and crops."""
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from au_jax.ensemble.member_scores import read_selection
+from au_jax.ensemble.predictor import Prediction, Predictor, predicting_stage
+from au_jax.errors import UserError
+from au_jax.predict import frames, inputs
+from au_jax.predict.answers import Answers, Row, batch_of
+from au_jax.predict.face_crops import FaceCrops, make_finders
+from au_jax.predict.face_predictions import FacePredictions, from_rows
+from au_jax.predict.frames import Frame, Unusable
+from au_jax.predict.pipeline import in_threads
+from au_jax.predict.run import batch_size, face_threads
+from au_jax.run_dir import RunFolder
+
+Crops = np.ndarray | Mapping[str, np.ndarray]
+Images = str | Path | Sequence[str | Path] | Sequence[np.ndarray] | Iterator[np.ndarray]
+
+
+class Model(Predictor):
+    """A predictor that also finds the faces of whole images and follows them through videos."""
+
+    @overload
+    def predict(self, images: Crops, pose: np.ndarray | None = None) -> Prediction: ...
+
+    @overload
+    def predict(
+        self, images: Images, *, every: int = 1, faces: str = "largest"
+    ) -> FacePredictions: ...
+
+    def predict(
+        self,
+        images: Crops | Images,
+        pose: np.ndarray | None = None,
+        *,
+        every: int = 1,
+        faces: str = "largest",
+    ) -> Prediction:
+        """Predicts the AUs of all faces in images, or of prepared crops.
+
+        Args:
+          images: one of
+            - a path, or a list of paths, of photographs, videos, folders, or patterns;
+            - a whole image uint8 [H, W, 3], RGB, or a list of such images;
+            - a generator of the frames of one video, each such an image: faces are followed and
+              scores are smoothed where the selection smooths;
+            - prepared crops, uint8 [N, H, W, 3] or {crop: such an array}, see `probabilities`.
+          pose: of prepared crops only, float32 [N, 3], see `probabilities`.
+          every: of a video the frames 0, every, 2 * every, ... are looked at.
+          faces: "largest" or "all", of each image.
+
+        Returns:
+          A `FacePredictions`; for prepared crops a `Prediction`, with one entry for each.
+
+        Raises:
+          UserError: an input is not there, or the only one cannot be used; an array is of another
+            kind; the face models are not installed.
+        """
+        if isinstance(images, Mapping) or (isinstance(images, np.ndarray) and images.ndim != 3):
+            return super().predict(images, pose)
+        stream, batch = _opened(images, every)
+        looking = self._looking(faces)
+        threads = face_threads()
+        rows: list[Row] = []
+        unusable: dict[str, str] = {}
+        seen = in_threads(stream, looking.look, threads, ahead=2 * batch)
+        for step in Answers(self, batch).steps(seen, batch):
+            rows += step.rows
+            unusable |= {item.origin.input: item.reason for item in step.unusable}
+        if unusable and not rows:
+            name, reason = next(iter(unusable.items()))
+            raise UserError(f"{name}: {reason}; give a photograph or a video")
+        return from_rows(rows, self.aus, unusable)
+
+    @functools.lru_cache(maxsize=2)  # noqa: B019  the models of faces live as long as this one
+    def _looking(self, faces: str) -> FaceCrops:
+        return FaceCrops(self.crops, make_finders(self.crops, faces, face_threads()))
+
+
+def _opened(images: Any, every: int) -> tuple[Iterator[Frame | Unusable], int]:
+    """The stream of the images, and how many go through the networks together."""
+    if isinstance(images, np.ndarray):
+        return frames.of_arrays([images], moving=False), 1
+    if isinstance(images, str | Path):
+        images = [images]
+    if not isinstance(images, Sequence):
+        return frames.of_arrays(images, moving=True, every=every), batch_of(0)
+    if not all(isinstance(image, str | Path) for image in images):
+        return frames.of_arrays(images, moving=False), batch_of(len(images))
+    entries, _ = inputs.resolve([str(path) for path in images])
+    return frames.read(entries, every), batch_size(entries)
+
+
+def load(run: str | Path, stage: str | None = None) -> Model:
+    """Loads a run for prediction: `au_jax.load`, which documents the arguments.
+
+    Raises:
+      UserError: see `ensemble.predictor.predicting_stage` and `Predictor`.
+    """
+    folder = RunFolder(Path(run))
+    return Model(read_selection(predicting_stage(folder, stage)), folder.path)
