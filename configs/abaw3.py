@@ -6,9 +6,9 @@ Jiang et al., "Facial Action Unit Recognition With Multi-models Ensembling" (202
 https://arxiv.org/abs/2203.13046).
 
     variant        data         time                          mean F1 to expect (test)
-    default        drawn clips  13 to 15 min on two cores (an estimate from its parts)
-                                pretrained on AUs 0.37, smoothed 0.38 (measured, one seed)
-    ladder         drawn clips  the same from three seeds     not run with these settings yet
+    default        drawn clips  16 min on two busy cores      balanced 0.38 to 0.42, ensemble 0.34 to
+                                                              0.39 (measured, three seeds)
+    ladder         drawn clips  three times as long           the means, in RESULTS.md
     balance        drawn clips  4 min (an estimate)           not run at full length yet
     paper          Aff-Wild2, Glint360K, AffectNet, three AU sets
                    weeks on one GPU, most of it Glint360K (an estimate, not measured); paper: 0.731
@@ -17,11 +17,10 @@ https://arxiv.org/abs/2203.13046).
 
 `default` is Table 1, each row of which adds something to the one above, then the whole system from
 each of the three pretrainings, smoothing of the logits over the frames of a video, and the
-ensemble: for every AU the model and epoch with the highest F1. On drawn clips decisions are at
-thresholds chosen on the validation people. That recipe is not tuned to its end: RESULTS.md says
-what was measured, and that data balance does not help in it. `paper` needs the sets prepared in one
---data_dir with --crops=arcface, the identities by --dataset=people --name=glint360k
---landmarks=aligned.
+ensemble: for every AU the model and epoch with the highest F1. RESULTS.md says what was measured,
+and why smoothing and the parts of the network add nothing in so small a recipe. `paper` needs the
+sets prepared in one --data_dir with --crops=arcface, the identities by --dataset=people
+--name=glint360k --landmarks=aligned.
 """
 
 import dataclasses
