@@ -182,7 +182,7 @@ def _with_images(drawn: Any, images: torch.Tensor) -> Any:
 
 def _ahead(subject: Subject) -> int:
     """The batches that both sides' readers may have ready, which the clock must not count."""
-    return 2 * subject.readers
+    return max(1, 2 * subject.readers)
 
 
 def precision_of(variant: str) -> str:
