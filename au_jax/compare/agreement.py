@@ -1,4 +1,4 @@
-"""How near a training in JAX and its counterpart in PyTorch are: losses, gradients and scores."""
+"""Agreement of a training in JAX with its counterpart in PyTorch: losses, gradients, scores."""
 
 import dataclasses
 import itertools

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from au_jax import aus as au_names
 from au_jax.augment import Augment
+from au_jax.compare import INSTALL
 from au_jax.data.pipeline import BatchRows, Stream
 from au_jax.errors import UserError
 
@@ -42,8 +43,7 @@ class Augmentation:
         lacking = [name for name, probability in needed.items() if probability]
         if lacking and not hasattr(operations, "adjust_hue"):
             raise UserError(
-                f"the augmentation {lacking[0]} on PyTorch's side needs torchvision; install it "
-                'with: pip install "au-jax[compare]"'
+                f"the augmentation {lacking[0]} on PyTorch's side needs torchvision; {INSTALL}"
             )
 
     def __call__(self, image: torch.Tensor) -> tuple[torch.Tensor, bool]:

@@ -1,4 +1,4 @@
-"""How fast both sides train: alternating rounds of processes of their own, on one machine.
+"""Training speed of JAX beside PyTorch: alternating rounds of processes on one machine.
 
 Each side has a process for itself, so that its start, its peak memory and its threads are its own.
 Only one of them works at a time; they take turns, so that whatever else the machine does meets them

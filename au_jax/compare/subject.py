@@ -1,4 +1,4 @@
-"""What is compared: one training in values that can be sent to another process."""
+"""A training to compare, in values that can be sent to another process."""
 
 import dataclasses
 from collections.abc import Mapping

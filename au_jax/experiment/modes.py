@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from au_jax import log, run_dir, sharding
 from au_jax.benchmark import dry, throughput
+from au_jax.compare import INSTALL
 from au_jax.compare.subject import Subject
 from au_jax.data import datasets
 from au_jax.errors import UserError
@@ -134,9 +135,7 @@ def compare(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
       UserError: PyTorch is not installed, or no training has a counterpart.
     """
     if importlib.util.find_spec("torch") is None:
-        raise UserError(
-            'the comparison needs PyTorch; install it with: pip install "au-jax[compare]"'
-        )
+        raise UserError(f"the comparison needs PyTorch; {INSTALL}")
     from au_jax.compare import run as comparison  # PyTorch
 
     recipe = Recipe(config, RunFolder(workdir), data_dir)

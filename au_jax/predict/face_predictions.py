@@ -1,4 +1,4 @@
-"""What a model says of the faces in photographs and videos, as arrays."""
+"""Predictions for the faces in photographs and videos, as arrays."""
 
 import dataclasses
 import importlib.util

@@ -1,4 +1,4 @@
-"""How many frames of a video a second go through each part of prediction, and through all."""
+"""Prediction speed on a video: frames per second of each part, and end to end."""
 
 import itertools
 import time

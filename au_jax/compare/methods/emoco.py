@@ -58,11 +58,13 @@ class EmoCo:
         normalized: bool,
         temperature: float,
         momentum: float,
-        groups: int,
+        bn: str,
+        bn_groups: int,
     ):
         self.context, self.class_of, self.classes = context, class_of, classes
         self.emotion_weight, self.contrast, self.normalized = emotion_weight, contrast, normalized
-        self.temperature, self.momentum, self.groups = temperature, momentum, groups
+        self.temperature, self.momentum = temperature, momentum
+        self.groups = bn_groups if bn == "split" else 1
         self.encoder = ProjectedNet(context.network, context.image_size)
         self.module = nn.ModuleDict({"encoder": self.encoder})
         if emotion_weight or (normalized and contrast):
@@ -187,7 +189,8 @@ def create(
         normalized=intra_class_normalization,
         temperature=temperature,
         momentum=momentum,
-        groups=bn_groups if bn == "split" else 1,
+        bn=bn,
+        bn_groups=bn_groups,
     ).counterpart()
 
 
@@ -205,5 +208,6 @@ def create_moco(
         normalized=False,
         temperature=temperature,
         momentum=momentum,
-        groups=bn_groups if bn == "split" else 1,
+        bn=bn,
+        bn_groups=bn_groups,
     ).counterpart()

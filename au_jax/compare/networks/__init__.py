@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from au_jax.compare import INSTALL
 from au_jax.compare.backbone_source import BackboneSource, backbone_source
 from au_jax.compare.networks.au_net import AUNet
 from au_jax.compare.networks.batch_norm import biased_batch_norm, set_conventions
@@ -74,7 +75,7 @@ def imported(source: BackboneSource) -> Callable[..., Any]:
         reason = (str(error) or repr(error)).splitlines()[0]
         raise UserError(
             f"the PyTorch network is {source.library}'s, which cannot be imported ({reason}); "
-            'install it with: pip install "au-jax[compare]"'
+            f"{INSTALL}"
         ) from error
     return getattr(module, source.function)
 

@@ -12,6 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# Channels of each level of the pyramid, as in `au_jax.models.iresnet`, which this file, a part of
+# every export, cannot import.
+LEAST_LEVELS = 64
+
 
 class SameConv(nn.Conv2d):
     """A convolution with TensorFlow's padding: the odd row and column at the bottom and right."""
@@ -99,7 +103,12 @@ class IResNet(nn.Module):
         self.pyramid = None
         if pyramid:
             self.pyramid = PyramidEmbedding(
-                channels[2:], sizes[2:], max(64, width), self.features_out, context, dropout
+                channels[2:],
+                sizes[2:],
+                max(LEAST_LEVELS, width),
+                self.features_out,
+                context,
+                dropout,
             )
         else:
             self.bn2 = nn.BatchNorm2d(channels[4])
