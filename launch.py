@@ -7,6 +7,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from au_jax import cli
+from au_jax.large_pages import restart_with_large_pages
 
 config_flags.DEFINE_config_file("config", help_string="configs/NAME.py[:VARIANT].")
 for name, default, text in (
@@ -87,4 +88,5 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
+    restart_with_large_pages()
     app.run(main, flags_parser=cli.parse)

@@ -167,10 +167,13 @@ def fail(error: UserError) -> NoReturn:
 
 
 def dispatch(modes: dict[str, Callable[[], None]], mode: str) -> None:
-    """Runs the chosen mode; a user's mistake ends in one sentence and code 1."""
+    """Runs the chosen mode; a user's mistake ends in one sentence and code 1, Ctrl-C in 130."""
     if mode not in modes:
         fail(unknown("mode", mode, modes))
     try:
         modes[mode]()
     except UserError as error:
         fail(error)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from what is kept", file=sys.stderr, flush=True)
+        sys.exit(130)  # as a shell says of SIGINT

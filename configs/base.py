@@ -102,7 +102,7 @@ def base() -> ConfigDict:
     config.checkpoint = ConfigDict()
     config.checkpoint.keep = 1  # every epoch's model; n: of every n-th epoch and the last only
 
-    # --mode=compare: each training beside its counterpart in PyTorch. Dropout is off on both sides.
+    # --mode=compare: each training beside PyTorch, dropout and stochastic depth off on both sides.
     config.compare = ConfigDict()
     config.compare.steps = 20  # that both sides train, their losses and final figures compared
     config.compare.seeds = 1  # of that part; from 2 on, differences stand beside the seeds' spread

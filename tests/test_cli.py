@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from au_jax import cli
+
 ROOT = Path(__file__).parent.parent
 NOISY_STUDENT = "--config=configs/noisy_student.py"
 
@@ -56,3 +58,13 @@ def test_mistakes(flags, sentence, tmp_path):
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].startswith(sentence)
     assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_ends_in_one_sentence(capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ended:
+        cli.dispatch({"run": interrupted}, "run")
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "stopped; the same command goes on from what is kept\n"

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "au_jax"
 # From the lowest level to the highest; a name is a module or a folder of the package.
 LEVELS = (
-    ("errors", "aus", "outside", "similarity", "losses", "metrics"),
+    ("errors", "aus", "outside", "large_pages", "similarity", "losses", "metrics"),
     ("data", "models", "faces", "augment", "sharding", "log", "run_dir", "html"),
     ("methods",),
     ("training",),

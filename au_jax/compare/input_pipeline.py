@@ -204,7 +204,9 @@ def loader(
       pin_memory: whether batches lie where a GPU copies them from without waiting.
     """
     spawned: dict[str, Any] = {}
-    if workers:
+    if not workers:
+        torch.manual_seed(seed)  # which the loader does in its workers only
+    else:
         # JAX has threads, which a forked process would hang on.
         spawned = {"multiprocessing_context": "spawn", "prefetch_factor": 2}
     initialised: Callable[[int], None] = _one_thread

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from au_jax import log, run_dir, sharding
+from au_jax import large_pages, log, models, run_dir, sharding
 from au_jax.benchmark import dry, throughput
 from au_jax.compare import INSTALL
 from au_jax.compare.subject import Subject
@@ -33,7 +33,9 @@ def run(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
     for name in recipe.names:
         recipe.stage(name)  # a mistake in any of them is found before the first one runs
     check_workdir(config, folder)
-    log.say(f"{config.name}:{config.variant} in {workdir}, on {sharding.describe(recipe.mesh)}")
+    memory = ", with large memory pages" if large_pages.in_use() else ""
+    device = f"{sharding.describe(recipe.mesh)}{memory}"
+    log.say(f"{config.name}:{config.variant} in {workdir}, on {device}")
     todo = [name for name in recipe.names if not folder.stage(name).done]
     if not todo and folder.report.exists():
         log.say(f"all is done; the report is {folder.report / 'index.html'}")
@@ -161,15 +163,16 @@ def compare(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
 
 
 def without_dropout(stage: Train) -> Train:
-    """The training with its dropout off, whose draws would differ from PyTorch's."""
-    fields = stage.model["fields"]
-    off = {field: 0.0 if field == "dropout" else value for field, value in fields.items()}
-    return dataclasses.replace(stage, model={**stage.model, "dropout": 0.0, "fields": off})
+    """The training without dropout and stochastic depth, whose draws PyTorch does not share."""
+    of_backbone = models.fields_of(stage.model["backbone"])
+    off = {field: 0.0 for field in ("dropout", "drop_path") if field in of_backbone}
+    fields = {**stage.model["fields"], **off}
+    return dataclasses.replace(stage, model={**stage.model, "dropout": 0.0, "fields": fields})
 
 
 def _left_out(recipe: Recipe, without: Mapping[str, str]) -> list[str]:
     """Sentences on what a comparison leaves out; `without` has the methods of such stages."""
-    remarks = ["Dropout is off on both sides, as its draws would differ."]
+    remarks = ["Dropout and stochastic depth are off on both sides, as their draws would differ."]
     if without:
         named = ", ".join(f"{name} ({method})" for name, method in without.items())
         remarks.append(f"Left out, as their method has no counterpart in PyTorch: {named}.")

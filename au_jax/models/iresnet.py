@@ -64,7 +64,7 @@ class IResNetBlock(nn.Module):
     @nn.compact
     def __call__(self, images: Float[Array, "B H W C"], train: bool) -> Float[Array, "B H2 W2 D"]:
         style = self.style
-        x = batch_norm(style, "norm")(images, use_running_average=not train)
+        x = batch_norm(style, "norm")(images, train)
         x = ConvNorm(self.width, 3, activation=None, style=style, name="conv1")(x, train)
         x = PReLU(name="prelu")(x)
         x = ConvNorm(self.width, 3, self.stride, activation=None, style=style, name="conv2")(
@@ -88,7 +88,7 @@ class FixedScaleNorm(nn.Module):
         shape = (x.shape[-1],)
         scale = self.param("scale", nn.initializers.ones_init(), shape, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros_init(), shape, jnp.float32)
-        x = batch_norm(self.style, "norm", affine=False)(x, use_running_average=not train)
+        x = batch_norm(self.style, "norm", affine=False)(x, train)
         return x * jax.lax.stop_gradient(scale)[None] + bias[None]
 
 
@@ -104,7 +104,7 @@ class Embedding(nn.Module):
 
     @nn.compact
     def __call__(self, images: Float[Array, "B H W C"], train: bool) -> Float32[Array, "B D"]:
-        x = batch_norm(self.style, "norm")(images, use_running_average=not train)
+        x = batch_norm(self.style, "norm")(images, train)
         x = nn.Dropout(self.dropout, deterministic=not train)(flattened(x))
         x = nn.Dense(self.outputs, kernel_init=xavier, name="dense")(x)
         return FixedScaleNorm(self.style._replace(dtype=jnp.float32), name="features")(x, train)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32
 
 from au_jax.models import cpu_ops
+from au_jax.models.batch_norm import Activation, BatchNorm
 
 Initializer = Callable[..., jax.Array]
 
@@ -67,26 +68,12 @@ class Conv(nn.Module):
         return out
 
 
-def batch_norm(style: Style, name: str, affine: bool = True) -> nn.BatchNorm:
-    """Batch normalisation of [B, ..., C] over all axes but the last, statistics in float32.
-
-    Under `jax.jit` with a sharded batch the statistics are those of the global batch. The running
-    variance is the biased one, as in TensorFlow; PyTorch keeps the unbiased one, which is
-    n / (n - 1) times as large (n = values per channel). A call with the batch's statistics needs
-    `batch_stats` to be mutable. Without `affine` it has no scale and bias.
-
-    Source: Ioffe and Szegedy, "Batch Normalization" (ICML 2015), algorithm 1,
-    https://arxiv.org/abs/1502.03167.
-    """
-    return nn.BatchNorm(
-        momentum=style.bn_momentum,
-        epsilon=style.bn_epsilon,
-        dtype=style.dtype,
-        # Flax's quick E[x^2] - E[x]^2 loses the variance of channels far from zero.
-        use_fast_variance=False,
-        use_scale=affine,
-        use_bias=affine,
-        name=name,
+def batch_norm(
+    style: Style, name: str, affine: bool = True, activation: Activation | None = None
+) -> BatchNorm:
+    """The batch normalisation of a backbone; `affine` and `activation` as in `BatchNorm`."""
+    return BatchNorm(
+        style.bn_momentum, style.bn_epsilon, style.dtype, affine, activation, name=name
     )
 
 
@@ -97,7 +84,7 @@ class ConvNorm(nn.Module):
     kernel: int
     stride: int = 1
     depthwise: bool = False
-    activation: Callable[[jax.Array], jax.Array] | None = nn.relu
+    activation: Activation | None = nn.relu
     style: Style = Style()
     kernel_init: Initializer = nn.initializers.he_normal()
 
@@ -112,8 +99,7 @@ class ConvNorm(nn.Module):
             kernel_init=self.kernel_init,
             name="conv",
         )(images)
-        x = batch_norm(self.style, "norm")(x, use_running_average=not train)
-        return x if self.activation is None else self.activation(x)
+        return batch_norm(self.style, "norm", activation=self.activation)(x, train)
 
 
 def max_pool(

@@ -11,8 +11,10 @@ from subjects import make_config
 
 from au_jax.errors import UserError
 from au_jax.experiment import modes
+from au_jax.experiment.recipe import Recipe
 from au_jax.html.numbers import DASH
 from au_jax.report import comparison
+from au_jax.run_dir import RunFolder
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -34,6 +36,14 @@ def compared(data_dir, tiny_faces, tmp_path_factory):
     folder = tmp_path_factory.mktemp("compared")
     modes.compare(config, folder, data_dir)
     return folder
+
+
+def test_stochastic_depth_and_dropout_are_off(data_dir, tmp_path):
+    config = make_config()
+    config.model.update(backbone="efficientnet_b0", dropout=0.5)
+    recipe = Recipe(config, RunFolder(tmp_path), data_dir)
+    model = modes.without_dropout(recipe.stage("teacher")).model
+    assert model["dropout"] == model["fields"]["drop_path"] == 0
 
 
 def test_the_files_say_what_was_compared_and_what_was_not(compared):
