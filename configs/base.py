@@ -36,7 +36,7 @@ def base() -> ConfigDict:
     config.data.split_seed = 0
     config.data.folds = "random"  # or published, or a .csv file of subjects and folds
     config.data.present_from = 0  # least intensity of a present AU; 0: labels as prepared
-    config.data.threads = 2  # that read and decode
+    config.data.threads = 0  # that read and decode; 0: one for each core
     config.data.synthetic = ConfigDict()  # the size of the embedded data set
     config.data.synthetic.size = 104  # stored pixels
     config.data.synthetic.opt = 1600  # records, and those of the next two splits

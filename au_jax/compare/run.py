@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from au_jax import log, run_dir, sharding
+from au_jax import cores, log, run_dir, sharding
 from au_jax.compare import agreement, methods, sides, speed
 from au_jax.compare.step import VARIANTS
 from au_jax.compare.subject import Subject
@@ -34,16 +34,14 @@ def threads_of(threads: int) -> int:
     """The cores that each side uses: `threads`, or all that this process may use for 0.
 
     Raises:
-      UserError: there are fewer.
+      UserError: there are fewer, or `threads` is below 0.
     """
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    usable = usable or 1
+    field, usable = "--config.compare.threads", cores.usable()
     if threads > usable:
         raise UserError(
-            f"--config.compare.threads={threads}, but this process may use {usable}; give at most "
-            "that, or 0 for all"
+            f"{field}={threads}, but this process may use {usable}; give at most that, or 0 for all"
         )
-    return threads or usable
+    return cores.as_many(threads, field)
 
 
 def measure(

@@ -9,7 +9,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from au_jax import sharding
+from au_jax import cores, sharding
 from au_jax.data import datasets
 from au_jax.data.sources import Source
 from au_jax.data.splits import Splits
@@ -75,7 +75,7 @@ class Recipe:
                 (run, self._input(other, name, run)) for run in self.voting for other in others
             ],
             mesh=self.mesh,
-            threads=self.config.data.threads,
+            threads=cores.as_many(self.config.data.threads, "config.data.threads"),
             keep=self.config.checkpoint.keep,
         )
 

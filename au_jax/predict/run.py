@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import os
 import signal
 import threading
 import time
@@ -15,7 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from au_jax import log, sharding
+from au_jax import cores, log, sharding
 from au_jax.ensemble import predictor as ensemble
 from au_jax.ensemble import selection
 from au_jax.ensemble.predictor import Predictor
@@ -127,7 +126,7 @@ class Tally:
 
 def face_threads() -> int:
     """How many threads look for faces."""
-    return min(8, os.cpu_count() or 1)
+    return min(8, cores.usable())
 
 
 def batch_size(entries: Sequence[Input]) -> int:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from au_jax import cores
 from au_jax.data.image_io import BadImageError, Video, read_image
 from au_jax.data.records import CROPS, VERSION
 from au_jax.errors import UserError, unknown
@@ -90,7 +91,7 @@ def run(
             landmarks,
             whole,
         )
-        _work(job, processes or os.cpu_count() or 1)
+        _work(job, cores.as_many(processes, "--processes"))
         _finish(job, folder)
     print(f"prepared {source.name} in {folder}; its audit is {folder / 'audit' / 'index.html'}")
     return folder

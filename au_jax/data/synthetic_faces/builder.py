@@ -7,7 +7,6 @@
 
 import contextlib
 import dataclasses
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from au_jax import cores
 from au_jax.data import records
 from au_jax.data.records import quiet_tfds
 from au_jax.data.synthetic_faces.annotators import written_labels
@@ -132,7 +132,7 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
         self, split: str, numbers: Sequence[int], bar: tqdm
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         config = self.builder_config
-        most = max(1, min(os.cpu_count() or 1, len(numbers) // _WORTH_A_PROCESS))
+        most = max(1, min(cores.usable(), len(numbers) // _WORTH_A_PROCESS))
         workers, count = config.workers or most, config.counts()[split]
         drawn = rendered(config.seed, split, count, config.size, workers, config.clip_frames)
         for number, crops in zip(numbers, drawn, strict=True):
