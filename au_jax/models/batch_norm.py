@@ -1,10 +1,9 @@
-"""Batch normalisation with its activation, whose gradient keeps only the input and two sums.
+"""Batch normalisation whose gradient keeps only the input and its statistics.
 
 Source: Ioffe and Szegedy, "Batch Normalization" (ICML 2015), algorithm 1,
 https://arxiv.org/abs/1502.03167.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,8 +11,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
-
-Activation = Callable[[jax.Array], jax.Array]
 
 
 class BatchNorm(nn.Module):
@@ -29,14 +26,12 @@ class BatchNorm(nn.Module):
       epsilon: what is added to the variance.
       dtype: of the result.
       affine: whether there are the parameters `scale` and `bias`.
-      activation: of the normalised values, without parameters; None for none.
     """
 
     momentum: float
     epsilon: float
     dtype: Any
     affine: bool = True
-    activation: Activation | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -48,60 +43,51 @@ class BatchNorm(nn.Module):
             bias = self.param("bias", nn.initializers.zeros_init(), shape, jnp.float32)
         else:
             scale, bias = jnp.ones(shape, jnp.float32), jnp.zeros(shape, jnp.float32)
-        activate = partial(_activate, self.activation, self.dtype)
         if not train:
             running = _beside(x, mean.value, variance.value)
-            return activate(_affine(x, running, _beside(x, scale, bias), self.epsilon))
-        out, of_batch = normalize(x, scale, bias, activate, self.epsilon)
+            affine = _beside(x, scale, bias)
+            return _affine(x, running, affine, self.epsilon).astype(self.dtype)
+        out, of_batch = normalize(x, scale, bias, self.epsilon)
         if not self.is_initializing():
             for kept, new in zip((mean, variance), of_batch, strict=True):
                 kept.value = self.momentum * kept.value + (1 - self.momentum) * new
-        return out
-
-
-def _activate(activation: Activation | None, dtype: Any, normalised: jax.Array) -> jax.Array:
-    out = normalised.astype(dtype)
-    return out if activation is None else activation(out)
+        return out.astype(self.dtype)
 
 
 def normalize(
-    x: jax.Array, scale: jax.Array, bias: jax.Array, activate: Activation, epsilon: float
+    x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    """Normalises with the batch's own statistics, then activates.
+    """Normalises with the batch's own statistics.
 
     Args:
       x: float [B, ..., C].
       scale, bias: float32 [C].
-      activate: what is applied to the float32 result; a function of single values.
       epsilon: what is added to the variance.
 
     Returns:
-      The result [B, ..., C], and the batch's mean and biased variance, float32 [C], which have no
-      gradient.
+      The result float32 [B, ..., C], and the batch's mean and biased variance, float32 [C], which
+      have no gradient.
     """
-    out, (mean, variance) = _normalize(x, *_beside(x, scale, bias), activate, epsilon)
+    out, (mean, variance) = _normalize(x, *_beside(x, scale, bias), epsilon)
     return out, lax.stop_gradient((mean.ravel(), variance.ravel()))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _normalize(x, scale, bias, activate, epsilon):
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _normalize(x, scale, bias, epsilon):
     mean = _mean(x)
     # E[x^2] - E[x]^2 would lose the variance of channels far from zero.
     variance = _mean(jnp.square(_wide(x) - mean))
-    return activate(_affine(x, (mean, variance), (scale, bias), epsilon)), (mean, variance)
+    return _affine(x, (mean, variance), (scale, bias), epsilon), (mean, variance)
 
 
-def _normalize_forward(x, scale, bias, activate, epsilon):
-    out, of_batch = _normalize(x, scale, bias, activate, epsilon)
-    return (out, of_batch), (x, scale, bias, *of_batch)
+def _normalize_forward(x, scale, bias, epsilon):
+    out, of_batch = _normalize(x, scale, bias, epsilon)
+    return (out, of_batch), (x, scale, *of_batch)
 
 
-def _normalize_backward(activate, epsilon, kept, gradients):
-    x, scale, bias, mean, variance = kept
-    # The normalised values are computed again, which costs less than keeping them.
-    normalised, back = jax.vjp(activate, _affine(x, (mean, variance), (scale, bias), epsilon))
-    del normalised
-    (gradient,) = back(gradients[0])
+def _normalize_backward(epsilon, kept, gradients):
+    x, scale, mean, variance = kept
+    gradient, _ = gradients
     inverse = lax.rsqrt(variance + epsilon)
     centred = _wide(x) - mean
     of_bias = _sum(gradient)

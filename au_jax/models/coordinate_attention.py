@@ -33,7 +33,7 @@ class CoordinateAttention(nn.Module):
 
         means = jnp.concatenate([images.mean(2), images.mean(1)], 1)
         x = dense(max(_FEWEST, channels // _REDUCTION), "reduce")(means)
-        x = batch_norm(self.style, "norm", activation=nn.hard_swish)(x, train)
+        x = nn.hard_swish(batch_norm(self.style, "norm")(x, train))
         rows = nn.sigmoid(dense(channels, "rows")(x[:, :height]))
         columns = nn.sigmoid(dense(channels, "columns")(x[:, height:]))
         return images * rows[:, :, None] * columns[:, None]

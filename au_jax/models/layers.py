@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32
 
 from au_jax.models import cpu_ops
-from au_jax.models.batch_norm import Activation, BatchNorm
+from au_jax.models.batch_norm import BatchNorm
 
 Initializer = Callable[..., jax.Array]
 
@@ -68,13 +68,9 @@ class Conv(nn.Module):
         return out
 
 
-def batch_norm(
-    style: Style, name: str, affine: bool = True, activation: Activation | None = None
-) -> BatchNorm:
-    """The batch normalisation of a backbone; `affine` and `activation` as in `BatchNorm`."""
-    return BatchNorm(
-        style.bn_momentum, style.bn_epsilon, style.dtype, affine, activation, name=name
-    )
+def batch_norm(style: Style, name: str, affine: bool = True) -> BatchNorm:
+    """The batch normalisation of a backbone, `affine` as in `BatchNorm`."""
+    return BatchNorm(style.bn_momentum, style.bn_epsilon, style.dtype, affine, name=name)
 
 
 class ConvNorm(nn.Module):
@@ -84,7 +80,7 @@ class ConvNorm(nn.Module):
     kernel: int
     stride: int = 1
     depthwise: bool = False
-    activation: Activation | None = nn.relu
+    activation: Callable[[jax.Array], jax.Array] | None = nn.relu
     style: Style = Style()
     kernel_init: Initializer = nn.initializers.he_normal()
 
@@ -99,7 +95,8 @@ class ConvNorm(nn.Module):
             kernel_init=self.kernel_init,
             name="conv",
         )(images)
-        return batch_norm(self.style, "norm", activation=self.activation)(x, train)
+        x = batch_norm(self.style, "norm")(x, train)
+        return x if self.activation is None else self.activation(x)
 
 
 def max_pool(

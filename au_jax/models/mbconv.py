@@ -4,11 +4,15 @@ Sources: Sandler et al., "MobileNetV2" (CVPR 2018), section 3; Hu et al., "Squee
 Networks" (CVPR 2018), section 3; Huang et al., "Deep Networks with Stochastic Depth" (ECCV 2016).
 """
 
+from collections.abc import Callable
+
 import flax.linen as nn
+import jax
 from jaxtyping import Array, Float
 
-from au_jax.models.batch_norm import Activation
 from au_jax.models.layers import ConvNorm, Style, global_mean, xavier
+
+Activation = Callable[[jax.Array], jax.Array]
 
 
 def round_channels(channels: float, divisor: int = 8) -> int:
