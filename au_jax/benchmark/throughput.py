@@ -48,7 +48,7 @@ def measure(training: Training, mesh: Mesh, steps: int = 60) -> dict[str, float]
         holder["state"], _ = jax.block_until_ready((state, logs))
 
     def loop(batches: Iterator[Any]) -> None:
-        holder["state"], _ = run_epoch(step, holder["state"], batches, steps, mesh, bar)
+        holder["state"], *_ = run_epoch(step, holder["state"], batches, steps, mesh, bar)
         jax.block_until_ready(holder["state"])
 
     parts: dict[str, Callable[[], None]] = {

@@ -82,7 +82,7 @@ class JaxSide:
 
     def _feed(self, count: int) -> None:
         bar = tqdm(disable=True)
-        self._state, _ = run_epoch(self._step, self._state, self._batches, count, self._mesh, bar)
+        self._state, *_ = run_epoch(self._step, self._state, self._batches, count, self._mesh, bar)
         jax.block_until_ready(self._state)
 
     def peak_memory(self) -> float:

@@ -247,7 +247,7 @@ def curves(lines: Sequence[Mapping[str, float]]) -> bytes:
       lines: of metrics.jsonl.
     """
     score = "/final_score"
-    elsewhere = ("epoch", "step", "loss", "learning_rate", "images_per_second")
+    elsewhere = ("epoch", "step", "loss", "learning_rate", "images_per_second", "input_wait")
     logged = list(dict.fromkeys(name for line in lines for name in line))
     losses = [name for name in logged if name.startswith("loss_")]
     scores = [name for name in logged if name.endswith(score)]
@@ -265,6 +265,7 @@ def curves(lines: Sequence[Mapping[str, float]]) -> bytes:
         "other figures": {name: name.replace("_", " ") for name in others},
         "learning rate": {"learning_rate": ""},
         "images per second": {"images_per_second": ""},
+        "time waiting for input": {"input_wait": ""} if "input_wait" in logged else {},
     }
     panels = {title: names for title, names in panels.items() if names}
     numbers = [line["epoch"] for line in lines]
@@ -285,8 +286,11 @@ def curves(lines: Sequence[Mapping[str, float]]) -> bytes:
             axes.tick_params(labelsize=7)
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             axes.grid()
-        for axes in grid[-2:]:
-            axes.set_ylim(bottom=0)
+        for axes, title in zip(grid, panels, strict=True):
+            if title in ("learning rate", "images per second"):
+                axes.set_ylim(bottom=0)
+            elif title == "time waiting for input":
+                axes.set_ylim(0, 1)
         return _png(figure)
 
 

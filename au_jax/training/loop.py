@@ -27,12 +27,15 @@ from au_jax.errors import UserError
 from au_jax.methods.base import Method
 from au_jax.run_dir import StageFolder
 from au_jax.training.checkpoint import Checkpoints
+from au_jax.training.input_wait import InputWait
 from au_jax.training.scoring import Scorer, make_scorer, with_labels
 from au_jax.training.step import TrainState, init_state, make_train_step
 
 # The host runs at most this many steps ahead of the devices, which bounds the memory of waiting
 # batches; logs are read that late, so that reading them never holds the devices up.
 _STEPS_AHEAD = 8
+# The share of an epoch that the devices wait for input from which it is said.
+_WORTH_SAYING = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +121,9 @@ def train(folder: StageFolder, training: Training, mesh: Mesh) -> None:
         )
         for epoch in range(done + 1, training.epochs + 1):
             started = time.perf_counter()
-            state, logs = run_epoch(step, state, batches, training.steps_per_epoch, mesh, bar)
+            state, logs, waited = run_epoch(
+                step, state, batches, training.steps_per_epoch, mesh, bar
+            )
             seconds = time.perf_counter() - started
             if method.end_of_epoch is not None:
                 state = method.end_of_epoch(state, passes)
@@ -131,6 +136,7 @@ def train(folder: StageFolder, training: Training, mesh: Mesh) -> None:
                 **logs,
                 "learning_rate": float(training.learning_rate(int(state.step) - 1)),
                 "images_per_second": _images(streams) * training.steps_per_epoch / seconds,
+                "input_wait": waited / seconds,
                 **_score_epoch(folder, epoch, training, score, variables),
             }
             # The state is saved last and vouches for all that the epoch left before it.
@@ -192,8 +198,13 @@ def _images(streams: Mapping[str, Stream]) -> int:
 
 def run_epoch(
     step: Callable, state: TrainState, batches: grain.DatasetIterator, steps: int, mesh: Mesh, bar
-) -> tuple[TrainState, dict[str, float]]:
-    """Runs `steps` steps; returns the state and the mean of every log over them."""
+) -> tuple[TrainState, dict[str, float], float]:
+    """Runs `steps` steps.
+
+    Returns:
+      The state, the mean of every log over the steps, and the seconds in which the devices waited
+      for the next batch.
+    """
     waiting: collections.deque = collections.deque()
     sums: collections.Counter = collections.Counter()
 
@@ -207,16 +218,19 @@ def run_epoch(
         sums.update({name: float(value) for name, value in logs.items()})
         bar.set_postfix(loss=f"{logs['loss']:.4f}", refresh=False)
 
-    with jax.transfer_guard("disallow"):
+    with jax.transfer_guard("disallow"), InputWait() as wait:
         for _ in range(steps):
-            state, logs = step(state, sharding.put_batch(next(batches), mesh))
+            batch = sharding.put_batch(next(batches), mesh)
+            given = wait.given()
+            state, logs = step(state, batch)
+            wait.runs(given, logs["loss"])
             waiting.append(logs)
             if len(waiting) > _STEPS_AHEAD:
                 read_one()
             bar.update()
         while waiting:
             read_one()
-    return state, {name: total / steps for name, total in sums.items()}
+    return state, {name: total / steps for name, total in sums.items()}, wait.seconds
 
 
 def _score_epoch(
@@ -253,4 +267,6 @@ def _say_epoch(
     scores = [f"{n} {v:.4f}" for n, v in figures.items() if n.endswith("final_score")]
     left = time.strftime("%H:%M:%S", time.gmtime(seconds * (training.epochs - epoch)))
     parts = [f"loss {figures['loss']:.4f}", *scores, f"{figures['images_per_second']:.0f} images/s"]
+    if figures["input_wait"] > _WORTH_SAYING:
+        parts.append(f"{figures['input_wait']:.0%} of the time waiting for input")
     log.say(f"  epoch {epoch}/{training.epochs}: {', '.join(parts)}, {left} left")
