@@ -14,6 +14,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from au_jax.aus import ABSENT, EMOTIONS, MEANING, PRESENT, UNKNOWN
 from au_jax.html.numbers import DASH
+from au_jax.metrics import Reliability
 from au_jax.report.curves import Curve
 from au_jax.report.from_run import EpochScores, LabelCounts, LabelNoise
 from au_jax.report.summaries import FIGURES, interval_of, of_au
@@ -288,6 +289,45 @@ def curves(lines: Sequence[Mapping[str, float]]) -> bytes:
         for axes in grid[-2:]:
             axes.set_ylim(bottom=0)
         return _png(figure)
+
+
+def reliability(aus: Sequence[str], splits: Mapping[str, Reliability]) -> bytes:
+    """The reliability diagram of each AU: share present over probability (Guo et al., Fig. 1).
+
+    Args:
+      aus: names [A].
+      splits: {split: counts of the AUs}.
+    """
+    columns = 6
+    rows = -(-len(aus) // columns)
+    with matplotlib.rc_context(_STYLE):
+        figure = _figure(11, 0.3 + 1.75 * rows)
+        grid = figure.subplots(rows, columns, squeeze=False)
+        _margins(figure, top=0.3, hspace=0.45, wspace=0.3)
+        for axes in grid.flat[len(aus) :]:
+            axes.remove()
+        for a, axes in enumerate(grid.flat[: len(aus)]):
+            axes.plot([0, 1], [0, 1], color=_GREY, lw=0.7, ls="--")
+            for number, counts in enumerate(splits.values()):
+                some = counts.count[a] > 0
+                line = counts.probability[a][some], counts.present[a][some]
+                # A dot's area grows with the faces in its bin, so that few of them look like few.
+                size = 3 + 40 * counts.count[a][some] / max(1, counts.count[a].sum())
+                colour = SERIES[number % len(SERIES)]
+                axes.plot(*line, color=colour, lw=0.9)
+                axes.scatter(*line, s=size, color=colour)
+            errors = ", ".join(_show_error(counts.ece[a]) for counts in splits.values())
+            axes.set_title(f"{_title(aus[a])}\nECE {errors}", loc="left", fontsize=7)
+            axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+            axes.tick_params(labelsize=6.5)
+            axes.grid()
+        marks = [Patch(color=SERIES[n % len(SERIES)]) for n in range(len(splits))]
+        _legend(figure, marks, list(splits), len(splits))
+        return _cropped_png(figure)
+
+
+def _show_error(error: float) -> str:
+    return DASH if np.isnan(error) else f"{error:.3f}"
 
 
 def curve(drawn: Curve, headline: str) -> bytes:
