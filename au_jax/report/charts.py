@@ -18,6 +18,7 @@ from au_jax.metrics import Reliability
 from au_jax.report.curves import Curve
 from au_jax.report.from_run import EpochScores, LabelCounts, LabelNoise
 from au_jax.report.summaries import FIGURES, interval_of, of_au
+from au_jax.report.track import Track
 from au_jax.report.video_scores import VideoScores
 
 # Okabe and Ito, Color Universal Design (2008).
@@ -395,6 +396,44 @@ def video(scores: VideoScores) -> bytes:
         unknown = Patch(facecolor="white", edgecolor=_PALE, hatch="////")
         names = ("raw", "smoothed", "threshold", "present", "unknown or missing")
         _legend(figure, (raw, smoothed, threshold, present, unknown), names, 5)
+        return _cropped_png(figure)
+
+
+def tracks(
+    times: np.ndarray, aus: Sequence[str], thresholds: np.ndarray, tracks: Sequence[Track]
+) -> bytes:
+    """The probability of each AU over the time of a video, a line for each face.
+
+    Args:
+      times: float64 [bins], seconds.
+      aus: names [A].
+      thresholds: float64 [A].
+      tracks: of at most as many faces as `SERIES`.
+    """
+    columns = 2 if len(aus) > 1 else 1
+    height = -(-len(aus) // columns)
+    at = np.repeat(times, 2)
+    dot = "." if len(times) < 100 else None
+    with matplotlib.rc_context(_STYLE):
+        figure = _figure(5.5 * columns, 1.05 * height)
+        grid = figure.subplots(height, columns, squeeze=False, sharex=True)
+        _fit(figure, 0.25, hspace=0.5, wspace=0.12)
+        for axes in grid.flat[len(aus) :]:
+            axes.remove()
+        for a, axes in enumerate(grid.flat[: len(aus)]):
+            for number, track in enumerate(tracks):
+                ends = np.stack([track.low[:, a], track.high[:, a]], 1).ravel()
+                axes.plot(at, ends, color=SERIES[number], lw=0.9, marker=dot, ms=3)
+            axes.axhline(thresholds[a], color=_GREY, lw=0.7, ls="--")
+            axes.set_title(_title(aus[a]), loc="left", fontsize=8)
+            axes.set(ylim=(0, 1), yticks=(0, 0.5, 1))
+            axes.tick_params(labelsize=7)
+        for axes in grid.flat[max(0, len(aus) - columns) : len(aus)]:
+            axes.tick_params("x", labelbottom=True)
+            axes.set_xlabel("seconds", labelpad=1)
+        lines = list(grid.flat[0].lines)
+        names = [*(f"face {track.face}" for track in tracks), "threshold"]
+        _legend(figure, lines, names, len(names))
         return _cropped_png(figure)
 
 
