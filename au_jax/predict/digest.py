@@ -103,7 +103,7 @@ class VideoCounts:
         for au, (_, place) in sorted(self.peaks.items(), key=lambda peak: -peak[1][0]):
             if place in by_place or len(by_place) < _PEAKS:
                 by_place.setdefault(place, []).append(au)
-        remarks = {place: f"Highest {', '.join(aus)}" for place, aus in by_place.items()}
+        remarks = {place: f"Highest here: {', '.join(aus)}" for place, aus in by_place.items()}
         places = {*remarks, *spread(self.frames, _SPREAD)}
         return {place: remarks.get(place, "") for place in sorted(places)}
 
@@ -113,7 +113,7 @@ class Details:
 
     Attributes:
       times: {video: float64 [bins]}, seconds at which the bins of its curves begin.
-      tracks: {video: its tracks of most frames, the longest first}.
+      tracks: {video: its tracks of most frames, by their numbers}.
       frames: {video: {number of a frame: (its rows, a remark)}}.
       photographs: {name: its rows}.
     """
@@ -129,9 +129,10 @@ class Details:
         for name, counts in overview.videos.items():
             bins = -(-counts.frames // counts.width)
             self.times[name], self.frames[name] = np.full(bins, np.nan), {}
+            longest = sorted(counts.tracks.most_common(_TRACKS), key=lambda track: int(track[0]))
             self.tracks[name] = [
                 Track(face, frames, *(np.full((bins, len(aus)), np.nan) for _ in range(2)))
-                for face, frames in counts.tracks.most_common(_TRACKS)
+                for face, frames in longest
             ]
             remarks[name] = counts.remarks
         wanted, photograph = set(spread(overview.photographs, _PHOTOGRAPHS)), 0

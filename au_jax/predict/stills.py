@@ -45,7 +45,9 @@ def of_video(name: str, wanted: Mapping[int, tuple[Sequence[Cells], str]]) -> It
 
 def _still(image: np.ndarray, of_image: Sequence[Cells], title: str, remark: str) -> Figure:
     """The picture of an image uint8 [H, W, 3], RGB, with the boxes of its faces."""
-    faces = [row for row in of_image if row["success"] == "1"]
+    faces = sorted(
+        (row for row in of_image if row["success"] == "1"), key=lambda row: int(row["face"])
+    )
     scale = min(1.0, _SIDE / max(image.shape[:2]))
     canvas = image.copy()
     for row in faces:

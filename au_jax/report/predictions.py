@@ -65,7 +65,7 @@ class VideoPage:
       totals: over its faces.
       width: frames in a bin.
       times: float64 [bins], seconds at which the bins begin.
-      tracks: those with the most frames, the longest first.
+      tracks: those with the most frames, by their numbers.
       other_tracks: how many more there are.
       stills: frames of it.
     """
