@@ -315,7 +315,7 @@ def reliability(aus: Sequence[str], splits: Mapping[str, Reliability]) -> bytes:
                 # A dot's area grows with the faces in its bin, so that few of them look like few.
                 size = 3 + 40 * counts.count[a][some] / max(1, counts.count[a].sum())
                 colour = SERIES[number % len(SERIES)]
-                axes.plot(*line, color=colour, lw=0.9)
+                axes.plot(*line, color=colour, lw=0.8, alpha=0.6)
                 axes.scatter(*line, s=size, color=colour)
             errors = ", ".join(_show_error(counts.ece[a]) for counts in splits.values())
             axes.set_title(f"{_title(aus[a])}\nECE {errors}", loc="left", fontsize=7)

@@ -197,6 +197,34 @@ def test_a_still_has_the_box_of_the_face(networks, red, tmp_path):
     assert line.min() < 60
 
 
+class Killed(BaseException):
+    """In the place of a signal."""
+
+
+def test_a_page_that_was_not_finished_is_made_by_the_same_command(
+    networks, red, tmp_path, monkeypatch
+):
+    (tmp_path / "bad.png").write_text("no image")
+    Image.fromarray(draw((40, 20, 50))).save(tmp_path / "a.png")
+    given = [str(tmp_path / name) for name in ("bad.png", "a.png")]
+    options = {"report": tmp_path / "p.html"}
+
+    def killed(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(predictions, "render", killed)
+        with pytest.raises(Killed):
+            run_module.predict(networks, given, tmp_path / "o.csv", **options)
+    assert not list(tmp_path.glob("*.html"))
+    assert not (tmp_path / "o.csv").exists()
+    run_module.predict(networks, given, tmp_path / "o.csv", **options)
+    said = text(parse(tmp_path / "p.html"))
+    assert "1 images, 1 faces in them" in said
+    assert f"{given[0]}is no image" in said  # which the first call found
+    assert (tmp_path / "o.csv").exists()
+
+
 @pytest.mark.parametrize(
     ("given", "report", "sentence"),
     [
