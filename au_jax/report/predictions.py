@@ -120,8 +120,8 @@ def _video(video: VideoPage, thresholds: np.ndarray) -> dict[str, Any]:
     thinned = ""
     if video.width > 1:
         thinned = (
-            f" Of every {video.width} frames that follow, the least and the greatest probability "
-            "are drawn, so that shorter gaps do not show."
+            f" For each {video.width} frames in a row the least and the greatest probability are "
+            "drawn, and shorter gaps do not show."
         )
     chart = html.Figure(
         charts.tracks(video.times, aus, thresholds, video.tracks),
