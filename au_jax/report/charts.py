@@ -302,9 +302,9 @@ def reliability(aus: Sequence[str], splits: Mapping[str, Reliability]) -> bytes:
     columns = 6
     rows = -(-len(aus) // columns)
     with matplotlib.rc_context(_STYLE):
-        figure = _figure(11, 0.3 + 1.75 * rows)
+        figure = _figure(11, 0.5 + 1.75 * rows)
         grid = figure.subplots(rows, columns, squeeze=False)
-        _margins(figure, top=0.3, hspace=0.45, wspace=0.3)
+        _margins(figure, top=0.55, hspace=0.45, wspace=0.3)
         for axes in grid.flat[len(aus) :]:
             axes.remove()
         for a, axes in enumerate(grid.flat[: len(aus)]):
@@ -323,8 +323,9 @@ def reliability(aus: Sequence[str], splits: Mapping[str, Reliability]) -> bytes:
             axes.tick_params(labelsize=6.5)
             axes.grid()
         marks = [Patch(color=SERIES[n % len(SERIES)]) for n in range(len(splits))]
-        _legend(figure, marks, list(splits), len(splits))
-        return _cropped_png(figure)
+        # Within the figure, which then needs not be drawn twice.
+        figure.legend(marks, list(splits), frameon=False, loc="upper left", ncols=len(splits))
+        return _png(figure)
 
 
 def _show_error(error: float) -> str:

@@ -313,7 +313,8 @@ class Page:
             f"reliability diagram of each AU of {label}",
             f"{label}: the share of faces that show an AU over their mean probability, in "
             f"{RELIABILITY_BINS} bins of equal width, of {faces} (those whose label is known). A "
-            "larger dot stands for more faces. On the dashed line a probability is what it says.",
+            "larger dot stands for more faces. On the dashed line a probability is what it says. "
+            "The ECE of each split stands above, in their order.",
         )
 
     def _compared(self, split: str) -> list[str]:
