@@ -34,6 +34,7 @@ for name, default, text in (
     ("output", "", "predict: the table to write, a new .csv or .parquet; export: a new folder."),
     ("stage", "", "predict, export: the stage; the last that predicts if empty."),
     ("overlay", "", "predict: a folder for copies of the inputs with boxes and AUs drawn in."),
+    ("report", "", "predict: a page FILE.html that shows what the table says, with pictures."),
     ("faces", "largest", "predict: largest or all, of each image."),
 ):
     flags.DEFINE_string(name, default, text)
@@ -46,6 +47,13 @@ for name, text in (
     flags.DEFINE_list(name, [], text)
 flags.DEFINE_integer("processes", 0, "prepare: how many to work with; 0: one per core.")
 flags.DEFINE_integer("every", 1, "predict: look at every Nth frame of a video.")
+flags.DEFINE_boolean(
+    "baseline",
+    False,
+    "predict: columns AU01_above_baseline, ...: by how much an AU's logit is above the person's "
+    "own neutral level, which a tenth of a track's frames in a video are below. They are empty for "
+    "tracks of fewer than 10 frames, are no probabilities, and change no decision.",
+)
 flags.DEFINE_boolean("dry", False, "benchmark: memory and FLOPs from shapes alone.")
 
 

@@ -143,6 +143,8 @@ def predict(asked: flags.FlagValues) -> None:
         every=asked.every,
         faces=asked.faces,
         overlay=Path(asked.overlay) if asked.overlay else None,
+        report=Path(asked.report) if asked.report else None,
+        baseline=asked.baseline,
     )
 
 

@@ -1,10 +1,11 @@
 """The figures by which action unit detectors are judged, per AU over known labels only.
 
-All but the AUC are computed from confusion counts in the order TP, FP, FN, TN, pooled over the
-examples of a split. A figure that is not defined is NaN here, left out of means, and null (None) in
-a `summary`. F1 of an AU without positives is not defined.
+All but the AUC and the calibration error are computed from confusion counts in the order TP, FP,
+FN, TN, pooled over the examples of a split. A figure that is not defined is NaN here, left out of
+means, and null (None) in a `summary`. F1 of an AU without positives is not defined.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,7 +18,9 @@ DEFAULT_THRESHOLD = 0.5
 _CONFIDENCE = 0.95
 _DRAWS = 1000
 _SEED = 0
-_FIGURES = ("f1", "f1_macro", "accuracy", "auc", "kappa")
+_FIGURES = ("f1", "f1_macro", "accuracy", "auc", "kappa", "ece")
+# Of equal width, as Guo et al. have it in their experiments (section 5).
+RELIABILITY_BINS = 15
 
 
 def probabilities(logits: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
@@ -117,6 +120,57 @@ def auc(
     positives, negatives = present.sum(0), absent.sum(0)
     above = np.where(present, ranks, 0).sum(0) - positives * (positives + 1) / 2
     return _ratio(above, positives * negatives)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reliability:
+    """How often each AU is present among the examples that are given about the same probability.
+
+    Attributes:
+      count: int64 [A, bins], known examples whose probability is in the bin.
+      probability: float64 [A, bins], their mean probability; NaN in an empty bin.
+      present: float64 [A, bins], the share of them in which the AU is present; NaN likewise.
+    """
+
+    count: np.ndarray
+    probability: np.ndarray
+    present: np.ndarray
+
+    @property
+    def ece(self) -> np.ndarray:
+        """The expected calibration error of each AU, float64 [A]; NaN without known labels.
+
+        It is the mean of |present - probability| over the bins, each weighted by its examples: that
+        of Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), eq. 3, for the
+        probability of presence in the place of the confidence in a class.
+        """
+        gaps = np.abs(np.nan_to_num(self.present - self.probability))
+        return _ratio((self.count * gaps).sum(-1), self.count.sum(-1))
+
+
+def reliability(
+    probabilities: Shaped[np.ndarray, "examples aus"], labels: Int[np.ndarray, "examples aus"]
+) -> Reliability:
+    """Counts the examples of each AU by their probability, in 15 bins of equal width.
+
+    A probability on the edge of two bins is in the lower one, as in Guo et al. (2017), section 2.
+    """
+    aus = labels.shape[1]
+    values = np.asarray(probabilities, np.float64)
+    bins = np.clip(np.ceil(values * RELIABILITY_BINS).astype(np.int64) - 1, 0, RELIABILITY_BINS - 1)
+    known = labels >= 0
+    cell = (np.arange(aus) * RELIABILITY_BINS + bins)[known]
+
+    def summed(weights: np.ndarray | None) -> np.ndarray:
+        flat = np.bincount(cell, weights, minlength=aus * RELIABILITY_BINS)
+        return flat.reshape(aus, RELIABILITY_BINS)
+
+    count = summed(None)
+    return Reliability(
+        count,
+        _ratio(summed(values[known]), count),
+        _ratio(summed((labels == 1)[known].astype(np.float64)), count),
+    )
 
 
 def subject_numbers(
@@ -226,7 +280,7 @@ def summary(
 
     Returns:
       {"f1", "f1_macro", "accuracy", "final_score", "ci", "f1_ci", "n", "undefined", "au": {AU:
-      {"f1", "f1_macro", "accuracy", "auc", "kappa", "threshold", "members", "positives",
+      {"f1", "f1_macro", "accuracy", "auc", "kappa", "ece", "threshold", "members", "positives",
       "known"}}}. `ci` is [low, high] of the final score, `f1_ci` of mean F1; `undefined` is the
       number of AUs without F1, which its mean leaves out; undefined figures are None.
     """
@@ -239,6 +293,7 @@ def summary(
         "accuracy": accuracy(counts),
         "auc": auc(np.asarray(probabilities), labels),
         "kappa": kappa(counts),
+        "ece": reliability(np.asarray(probabilities), labels).ece,
     }
     spread = np.broadcast_to(np.asarray(thresholds, np.float64), labels.shape)
     same = (spread == spread[:1]).all(0)
@@ -283,7 +338,8 @@ def mean_over_folds(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
         folds = [s["au"][au] for s in summaries]
         thresholds = {fold["threshold"] for fold in folds}
         per_au[au] = {
-            **{name: mean([fold[name] for fold in folds]) for name in _FIGURES},
+            # A stage that was scored before there was a figure has none.
+            **{name: mean([fold.get(name) for fold in folds]) for name in _FIGURES},
             "threshold": thresholds.pop() if len(thresholds) == 1 else None,
             "members": None,
             "positives": sum(fold["positives"] for fold in folds),

@@ -34,6 +34,7 @@ def test_every_figure_equals_scikit_learn_on_the_known_labels():
             "accuracy": sklearn.metrics.accuracy_score(truth, guess),
             "auc": sklearn.metrics.roc_auc_score(truth, scores),
             "kappa": sklearn.metrics.cohen_kappa_score(truth, guess),
+            "ece": _expected_calibration_error(truth, scores),
             "threshold": thresholds[a],
             "members": None,
             "positives": truth.sum(),
@@ -46,6 +47,36 @@ def test_every_figure_equals_scikit_learn_on_the_known_labels():
     assert result["n"] == 300
     assert result["undefined"] == 0
     assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def _expected_calibration_error(truth, scores, bins=15):
+    """Bin by bin, as the paper's section 2 writes it."""
+    error, scores = 0.0, scores.astype(np.float64)
+    for m in range(1, bins + 1):
+        inside = (scores > (m - 1) / bins) & (scores <= m / bins)
+        if inside.any():
+            error += inside.sum() / len(truth) * abs(truth[inside].mean() - scores[inside].mean())
+    return error
+
+
+def test_reliability_by_hand():
+    # Bins are 1/15 wide: 0.9 to 0.9333 is the fourteenth, 1 and all above 0.9333 the last one.
+    probabilities = np.array([[0.91, 0.2], [0.93, 0.2], [1.0, 0.2], [0.0, 0.2], [0.5, 0.9]])
+    labels = np.array([[1, -1], [0, -1], [1, -1], [0, -1], [-1, -1]], np.int8)
+    found = metrics.reliability(probabilities, labels)
+    assert found.count[0].tolist() == [1] + [0] * 12 + [2, 1]
+    assert found.present[0, [0, 13, 14]].tolist() == [0, 0.5, 1]
+    np.testing.assert_allclose(found.probability[0, [0, 13, 14]], [0, 0.92, 1])
+    assert np.isnan(found.present[0, 5])
+    # (1 * 0 + 2 * |0.5 - 0.92| + 1 * 0) / 4; the other AU has no label.
+    np.testing.assert_allclose(found.ece, [0.21, np.nan])
+
+
+def test_a_probability_on_an_edge_is_in_the_lower_bin():
+    found = metrics.reliability(
+        np.array([[1 / 15], [2 / 15 + 1e-9]]), np.array([[1], [1]], np.int8)
+    )
+    assert found.count[0, :4].tolist() == [1, 0, 1, 0]
 
 
 def test_counts_and_figures_by_hand():

@@ -59,4 +59,10 @@ def predict(images: dict[str, torch.Tensor], pose: torch.Tensor | None = None) -
         value = logits if chosen["link"] == "logit" else logits.sigmoid()
         known = [card["aus"].index(au) if au in card["aus"] else 0 for au in chosen["aus"]]
         total = total + torch.tensor(weights) * value[:, known]
-    return total.sigmoid() if chosen["link"] == "logit" else total.clamp(0, 1)
+    total = total.sigmoid() if chosen["link"] == "logit" else total.clamp(0, 1)
+    if "calibration" not in chosen:
+        return total
+    slope, offset = (torch.tensor(chosen["calibration"][name]) for name in ("slope", "offset"))
+    # 0 and 1 count as the float32 numbers next to them.
+    logits = total.clamp(min=2**-126).log() - (1 - total).clamp(min=2**-24).log()
+    return (slope * logits + offset).sigmoid()

@@ -11,7 +11,8 @@ import numpy as np
 
 from au_jax import aus as au_names
 from au_jax import metrics
-from au_jax.ensemble.selection import Member, Selection, apply
+from au_jax.ensemble import calibration as calibrations
+from au_jax.ensemble.selection import Member, Selection, apply, calibrated
 from au_jax.errors import UserError, unknown
 
 # What a choice maximises, per AU.
@@ -274,8 +275,11 @@ def choose(
     combine: str = "mean",
     threshold_rule: str = "default",
     score: str = "final_score",
+    calibration: str = "none",
 ) -> Selection:
     """Chooses epochs and windows, then the models' weights, then thresholds, each per AU.
+
+    Probabilities are calibrated last, and the thresholds with them, which leaves all decisions.
 
     Args:
       candidates: models, whose scores are of the same N examples in the same order.
@@ -287,6 +291,7 @@ def choose(
       combine: "mean" of probabilities, "best" (the best model per AU), or "linear".
       threshold_rule: "default" (0.5), or "best" (`best_thresholds` of the combined probabilities).
       score: what "best" means, one of `SCORES`.
+      calibration: one of `calibration.KINDS`.
 
     Raises:
       UserError: a rule is unknown, or no candidate knows an AU.
@@ -295,6 +300,7 @@ def choose(
         ("epoch_rule", epoch_rule, EPOCH_RULES),
         ("combine", combine, COMBINATIONS),
         ("threshold_rule", threshold_rule, THRESHOLD_RULES),
+        ("calibration", calibration, calibrations.KINDS),
     ):
         if rule not in rules:
             raise unknown(field, rule, rules)
@@ -324,10 +330,13 @@ def choose(
     # A model stays a member where its fitted weight is 0, so that there always is a member.
     used = knows if link == "logit" else weights != 0
     selection = _selection(candidates, aus, version, used, weights, bias, link)
-    if threshold_rule == "default":
+    if threshold_rule == "default" and calibration == "none":
         return selection
     combined = apply(selection, member_logits(selection, candidates))
-    return dataclasses.replace(selection, thresholds=best_thresholds(combined, labels, score))
+    if threshold_rule == "best":
+        thresholds = best_thresholds(combined, labels, score)
+        selection = dataclasses.replace(selection, thresholds=thresholds)
+    return calibrated(selection, calibrations.fit(combined, labels, calibration))
 
 
 def _combine(

@@ -15,6 +15,7 @@ import numpy as np
 
 from au_jax import aus as au_names
 from au_jax import metrics
+from au_jax.ensemble.calibration import Calibration
 from au_jax.ensemble.smoothing import check_window
 from au_jax.errors import UserError, unknown
 
@@ -88,6 +89,7 @@ class Selection:
       bias: float64 [A], added to the weighted sum.
       link: what is summed: "probability", or "logit" (the sigmoid is then taken of the sum).
       thresholds: float64 [A]; an AU is present where its probability is >= its threshold.
+      calibration: of the probabilities behind the link; the thresholds are on those it gives.
     """
 
     aus: tuple[str, ...]
@@ -96,6 +98,7 @@ class Selection:
     bias: np.ndarray
     link: str
     thresholds: np.ndarray
+    calibration: Calibration | None = None
 
     def members_per_au(self) -> list[list[str]]:
         """For each AU the names of the members with a weight on it."""
@@ -132,7 +135,7 @@ def of_one(member: Member, aus: Sequence[str]) -> Selection:
 def apply(
     selection: Selection, member_logits: Sequence[tuple[Sequence[str], np.ndarray]]
 ) -> np.ndarray:
-    """Combines what the members say of N examples: weighted sum, bias, link.
+    """Combines what the members say of N examples: weighted sum, bias, link, calibration.
 
     Args:
       selection: of M members on A AUs.
@@ -160,14 +163,23 @@ def apply(
         if selection.link == "probability":
             value = metrics.probabilities(value)
         total[:, used] += weights[used].astype(np.float32) * value
-    if selection.link == "logit":
-        return metrics.probabilities(total)
-    return np.clip(total, 0, 1)  # The weights' rounding may leave a mean just above 1.
+    # The weights' rounding may leave a mean just above 1.
+    by_logit = selection.link == "logit"
+    combined = metrics.probabilities(total) if by_logit else np.clip(total, 0, 1)
+    return selection.calibration.probabilities(combined) if selection.calibration else combined
+
+
+def calibrated(selection: Selection, calibration: Calibration | None) -> Selection:
+    """The same decisions from calibrated probabilities: the thresholds move with them."""
+    if calibration is None:
+        return selection
+    thresholds = calibration.probabilities(selection.thresholds)
+    return dataclasses.replace(selection, thresholds=thresholds, calibration=calibration)
 
 
 def to_json(selection: Selection) -> dict[str, Any]:
     """The content of selection.json, from which `from_json` makes exactly the same numbers."""
-    return {
+    value: dict[str, Any] = {
         "aus": list(selection.aus),
         "members": [dataclasses.asdict(member) for member in selection.members],
         "weights": selection.weights.tolist(),
@@ -175,6 +187,10 @@ def to_json(selection: Selection) -> dict[str, Any]:
         "link": selection.link,
         "thresholds": selection.thresholds.tolist(),
     }
+    if selection.calibration:
+        maps = dataclasses.asdict(selection.calibration)
+        value["calibration"] = {name: of_aus.tolist() for name, of_aus in maps.items()}
+    return value
 
 
 def _check_fields(value: Any, cls: type, where: str) -> None:
@@ -200,6 +216,8 @@ def from_json(value: Any, where: str) -> Selection:
     Raises:
       UserError: a field is unknown or missing, an AU or link is unknown, or numbers do not fit.
     """
+    # Selections that calibrate nothing, and those from before there was calibration, name none.
+    value = {"calibration": None, **value} if isinstance(value, dict) else value
     _check_fields(value, Selection, where)
     for field in ("aus", "members"):
         if not isinstance(value[field], list) or not value[field]:
@@ -217,15 +235,30 @@ def from_json(value: Any, where: str) -> Selection:
         "bias": (len(aus),),
         "thresholds": (len(aus),),
     }
-    arrays = {}
-    for field, shape in shapes.items():
-        try:
-            arrays[field] = np.array(value[field], np.float64)
-        except (TypeError, ValueError):
-            arrays[field] = np.array(math.nan)
-        if arrays[field].shape != shape or not np.isfinite(arrays[field]).all():
-            raise UserError(
-                f"'{field}' of {where} is not {' x '.join(map(str, shape))} finite numbers; "
-                "select again"
-            )
-    return Selection(aus=aus, members=members, link=value["link"], **arrays)
+    arrays = {name: _numbers(value[name], shape, name, where) for name, shape in shapes.items()}
+    calibration = _calibration(value["calibration"], len(aus), where)
+    return Selection(aus, members, link=value["link"], calibration=calibration, **arrays)
+
+
+def _numbers(value: Any, shape: tuple[int, ...], field: str, where: str) -> np.ndarray:
+    """The array float64 of this shape; raises UserError where `value` is none."""
+    try:
+        array = np.array(value, np.float64)
+    except (TypeError, ValueError):
+        array = np.array(math.nan)
+    if array.shape != shape or not np.isfinite(array).all():
+        raise UserError(
+            f"'{field}' of {where} is not {' x '.join(map(str, shape))} finite numbers; "
+            "select again"
+        )
+    return array
+
+
+def _calibration(value: Any, size: int, where: str) -> Calibration | None:
+    if value is None:
+        return None
+    _check_fields(value, Calibration, f"the calibration of {where}")
+    slope, offset = (_numbers(value[name], (size,), name, where) for name in ("slope", "offset"))
+    if not (slope > 0).all():
+        raise UserError(f"'slope' of {where} is not above 0 for every AU; select again")
+    return Calibration(slope, offset)

@@ -1,9 +1,8 @@
 """Copies of photographs and videos with the faces' boxes, and a panel with the AUs of one face."""
 
 import contextlib
-import csv
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -12,11 +11,11 @@ import numpy as np
 from au_jax import log, run_dir
 from au_jax.data.image_io import Video
 from au_jax.errors import UserError
-from au_jax.predict import frames
+from au_jax.predict import frames, rows
 from au_jax.predict.frames import Frame
 from au_jax.predict.inputs import Input
+from au_jax.predict.rows import Cells
 
-Cells = Mapping[str, str]
 _LINE = 16  # pixels of the panel for an AU, in an image that is not higher than all of them
 _WHITE, _BLACK, _DARK = (255, 255, 255), (0, 0, 0), (32, 32, 32)
 _PRESENT, _ABSENT = (90, 200, 120), (120, 120, 130)
@@ -34,38 +33,36 @@ def write(table: Path, entries: Sequence[Input], every: int, folder: Path) -> No
       UserError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(table, encoding="utf-8", newline="") as file:
-        by_image = itertools.groupby(csv.DictReader(file), lambda r: (r["input"], int(r["frame"])))
-        images = (i for i in frames.read(entries, every) if isinstance(i, Frame))
-        together = zip(images, by_image, strict=False)
-        with log.progress("overlay", len(entries), "input") as bar:
-            for position, of_input in itertools.groupby(together, lambda x: x[0].origin.position):
-                drawn = (draw(frame.image, list(rows)) for frame, (_, rows) in of_input)
-                _write_one(entries[position], drawn, every, folder)
-                bar.update(1)
+    images = (i for i in frames.read(entries, every) if isinstance(i, Frame))
+    together = zip(images, rows.images(table), strict=False)
+    with log.progress("overlay", len(entries), "input") as bar:
+        for position, of_input in itertools.groupby(together, lambda x: x[0].origin.position):
+            drawn = (draw(frame.image, faces) for frame, faces in of_input)
+            _write_one(entries[position], drawn, every, folder)
+            bar.update(1)
 
 
-def draw(image: np.ndarray, rows: Sequence[Cells]) -> np.ndarray:
+def draw(image: np.ndarray, faces: Sequence[Cells]) -> np.ndarray:
     """The image with a box around every face, beside it a panel of the AUs of the largest one.
 
     Args:
       image: uint8 [H, W, 3], RGB.
-      rows: of the image, as the table has them.
+      faces: the rows of the image, as the table has them.
 
     Returns:
       uint8 [H', W', 3], RGB, of a size that follows from H, W and the number of AUs.
     """
-    names = [name for name in rows[0] if name.startswith("AU") and not name.endswith("_c")]
+    names = rows.aus_of(faces[0])
     height = max(image.shape[0], _LINE * (len(names) + 1)) + 1 & ~1  # even, as codecs ask for
     width = image.shape[1] + 1 & ~1
     step = height / (len(names) + 1)
     canvas = np.full((height, width + int(10 * step) + 1 & ~1, 3), _DARK, np.uint8)
     canvas[: image.shape[0], : image.shape[1]] = image
     faces = sorted(
-        (row for row in rows if row["success"] == "1"), key=lambda row: -float(row["face_width"])
+        (row for row in faces if row["success"] == "1"), key=lambda row: -float(row["face_width"])
     )
     for row in faces:
-        _box(canvas, row, step)
+        box(canvas, row, step)
     panel = canvas[:, width:]
     title = f"face {faces[0]['face']}" if faces else "no face"
     _text(panel, title, (int(step / 3), int(0.75 * step)), step)
@@ -74,8 +71,14 @@ def draw(image: np.ndarray, rows: Sequence[Cells]) -> np.ndarray:
     return canvas
 
 
-def _box(canvas: np.ndarray, row: Cells, step: float) -> None:
-    """A white line in a black one, which shows on any background, and the face's number."""
+def box(canvas: np.ndarray, row: Cells, step: float) -> None:
+    """Draws a face's box, a white line in a black one that shows on any background, and its number.
+
+    Args:
+      canvas: uint8 [H, W, 3], RGB, which is changed.
+      row: of the face.
+      step: the side of the number, pixels.
+    """
     left, top, width, height = (
         round(float(row[f"face_{side}"])) for side in ("x", "y", "width", "height")
     )

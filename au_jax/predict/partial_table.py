@@ -8,7 +8,7 @@ import csv
 import fcntl
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,15 +89,25 @@ class PartialTable:
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror}") from error
 
-    def finish(self) -> None:
-        """Gives the whole table its name, turned into Parquet where that ends in .parquet."""
+    def finish(self, amend: Callable[[Path, Path], None] | None = None) -> None:
+        """Gives the whole table its name, turned into Parquet where that ends in .parquet.
+
+        Args:
+          amend: (table, new file) -> None, which writes the table anew, such as with more columns.
+        """
         self._file.close()
+        whole = self.path
+        if amend:
+            whole = self._output.with_name(f"{self._output.name}.amended")
+            with run_dir.replacing(whole) as unfinished:
+                amend(self.path, unfinished)
         if self._output.suffix == ".parquet":
             from au_jax.predict.parquet import from_csv
 
             with run_dir.replacing(self._output) as unfinished:
-                from_csv(self.path, unfinished)
-            self.path.unlink()
+                from_csv(whole, unfinished)
+            whole.unlink()
         else:
-            os.replace(self.path, self._output)
+            os.replace(whole, self._output)
+        self.path.unlink(missing_ok=True)
         self._progress.unlink()

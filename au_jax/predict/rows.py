@@ -1,7 +1,10 @@
-"""The columns of the table of faces and AUs, and the cells of a row."""
+"""The columns of the table of faces and AUs, and the cells of a row, written and read."""
 
+import csv
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from au_jax.predict.answers import Row
 
@@ -21,6 +24,22 @@ def columns(aus: Sequence[str]) -> list[str]:
     """The names of the columns, in order."""
     names = ["input", "frame", *_PLACE, "face", "success", *_FACE, *_BOX, *_POSE]
     return [*names, *aus, *(f"{au}_c" for au in aus)]
+
+
+Cells = Mapping[str, str]  # {column: text} of a row that is read
+
+
+def aus_of(columns: Iterable[str]) -> list[str]:
+    """The AUs whose probabilities are among the columns."""
+    return [name for name in columns if name.startswith("AU") and "_" not in name]
+
+
+def images(table: Path) -> Iterator[list[Cells]]:
+    """The rows of each image of a table in CSV, one image after another."""
+    with open(table, encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        for _, of_image in itertools.groupby(reader, lambda r: (r["input"], r["frame"])):
+            yield list(of_image)
 
 
 def cells(row: Row) -> list[str]:

@@ -17,9 +17,9 @@ from tqdm import tqdm
 from au_jax import cores, log, sharding
 from au_jax.ensemble import predictor as ensemble
 from au_jax.ensemble import selection
-from au_jax.ensemble.predictor import Predictor
+from au_jax.ensemble.predictor import Predictor, predicting_stage
 from au_jax.errors import UserError
-from au_jax.predict import frames, inputs, parquet, rows
+from au_jax.predict import frames, inputs, neutral_level, pages, parquet, rows
 from au_jax.predict import overlay as drawing
 from au_jax.predict.answers import Answers, Step, batch_of
 from au_jax.predict.face_crops import FaceCrops, make_finders
@@ -27,6 +27,10 @@ from au_jax.predict.frames import Frame, Unusable
 from au_jax.predict.inputs import Input
 from au_jax.predict.partial_table import PartialTable
 from au_jax.predict.pipeline import in_threads
+from au_jax.run_dir import RunFolder
+
+_OTHER = "its name is neither an image's nor a video's"
+_REASONS = 100  # that are kept; the rest of what cannot be used is counted
 
 
 def predict(
@@ -37,6 +41,8 @@ def predict(
     every: int = 1,
     faces: str = "largest",
     overlay: Path | None = None,
+    report: Path | None = None,
+    baseline: bool = False,
 ) -> None:
     """Predicts the AUs of all faces, or goes on where a killed call stopped.
 
@@ -48,6 +54,9 @@ def predict(
       every: of a video the frames 0, every, 2 * every, ... are looked at.
       faces: "largest" or "all", of each image.
       overlay: a folder for copies of the images and videos with what the table says, if any.
+      report: a page .html that shows what the table says, if any.
+      baseline: whether the table has columns of AUs above each person's own level, see
+        `neutral_level`.
 
     Raises:
       UserError: a flag or file does not fit, an input is not there, or the run is not finished.
@@ -59,15 +68,21 @@ def predict(
     if every < 1:
         raise UserError(f"--every={every} is below 1; 1 looks at every frame of a video")
     entries, others = inputs.resolve(given)
-    if overlay and entries[0].kind == "camera":
-        raise UserError("--overlay draws on files, and what a camera showed is not kept")
+    kinds = {entry.kind for entry in entries}
+    for flag, path in (("overlay", overlay), ("report", report)):
+        if path and "camera" in kinds:
+            raise UserError(f"--{flag} draws on files, and what a camera showed is not kept")
+    if baseline and kinds == {"image"}:
+        raise UserError("--baseline follows faces through videos, and --input has none")
+    if report:
+        pages.check(report)
     predictor = ensemble.load(workdir, stage)
     threads = face_threads()
     looking = FaceCrops(predictor.crops, make_finders(predictor.crops, faces, threads))
     command = _command(workdir, predictor, entries, every, faces)
     table = PartialTable(output, command, rows.columns(predictor.aus))
     for other in others:
-        log.say(f"{other}: its name is neither an image's nor a video's")
+        log.say(f"{other}: {_OTHER}")
     log.say(f"{len(entries)} inputs, on {sharding.describe(sharding.make_mesh(1))}")
     tally, state = Tally(), table.state
     if state:
@@ -93,7 +108,18 @@ def predict(
             table.append([rows.cells(row) for row in step.rows], kept)
     if overlay:
         drawing.write(table.path, entries, every, overlay)
-    table.finish()
+    if report:
+        about = {
+            "run": workdir.resolve().name,
+            "selection": predicting_stage(RunFolder(workdir), stage).name,
+            "table": output.name,
+            "tally": str(tally),
+            "unusable": [*tally.reasons.items(), *((other, _OTHER) for other in others)],
+            "baseline": baseline,
+        }
+        thresholds = predictor.over_time.thresholds
+        pages.write(report, table.path, entries, predictor.aus, thresholds, about)
+    table.finish(neutral_level.add_columns if baseline else None)
     log.say(f"{output}: {tally}")
 
 
@@ -104,18 +130,22 @@ class Tally:
     Attributes:
       images: photographs and frames that were looked at. faces: in them. faceless: those of the
         images without any. unusable: inputs that could not be used, or not to their end.
+      reasons: {input: why} of the first of these.
     """
 
     images: int = 0
     faces: int = 0
     faceless: int = 0
     unusable: int = 0
+    reasons: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def count(self, step: Step) -> None:
         self.images += len(step.looked)
         self.faces += sum(len(image.faces) for image in step.looked)
         self.faceless += sum(not image.faces for image in step.looked)
         self.unusable += len(step.unusable)
+        for item in step.unusable[: max(0, _REASONS - len(self.reasons))]:
+            self.reasons[item.origin.input] = item.reason
 
     def __str__(self) -> str:
         return (

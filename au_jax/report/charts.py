@@ -14,9 +14,11 @@ from matplotlib.transforms import ScaledTranslation
 
 from au_jax.aus import ABSENT, EMOTIONS, MEANING, PRESENT, UNKNOWN
 from au_jax.html.numbers import DASH
+from au_jax.metrics import Reliability
 from au_jax.report.curves import Curve
 from au_jax.report.from_run import EpochScores, LabelCounts, LabelNoise
 from au_jax.report.summaries import FIGURES, interval_of, of_au
+from au_jax.report.track import Track
 from au_jax.report.video_scores import VideoScores
 
 # Okabe and Ito, Color Universal Design (2008).
@@ -294,6 +296,46 @@ def curves(lines: Sequence[Mapping[str, float]]) -> bytes:
         return _png(figure)
 
 
+def reliability(aus: Sequence[str], splits: Mapping[str, Reliability]) -> bytes:
+    """The reliability diagram of each AU: share present over probability (Guo et al., Fig. 1).
+
+    Args:
+      aus: names [A].
+      splits: {split: counts of the AUs}.
+    """
+    columns = 6
+    rows = -(-len(aus) // columns)
+    with matplotlib.rc_context(_STYLE):
+        figure = _figure(11, 0.5 + 1.75 * rows)
+        grid = figure.subplots(rows, columns, squeeze=False)
+        _margins(figure, top=0.55, hspace=0.45, wspace=0.3)
+        for axes in grid.flat[len(aus) :]:
+            axes.remove()
+        for a, axes in enumerate(grid.flat[: len(aus)]):
+            axes.plot([0, 1], [0, 1], color=_GREY, lw=0.7, ls="--")
+            for number, counts in enumerate(splits.values()):
+                some = counts.count[a] > 0
+                line = counts.probability[a][some], counts.present[a][some]
+                # A dot's area grows with the faces in its bin, so that few of them look like few.
+                size = 3 + 40 * counts.count[a][some] / max(1, counts.count[a].sum())
+                colour = SERIES[number % len(SERIES)]
+                axes.plot(*line, color=colour, lw=0.8, alpha=0.6)
+                axes.scatter(*line, s=size, color=colour)
+            errors = ", ".join(_show_error(counts.ece[a]) for counts in splits.values())
+            axes.set_title(f"{_title(aus[a])}\nECE {errors}", loc="left", fontsize=7)
+            axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+            axes.tick_params(labelsize=6.5)
+            axes.grid()
+        marks = [Patch(color=SERIES[n % len(SERIES)]) for n in range(len(splits))]
+        # Within the figure, which then needs not be drawn twice.
+        figure.legend(marks, list(splits), frameon=False, loc="upper left", ncols=len(splits))
+        return _png(figure)
+
+
+def _show_error(error: float) -> str:
+    return DASH if np.isnan(error) else f"{error:.3f}"
+
+
 def curve(drawn: Curve, headline: str) -> bytes:
     """The headline figure over a setting, a line for each choice (EmoCo, Fig. 4), with intervals.
 
@@ -359,6 +401,44 @@ def video(scores: VideoScores) -> bytes:
         unknown = Patch(facecolor="white", edgecolor=_PALE, hatch="////")
         names = ("raw", "smoothed", "threshold", "present", "unknown or missing")
         _legend(figure, (raw, smoothed, threshold, present, unknown), names, 5)
+        return _cropped_png(figure)
+
+
+def tracks(
+    times: np.ndarray, aus: Sequence[str], thresholds: np.ndarray, tracks: Sequence[Track]
+) -> bytes:
+    """The probability of each AU over the time of a video, a line for each face.
+
+    Args:
+      times: float64 [bins], seconds.
+      aus: names [A].
+      thresholds: float64 [A].
+      tracks: of at most as many faces as `SERIES`.
+    """
+    columns = 2 if len(aus) > 1 else 1
+    height = -(-len(aus) // columns)
+    at = np.repeat(times, 2)
+    dot = "." if len(times) < 100 else None
+    with matplotlib.rc_context(_STYLE):
+        figure = _figure(5.5 * columns, 1.05 * height)
+        grid = figure.subplots(height, columns, squeeze=False, sharex=True)
+        _fit(figure, 0.25, hspace=0.5, wspace=0.12)
+        for axes in grid.flat[len(aus) :]:
+            axes.remove()
+        for a, axes in enumerate(grid.flat[: len(aus)]):
+            for number, track in enumerate(tracks):
+                ends = np.stack([track.low[:, a], track.high[:, a]], 1).ravel()
+                axes.plot(at, ends, color=SERIES[number], lw=0.9, marker=dot, ms=3)
+            axes.axhline(thresholds[a], color=_GREY, lw=0.7, ls="--")
+            axes.set_title(_title(aus[a]), loc="left", fontsize=8)
+            axes.set(ylim=(0, 1), yticks=(0, 0.5, 1))
+            axes.tick_params(labelsize=7)
+        for axes in grid.flat[max(0, len(aus) - columns) : len(aus)]:
+            axes.tick_params("x", labelbottom=True)
+            axes.set_xlabel("seconds", labelpad=1)
+        lines = list(grid.flat[0].lines)
+        names = [*(f"face {track.face}" for track in tracks), "threshold"]
+        _legend(figure, lines, names, len(names))
         return _cropped_png(figure)
 
 

@@ -52,6 +52,20 @@ def epoch_scores(stage: StageFolder, split: str) -> EpochScores | None:
     )
 
 
+def reliability(stages: Sequence[StageFolder], split: str) -> tuple[list[str], metrics.Reliability]:
+    """The AUs of a selection on a split, and how far its probabilities can be taken at their word.
+
+    Args:
+      stages: of the selection, one for each fold; their records are counted together.
+    """
+    decided = [run_dir.read_arrays(stage.decided(split)) for stage in stages]
+    probabilities, labels = (
+        np.concatenate([of_fold[name] for of_fold in decided])
+        for name in ("probabilities", "labels")
+    )
+    return decided[0]["aus"].tolist(), metrics.reliability(probabilities, labels)
+
+
 @dataclasses.dataclass(frozen=True)
 class LabelNoise:
     """How right a stream's labels are, before and after refinement, where the truth is known.

@@ -6,10 +6,11 @@ from typing import Any
 from au_jax import html, log, run_dir
 from au_jax.aus import MEANING
 from au_jax.html.numbers import DASH, interval, number, setting
+from au_jax.metrics import RELIABILITY_BINS
 from au_jax.report import charts, from_run, summaries
 from au_jax.report.curves import Curve, Point, curves
 from au_jax.report.video_scores import VideoScores, video_scores
-from au_jax.run_dir import RunFolder, StageName
+from au_jax.run_dir import RunFolder, StageFolder, StageName
 
 _COMPARED = 5  # selections side by side in the figure per AU, at most
 _QUOTED = "quoted from the paper, not run here"
@@ -70,6 +71,7 @@ class Page:
             "folds": self._folds(),
             "side_by_side": self._side_by_side(),
             "per_au": self._per_au(),
+            "reliability": self._reliability(),
             "curves": self._curve_charts(),
             "video": self._video(),
             "feature_maps": self._feature_maps(),
@@ -280,6 +282,40 @@ class Page:
             "title": {"f1": "F1", "final_score": "Final score"}[self.headline],
             "chart": self._figure("per_au", png, f"{figure} of each AU, as bars", caption),
         }
+
+    def _reliability(self) -> Section:
+        """Whether AUs are present as often as every row of the table says they are."""
+        shown = []
+        for name in self.rows:
+            on_folds = StageName(name).on_folds(self.config["folds"])
+            stages = [self.folder.stage(on_fold) for on_fold in on_folds]
+            kept = stages[0].decided_splits()
+            splits = [split for split in self.stages[name]["split"] if split in kept]
+            if splits:
+                chart = self._reliability_chart(name, stages, splits)
+                shown.append({"title": self._label(name), "chart": chart})
+        return {"rows": shown, "bins": RELIABILITY_BINS} if shown else None
+
+    def _reliability_chart(
+        self, name: str, stages: Sequence[StageFolder], splits: Sequence[str]
+    ) -> html.Figure:
+        counts = {}
+        for split in splits:
+            aus, counts[split] = from_run.reliability(stages, split)
+        faces = ", ".join(
+            f"{self.stages[name]['split'][split]['honest']['n']} faces of {split}"
+            for split in splits
+        )
+        label = self._label(name)
+        return self._figure(
+            f"reliability_{name}",
+            charts.reliability(aus, counts),
+            f"reliability diagram of each AU of {label}",
+            f"{label}: the share of faces that show an AU over their mean probability, in "
+            f"{RELIABILITY_BINS} bins of equal width, of {faces} (those whose label is known). A "
+            "larger dot stands for more faces. On the dashed line a probability is what it says. "
+            "The ECE of each split stands above, in their order.",
+        )
 
     def _compared(self, split: str) -> list[str]:
         """The selections of the figure per AU, in order.

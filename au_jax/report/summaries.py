@@ -90,6 +90,7 @@ def au_rows(choices: Mapping[str, Any]) -> list[tuple[str, ...]]:
             number(figures["f1"]),
             number(figures["accuracy"]),
             number(figures["auc"]),
+            number(figures.get("ece")),  # which runs have that are not older than this figure
             number(chosen[au]["threshold"]),
             f"{figures['positives']} of {figures['known']}",
             _votes(figures["members"]),

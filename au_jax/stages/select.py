@@ -20,7 +20,7 @@ from au_jax import aus, log, metrics, run_dir
 from au_jax.data.corruptions import CORRUPTIONS
 from au_jax.data.split_name import SplitName
 from au_jax.data.units import units
-from au_jax.ensemble import choose, selection
+from au_jax.ensemble import calibration, choose, selection
 from au_jax.ensemble.choose import Candidate
 from au_jax.ensemble.member_scores import OpenSource, Scoring
 from au_jax.ensemble.selection import Member, Selection
@@ -40,11 +40,13 @@ class Rules:
     combine: str
     threshold_rule: str
     score: str = "final_score"
+    calibration: str = "none"
 
     @property
     def use_labels(self) -> bool:
         """Whether anything depends on the labels of the split."""
-        return (self.epoch_rule, self.combine, self.threshold_rule) != ("last", "mean", "default")
+        rules = self.epoch_rule, self.combine, self.threshold_rule, self.calibration
+        return rules != ("last", "mean", "default", "none")
 
     def choose(
         self, candidates: Sequence[Candidate], labels: np.ndarray, names: Sequence[str]
@@ -61,7 +63,7 @@ class Select:
       inputs: the train stages whose checkpoints may vote.
       split: the validation split that choices are made on.
       test: splits that the finished selection is scored on.
-      epoch_rule, combine, threshold_rule, score: see `choose.choose`.
+      epoch_rule, combine, threshold_rule, score, calibration: see `choose.choose`.
       crops: that every image is seen through, as in `augment.test_crops`.
       windows: frames of a video, odd, whose logits are averaged (`ensemble.smoothing`); of several
         the best is taken per model and AU.
@@ -82,6 +84,7 @@ class Select:
     combine: str = "mean"
     threshold_rule: str = "default"
     score: str = "final_score"
+    calibration: str = "none"
     crops: str = "center"
     windows: tuple[int, ...] = (1,)
     label: str = ""
@@ -108,7 +111,13 @@ class Select:
             inputs=context.voters(self.inputs),
             split=self.split,
             test=self.test,
-            rules=Rules(self.epoch_rule, self.combine, self.threshold_rule, self.score),
+            rules=Rules(
+                self.epoch_rule,
+                self.combine,
+                self.threshold_rule,
+                self.score,
+                self.calibration,
+            ),
             crops=self.crops,
             windows=self.windows,
             source=context.source,
@@ -210,9 +219,25 @@ def select(
         results[name] = _both(None, decided[name].summaries(chosen))
     if jax.process_index() == 0:
         _write(folder, chosen, decided, results)
+    _say_uncalibrated(chosen, printed.labels)
     for name, figures in results.items():
         score = figures["honest"]["final_score"]
         log.say(f"  {name}: final score {'undefined' if score is None else f'{score:.4f}'}")
+
+
+def _say_uncalibrated(chosen: Selection, labels: np.ndarray) -> None:
+    """Names the AUs of a selection that calibrates whose probabilities stay as they are."""
+    if chosen.calibration is None:
+        return
+    few = ~calibration.enough(labels)
+    turned = chosen.calibration.identical & ~few
+    for where, reason in (
+        (few, f"have fewer than {calibration.LEAST} positives or negatives"),
+        (turned, "would be turned around, as their positives do not score higher"),
+    ):
+        if where.any():
+            names = ", ".join(au for au, is_one in zip(chosen.aus, where, strict=True) if is_one)
+            log.say(f"  not calibrated are {names}: they {reason}")
 
 
 def _candidates(

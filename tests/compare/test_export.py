@@ -18,6 +18,7 @@ import au_jax
 from au_jax import run_dir, sharding
 from au_jax.compare.export import export
 from au_jax.ensemble import selection
+from au_jax.ensemble.calibration import Calibration
 from au_jax.ensemble.selection import Member, Selection
 from au_jax.errors import UserError
 from au_jax.models.network_spec import conventions
@@ -123,6 +124,7 @@ def test_a_selections_members_vote_as_in_the_run(link, crops, tmp_path, capsys):
         bias=np.array([0.0, -0.1, 0.05, 0, 0]),
         link=link,
         thresholds=np.array([0.5, 0.4, 0.3, 0.2, 0.1]),
+        calibration=Calibration(np.array([0.5, 1, 2, 1, 1]), np.array([0.3, 0, -1, 0, 0])),
     )
     run_dir.write_json(run.stage("chosen").selection, selection.to_json(chosen))
     run.stage("chosen").mark_done()

@@ -290,9 +290,9 @@ def test_table_of_every_au_shows_the_figures_of_results_json(run: Run, page: Ele
         honest = choices["honest"]["au"]
         chosen = (choices["as_printed"] or choices["honest"])["au"]
         assert [row[0][:4] for row in table] == list(honest)
-        for name, _, f1, accuracy, auc, threshold, positives, epochs in table:
+        for name, _, f1, accuracy, auc, ece, threshold, positives, epochs in table:
             figures = honest[name[:4]]
-            shown = {"f1": f1, "accuracy": accuracy, "auc": auc}
+            shown = {"f1": f1, "accuracy": accuracy, "auc": auc, "ece": ece}
             for figure, value in shown.items():
                 assert value == (DASH if figures[figure] is None else f"{figures[figure]:.4f}")
             assert threshold == f"{chosen[name[:4]]['threshold']:.4f}"
@@ -300,6 +300,27 @@ def test_table_of_every_au_shows_the_figures_of_results_json(run: Run, page: Ele
             assert re.fullmatch(r"teacher_\w+ \d", epochs)
     undefined = {row[0][:4]: row[2] for row in tables[1]}
     assert undefined["AU43"] == DASH != undefined["AU01"]
+
+
+def test_reliability_is_that_of_the_decided_faces(run: Run, page: ElementTree.Element, monkeypatch):
+    drawn = {}
+    draw = charts.reliability
+    monkeypatch.setattr(
+        charts, "reliability", lambda aus, splits: drawn.update(splits) or draw(aus, splits)
+    )
+    section = Page(run.folder, run.results())._reliability()
+    assert section is not None
+    assert [row["title"] for row in section["rows"]] == [LABEL, "student", "best"]
+    # What was drawn last is the selection `final`.
+    on = run.results()["stages"]["final"]["split"]
+    assert list(drawn) == list(on) == ["opt-val", "test"]
+    for split, counts in drawn.items():
+        honest = on[split]["honest"]["au"]
+        assert counts.count.sum(1).tolist() == [figures["known"] for figures in honest.values()]
+        np.testing.assert_allclose(counts.ece, [figures["ece"] for figures in honest.values()])
+    caption = section["rows"][-1]["chart"].caption
+    assert "in 15 bins of equal width, of 30 faces of opt-val, 30 faces of test" in caption
+    assert "Reliability of the probabilities" in [text(h) for h in page.iter("h2")]
 
 
 def test_best_epochs_are_an_independent_argmax(run: Run):
@@ -380,6 +401,7 @@ def test_every_image_is_a_file_and_embedded(run: Run, page: ElementTree.Element)
     files = {path.name: path.read_bytes() for path in run.folder.report.glob("*.png")}
     assert sorted(files) == sorted(
         ["scores.png", "per_au.png", "labels.png"]
+        + [f"reliability_{name}.png" for name in ("teachers", "student", "final")]
         + [f"curves_teacher_{g}.png" for g in ("expression", "pose")]
         + [f"epochs_teacher_{g}_opt-val.png" for g in ("expression", "pose")]
     )

@@ -87,6 +87,30 @@ def test_without_a_choice_both_figures_are_one(run):
     assert results["val"]["as_printed"] == results["val"]["honest"]
 
 
+def test_a_calibration_changes_probabilities_and_is_judged_on_other_subjects(run, capsys):
+    plain = contents(choose(run))
+    results = run_dir.read_json(run.stage("chosen").results)
+    stage = choose(run, Rules("last", "mean", "default", calibration="platt"))
+    calibrated = run_dir.read_json(stage.results)
+    for split in ("val", "test"):
+        before, after = (r[split]["honest"] for r in (results, calibrated))
+        for au, figures in before["au"].items():
+            assert after["au"][au]["f1"] == pytest.approx(figures["f1"], abs=1e-9)
+            assert after["au"][au]["ece"] != figures["ece"]
+    assert calibrated["val"]["as_printed"]["au"] != calibrated["val"]["honest"]["au"]
+    kept = from_json(run_dir.read_json(stage.selection), "selection.json")
+    assert (kept.calibration.slope > 0).all()
+    assert b"calibration" not in plain["selection.json"]
+    for split in ("val", "test", "other", "val-expanded"):
+        scores = run.stage("face").read_scores(split, 3)
+        scores.labels[:, 0] = 0
+        run.stage("face").write_scores(split, 3, scores)
+    capsys.readouterr()
+    choose(run, Rules("last", "mean", "default", calibration="platt"))
+    said = capsys.readouterr().out
+    assert "not calibrated are AU01: they have fewer than 10 positives or negatives" in said
+
+
 def test_an_expanded_split_is_scored_on_its_unchanged_part_too(run):
     stage = choose(run, BEST, split="val-expanded")
     results = run_dir.read_json(stage.results)
