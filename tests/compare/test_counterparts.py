@@ -63,8 +63,6 @@ def of_case(case, **changes):
 
 
 SOFT = {"multi_task"}
-# Half the time of compiling, which is all that these steps cost.
-QUICKLY = {"xla_backend_optimization_level": 0}
 
 
 def relative(theirs, ours, floor):
@@ -76,12 +74,10 @@ def assert_first_step_agrees(method, training, batch):
     """The loss to 1e-5, every gradient to 1e-4, BatchNorm's statistics to 1e-6, in float64."""
     key, step = jax.random.PRNGKey(3), jnp.int32(0)
     variables = in_double(begin(method))
-    draw = jax.jit(training.counterpart.draw, compiler_options=QUICKLY)
+    draw = jax.jit(training.counterpart.draw)
     drawn = draw(variables[2], batch, step, key)
     gradient = jax.value_and_grad(method.loss, has_aux=True)
-    (loss, (batch_stats, state, _)), grads = jax.jit(gradient, compiler_options=QUICKLY)(
-        *variables, batch, step, key
-    )
+    (loss, (batch_stats, state, _)), grads = jax.jit(gradient)(*variables, batch, step, key)
     assert np.isfinite(loss)
     assert loss > 0
     training.load(*variables)

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 import torch
+from fake_side import FakeSide
 from subjects import make_subject
 
 from au_jax.compare import run, sides, speed
@@ -21,28 +22,6 @@ def test_a_ratio_is_that_of_the_rates_within_each_round():
     assert 0.5 <= spread["low"] < 0.9 < spread["high"] <= 2.0
 
 
-@dataclasses.dataclass
-class Fake:
-    """A side whose step takes `seconds`."""
-
-    seconds: float
-    broken: str = ""
-
-    def first_step(self):
-        if self.broken == "first_step":
-            raise ValueError("there is no compiler\nand more lines")
-        return {"first_step_seconds": 7.0, "device": "none"}
-
-    def steps(self, count):
-        return count * self.seconds
-
-    def fed_steps(self, count):
-        return count * self.seconds * 2
-
-    def peak_memory(self):
-        return 3.0
-
-
 def measure(monkeypatch, makers, comparable):
     monkeypatch.setattr(speed, "_start_up", lambda environment: {"jax": 1.0, "torch": 2.0})
     return speed.measure(
@@ -52,10 +31,10 @@ def measure(monkeypatch, makers, comparable):
 
 def test_sides_take_turns_and_the_fastest_comparable_variant_is_compared(monkeypatch):
     makers = {
-        "jax": functools.partial(Fake, 2.0),
-        "eager": functools.partial(Fake, 3.0),
-        "amp": functools.partial(Fake, 1.0),
-        "compile": functools.partial(Fake, 1.0, "first_step"),
+        "jax": functools.partial(FakeSide, 2.0),
+        "eager": functools.partial(FakeSide, 3.0),
+        "amp": functools.partial(FakeSide, 1.0),
+        "compile": functools.partial(FakeSide, 1.0, "first_step"),
     }
     figures = measure(monkeypatch, makers, comparable=["eager", "compile"])
     assert figures["compared"] == "eager"
@@ -71,8 +50,8 @@ def test_sides_take_turns_and_the_fastest_comparable_variant_is_compared(monkeyp
 
 def test_no_working_variant_is_an_error(monkeypatch):
     makers = {
-        "jax": functools.partial(Fake, 2.0),
-        "compile": functools.partial(Fake, 1.0, "first_step"),
+        "jax": functools.partial(FakeSide, 2.0),
+        "compile": functools.partial(FakeSide, 1.0, "first_step"),
     }
     with pytest.raises(UserError, match=r"no variant of PyTorch can train here \(compile: Value"):
         measure(monkeypatch, makers, comparable=["compile"])

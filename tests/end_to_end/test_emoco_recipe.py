@@ -90,7 +90,8 @@ def test_another_run_starts_from_it(run, tmp_path, data_dir):
 
 
 def test_points_of_lambda_share_a_chart(tmp_path, data_dir):
-    order = [part.format(f"emoco_{w}") for w in (1, 100) for part in ("{}", "encode_{}", *PARTS)]
+    parts = ("{}", "finetune_{}", "finetune_{}_row")
+    order = [part.format(f"emoco_{w}") for w in (1, 100) for part in parts]
     folder = RunFolder(tmp_path / "run")
     modes.run(shrunk("lambda", order), folder.path, data_dir)
     page = (folder.report / "index.html").read_text()

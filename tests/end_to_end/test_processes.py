@@ -16,10 +16,8 @@ def train(data, folder, processes, devices):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])
-    environment = {
-        **os.environ,
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-    }
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
+    environment = {**os.environ, "XLA_FLAGS": flags}
     running = [
         subprocess.Popen(
             [sys.executable, SCRIPT, data, folder, port, str(processes), str(process)],

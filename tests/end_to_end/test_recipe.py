@@ -37,7 +37,13 @@ SMALL = (
 
 def launch(workdir, data_dir, *flags, script="launch.py", moment=()):
     """Runs the command line as a user would; returns the finished process."""
-    environment = {**os.environ, "AU_JAX_CACHE": str(ROOT / ".pytest_cache"), "XLA_FLAGS": ""}
+    environment = {
+        **os.environ,
+        "AU_JAX_CACHE": str(ROOT / ".pytest_cache"),
+        "XLA_FLAGS": "",
+        # So that no later process compiles anything again.
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.05",
+    }
     return subprocess.run(
         [
             sys.executable,
