@@ -57,12 +57,13 @@ def measure(
         are always those of the same images.
 
     Returns:
-      {"loss": {"jax", "torch", "torch_double", "relative"}, "gradients": {"each": {name: pairs},
-      "largest": pairs, "where"}, "bisection": text or None, "double": {"loss", "gradients"}: the
-      largest relative differences in float64, or None, "curves": {"jax", "torch", "parted",
-      "largest"}, "final": {"split", "figures": {figure: both}, "au": {AU: both}} or None}. "pairs"
-      are the relative differences "jax_torch", "jax_double" and "torch_double"; "both" are {"jax",
-      "torch"}: F1 of each seed; "parted" counts from 1.
+      {"loss": {"jax", "torch", "torch_double", "relative", "step"}, "gradients": {"each": {name:
+      pairs}, "largest": pairs, "where"}, "bisection": text or None, "double": {"loss",
+      "gradients"}: the largest relative differences in float64, or None, "curves": {"jax", "torch",
+      "parted", "largest"}, "final": {"split", "figures": {figure: both}, "au": {AU: both}} or
+      None}. "pairs" are the relative differences "jax_torch", "jax_double" and "torch_double";
+      "both" are {"jax", "torch"}: F1 of each seed; "parted" and "step" count from 1. The step is
+      the first whose loss is not 0, as it is where a method's queues are empty.
 
     Raises:
       UserError: PyTorch is to augment for a method that makes several views of each image.
@@ -128,7 +129,7 @@ class _Sides:
             on_device = sharding.put_batch(batch, self._mesh)
             key = jax.random.fold_in(state.key, state.step)
             drawn = self._draw(state.method_state, on_device, state.step, key)
-            if first and first_step is None:
+            if first and not (first_step and first_step["loss"]["jax"]):
                 first_step = self._first_step(state, on_device, key, drawn)
             if own is not None:
                 drawn = own(state, key)
@@ -168,6 +169,7 @@ class _Sides:
         for name, dtype in (("torch", torch.float32), ("torch_double", torch.float64)):
             losses[name] = self._torch(state, dtype).step(drawn)
         losses["relative"] = _relative_loss(losses["jax"], losses["torch"])
+        losses["step"] = int(state.step) + 1
         far = compared["largest"]["jax_double"] > _TIMES * max(
             compared["largest"]["torch_double"], _ROUNDING / _TIMES
         )
@@ -214,13 +216,17 @@ class _Sides:
                 for part in ("params", "batch_stats", "method_state")
             },
         )
-        batch = sharding.put_batch(next(self._training.batches()), self._mesh)
-        key = jax.random.fold_in(state.key, state.step)
-        drawn = self._draw(state.method_state, batch, state.step, key)
         gradient = jax.jit(jax.value_and_grad(self._method.loss, has_aux=True))
-        (loss, _), grads = gradient(
-            state.params, state.batch_stats, state.method_state, batch, state.step, key
-        )
+        for batch in self._training.batches():
+            on_device = sharding.put_batch(batch, self._mesh)
+            key = jax.random.fold_in(state.key, state.step)
+            drawn = self._draw(state.method_state, on_device, state.step, key)
+            (loss, _), grads = gradient(
+                state.params, state.batch_stats, state.method_state, on_device, state.step, key
+            )
+            if loss:
+                break
+            state, _ = self._step(state, on_device)
         pytorch = self._torch(state, torch.float64)
         ours = pytorch.counterpart.state(jax.device_get(grads), {})
         theirs = pytorch.gradients(drawn)

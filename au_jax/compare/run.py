@@ -164,6 +164,11 @@ def _notes(subject: Subject, training: Mapping[str, Any]) -> list[str]:
     parted = compared["curves"]["parted"]
     if parted is not None:
         notes.append(f"The losses part by more than {agreement.PARTED:g} first at step {parted}.")
+    if compared["loss"]["step"] > 1:
+        notes.append(
+            f"Loss and gradients are those of step {compared['loss']['step']}, as the loss is 0 "
+            "before it."
+        )
     if compared["bisection"]:
         notes.append(f"More than rounding differs. {compared['bisection']}")
     if training["speed"]:

@@ -91,6 +91,18 @@ def test_a_wrong_layer_is_named(subject, monkeypatch):
     assert "In backbone the first layer that differs is bn2 (conv2/norm)" in compared["bisection"]
 
 
+def test_gradients_are_those_of_the_first_step_that_has_a_loss(subject, monkeypatch):
+    asked = []
+
+    def first_step(sides, state, *rest):
+        asked.append(int(state.step))
+        return {"loss": {"jax": 0.0 if len(asked) == 1 else 0.5}}
+
+    monkeypatch.setattr(agreement._Sides, "_first_step", first_step)
+    assert measure(*subject)["loss"] == {"jax": 0.5}
+    assert asked == [0, 1]
+
+
 def test_each_side_may_augment_by_itself(subject):
     subject, training = subject
     own = measure(dataclasses.replace(subject, readers=0), training, own_augmentation=True)
