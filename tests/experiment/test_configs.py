@@ -85,7 +85,7 @@ def test_every_kind_of_network_builds(name, variant, tiny_faces, data_dir):
     config.folds = 0
     if variant == "imagenet":
         config.model.weights = ""
-    config.data.synthetic.update(size=40, opt=48, noisy=40, test=24, seed=3)
+    config.data.synthetic.update(size=40, opt=48, noisy=40, test=24, seed=3, clips=0)
     config.data.size = config.model.image_size + 8
     recipe = Recipe(config, RunFolder(data_dir / "run"), data_dir)
     seen = set()

@@ -273,7 +273,8 @@ def assert_close(given, expected):
 
 @pytest.mark.parametrize("sampled", [0, 9])
 def test_one_and_eight_devices_agree(sampled):
-    method = make_method("face_identity", flip=0.5, sampled=sampled)
+    # A steeper softmax makes differences of rounding grow from step to step.
+    method = make_method("face_identity", flip=0.5, sampled=sampled, scale=16.0)
     batches = [make_batch(number) for number in range(4)]
     single, eight = (trained(method, devices, batches) for devices in (1, 8))
     jax.tree.map(np.testing.assert_array_equal, single[0], eight[0])
