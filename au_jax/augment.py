@@ -290,6 +290,8 @@ def jitter(
         `adjust_*`.
     """
 
+    strengths = strengths.astype(images.dtype)  # which are drawn wider where JAX has 64 bits
+
     # Each step is one blend and one turn of the hue for all images, whatever their operations: a
     # factor of 1 and a turn of 0 leave an image as it is, but for rounding. On the CPU, XLA's code
     # takes 1.5 x the time without the loop, and 2 x where the strengths are chosen before it.

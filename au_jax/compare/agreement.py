@@ -203,7 +203,9 @@ class _Sides:
             if difference is not None:
                 return f"In {prefix} {difference}."
         return (
-            "All layers of the backbones agree, so that the difference lies in what follows them."
+            "All layers of the backbones agree, so that the difference lies in what follows them, "
+            "or in the gradient of an activation whose input rounding has moved across a kink; "
+            "--config.compare.double=True, which hardly rounds, tells which."
         )
 
     def first_step_in_double(self) -> dict[str, float]:
