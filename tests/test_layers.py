@@ -15,7 +15,7 @@ LEVELS = (
     ("methods",),
     ("training",),
     ("ensemble",),
-    ("stages", "prepare", "report", "benchmark", "predict"),
+    ("stages", "prepare", "report", "benchmark", "predict", "export"),
     ("compare",),
     ("experiment",),
     ("cli",),
