@@ -42,6 +42,7 @@ for name, text in (
     ("from", "select: the runs whose networks vote, RUN1,RUN2."),
     ("crops", "prepare: closeup, wide, arcface, box, five_point, as_is; the set's own if empty."),
     ("input", "predict: photographs, videos, folders, patterns; or 0 for a camera."),
+    ("formats", "export: jax, pytorch, stablehlo, onnx; the first three if empty."),
     ("columns", "prepare csv: the table's columns, image=FILE,AU01=inner_brow,..."),
 ):
     flags.DEFINE_list(name, [], text)

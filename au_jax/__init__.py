@@ -18,8 +18,8 @@ names.
 
 Networks are trained, selected and reported on by `launch.py`, from one of the files in `configs/`.
 The subpackages that do it are, from the lowest level to the highest: `data`, `models` and `faces`;
-`methods`, `training`, `ensemble`, `stages`, `prepare`, `report`, `benchmark`, `predict`, `compare`
-and `experiment`.
+`methods`, `training`, `ensemble`, `stages`, `prepare`, `report`, `benchmark`, `predict`, `export`,
+`compare` and `experiment`.
 """
 
 from __future__ import annotations
@@ -38,17 +38,18 @@ def load(run: str | Path, stage: str | None = None) -> Model:
     """Loads a finished run for prediction: `load(run).predict("photo.jpg")`.
 
     Args:
-      run: the run's workdir.
+      run: the run's workdir, or a folder that `--mode=export` made of it, which predicts the same
+        bits and needs the run no longer.
       stage: name of the finished stage whose selection predicts; a train stage predicts with its
         last epoch. When not given it is the last finished stage that selects or, where none does,
-        the last one that trains.
+        the last one that trains. An exported folder has one selection, and no stages.
 
     Returns:
       An `au_jax.predict.model.Model`.
 
     Raises:
-      au_jax.errors.UserError: `run` is not a run's folder, has no such stage, or a checkpoint is
-        missing or damaged.
+      au_jax.errors.UserError: `run` is neither, has no such stage, or a checkpoint is missing or
+        damaged.
     """
     # JAX and all the rest are imported only when they are needed.
     from au_jax.predict import model

@@ -120,12 +120,12 @@ def prepare(asked: flags.FlagValues, data_dir: Path) -> None:
 
 
 def export(asked: flags.FlagValues, workdir: Path) -> None:
-    """`--mode=export`: the networks of a run for PyTorch, in the folder `--output`."""
-    from au_jax.compare.export import export as write
+    """`--mode=export`: the networks of a run, to take along in the folder `--output`."""
+    from au_jax.export.run import export as write
 
     if not asked.output:
         raise UserError("--mode=export needs --output=DIR, a new folder for the networks")
-    write(workdir, Path(asked.output), asked.stage or None)
+    write(workdir, Path(asked.output), asked.stage or None, asked.formats)
 
 
 def predict(asked: flags.FlagValues) -> None:

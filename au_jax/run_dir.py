@@ -79,8 +79,11 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, mend: str = "") -> Any:
     """The content of a JSON file.
+
+    Args:
+      mend: what to do where it cannot be read; by default what helps with a run's folder.
 
     Raises:
       UserError: `path` is missing or not JSON.
@@ -88,11 +91,10 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; is this the folder of a run?") from error
+        raise UserError(f"{path} is missing; {mend or 'is this the folder of a run?'}") from error
     except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}); delete the stage's folder to redo it") from (
-            error
-        )
+        instead = mend or "delete the stage's folder to redo it"
+        raise UserError(f"{path} is damaged ({error}); {instead}") from error
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

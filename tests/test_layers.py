@@ -16,7 +16,7 @@ LEVELS = (
     ("training",),
     ("ensemble",),
     ("report",),
-    ("stages", "prepare", "benchmark", "predict"),
+    ("stages", "prepare", "benchmark", "predict", "export"),
     ("compare",),
     ("experiment",),
     ("cli",),

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from au_jax import augment, log, metrics, models, sharding
-from au_jax.compare import input_pipeline, layers, networks
+from au_jax.compare import input_pipeline, layers
 from au_jax.compare import methods as counterparts
 from au_jax.compare.counterpart import Counterpart
 from au_jax.compare.step import TorchTraining
@@ -19,6 +19,7 @@ from au_jax.compare.subject import Subject
 from au_jax.data.pipeline import ordered_batches
 from au_jax.data.sources import Source
 from au_jax.errors import UserError
+from au_jax.export.pytorch import networks
 from au_jax.models.network_spec import PRECISIONS
 from au_jax.training.loop import Training, started_state
 from au_jax.training.scoring import NO_FACE_LOGIT, make_scorer

@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from au_jax import aus as au_names
 from au_jax.augment import Augment
-from au_jax.compare import INSTALL
 from au_jax.data.pipeline import BatchRows, Stream
 from au_jax.errors import UserError
+from au_jax.export.pytorch import INSTALL
 
 try:
     from torchvision.transforms.v2 import functional as operations

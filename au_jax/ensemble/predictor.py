@@ -2,16 +2,19 @@
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from au_jax import run_dir, sharding
-from au_jax.ensemble import selection
+from au_jax.ensemble import model_folder, selection
 from au_jax.ensemble.member_scores import read_selection
+from au_jax.ensemble.model_folder import ModelFolder
 from au_jax.ensemble.selection import Member, Selection
 from au_jax.ensemble.tta import through_crops
 from au_jax.errors import UserError, unknown
@@ -69,6 +72,50 @@ def _network(member: Member) -> tuple[str, str, str]:
     return member.run, member.stage, member.crops
 
 
+class Networks(Protocol):
+    """Where the networks of a selection's members lie."""
+
+    def card(self, member: Member) -> ModelCard:
+        """The model card of a member's stage; raises UserError where there is none."""
+
+    def variables(
+        self, members: Sequence[Member], method: Method, mesh: Mesh
+    ) -> Sequence[Variables]:
+        """What `method.predict` takes of each of these members of one stage, on every device.
+
+        Raises:
+          UserError: a checkpoint is missing, damaged, or of another network.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class RunNetworks:
+    """The checkpoints of runs.
+
+    Attributes:
+      workdir: the run's folder that the members' runs are relative to.
+    """
+
+    workdir: Path
+
+    def _folder(self, member: Member) -> StageFolder:
+        return RunFolder(self.workdir / member.run).stage(member.stage)
+
+    def card(self, member: Member) -> ModelCard:
+        """See `Networks`."""
+        folder = self._folder(member)
+        if not folder.model_card.exists():
+            raise UserError(
+                f"the selection needs {member}, but {folder.path} is not the folder of a "
+                f"trained stage; put that run where it was, seen from {self.workdir}"
+            )
+        return ModelCard.read(folder)
+
+    def variables(self, members: Sequence[Member], method: Method, mesh: Mesh) -> list[Variables]:
+        """See `Networks`."""
+        return restore_all(self._folder(members[0]), method, [m.epoch for m in members], mesh)
+
+
 class Predictor:
     """The restored checkpoints of a selection, those that have a weight on an AU.
 
@@ -83,44 +130,38 @@ class Predictor:
         where members read different ones.
     """
 
-    def __init__(self, chosen: Selection, workdir: Path):
+    def __init__(self, chosen: Selection, networks: Networks):
         """Restores the checkpoints that have a weight on an AU.
 
         Args:
           chosen: a selection.
-          workdir: the run's folder that its members' runs are relative to.
+          networks: of its members.
 
         Raises:
           UserError: a checkpoint is missing or damaged, of another shape, or does not predict an AU
             on which it has a weight; two members need one crop in different sizes.
         """
         self.over_time = without_unused(chosen)
-        self.selection = without_unused(selection.unsmoothed(chosen))
+        self.selection = without_unused(selection.unsmoothed(self.over_time))
         self.aus = chosen.aus
         self.member_aus: list[tuple[str, ...]] = []
         self.crops: dict[str, int] = {}
         self._groups: list[_Group] = []
         mesh = sharding.make_mesh(1)
-        for (run, stage, crops), together in itertools.groupby(self.selection.members, _network):
+        for (_, _, crops), together in itertools.groupby(self.selection.members, _network):
             members = list(together)
-            folder = RunFolder(workdir / run).stage(stage)
-            card = self._checked_card(folder, members, workdir)
+            card = networks.card(members[0])
+            self._check(card, members)
             method = card.create()
-            restored = restore_all(folder, method, [member.epoch for member in members], mesh)
+            restored = networks.variables(members, method, mesh)
             variables = jax.tree.map(lambda *leaves: jnp.stack(leaves), *restored)
             method = through_crops(method, card.image_size, crops)
             self._groups.append(_Group(method, card.crop, variables))
             self.member_aus += [tuple(method.aus)] * len(members)
         self._forward = jax.jit(self._logits)
 
-    def _checked_card(self, folder: StageFolder, members: list[Member], workdir: Path) -> ModelCard:
-        """The model card of the stage of `members`; also notes the crop that they read."""
-        if not folder.model_card.exists():
-            raise UserError(
-                f"the selection needs {members[0]}, but {folder.path} is not the folder of a "
-                f"trained stage; put that run where it was, seen from {workdir}"
-            )
-        card = ModelCard.read(folder)
+    def _check(self, card: ModelCard, members: list[Member]) -> None:
+        """Checks that `members` know the AUs they vote on; notes the crop that they read."""
         for member, weights in zip(self.selection.members, self.selection.weights, strict=True):
             for au in itertools.compress(self.aus, weights if member in members else ()):
                 if au not in card.aus:
@@ -134,7 +175,6 @@ class Predictor:
                 f"{members[0]} reads '{card.crop}' crops of {card.crop_size} px, and other "
                 f"members such of {side} px; select from models trained on one size"
             )
-        return card
 
     def _logits(
         self, variables: list[Variables], images: dict[str, jax.Array], pose: jax.Array
@@ -269,11 +309,25 @@ def predicting_stage(folder: RunFolder, stage: str | None) -> StageFolder:
     return chosen
 
 
+def opened(place: Path, stage: str | None) -> tuple[Selection, Networks]:
+    """The selection of a run or of an exported folder, and its members' networks.
+
+    Raises:
+      UserError: `place` is neither; see `predicting_stage` and `ModelFolder.read`; `stage` names
+        one of an exported folder, which has none.
+    """
+    if not model_folder.is_one(place):
+        return read_selection(predicting_stage(RunFolder(place), stage)), RunNetworks(place)
+    if stage is not None:
+        raise UserError(f"{place} was exported and has no stages; leave out the stage {stage}")
+    exported = ModelFolder.read(place)
+    return exported.selection, exported
+
+
 def load(run: str | Path, stage: str | None = None) -> Predictor:
     """Loads a run for prediction: `au_jax.load`, which documents the arguments.
 
     Raises:
-      UserError: see `predicting_stage` and `Predictor`.
+      UserError: see `opened` and `Predictor`.
     """
-    folder = RunFolder(Path(run))
-    return Predictor(read_selection(predicting_stage(folder, stage)), folder.path)
+    return Predictor(*opened(Path(run), stage))

@@ -12,12 +12,12 @@ from ml_collections import ConfigDict
 
 from au_jax import large_pages, log, models, run_dir, sharding
 from au_jax.benchmark import dry, throughput
-from au_jax.compare import INSTALL
 from au_jax.compare.subject import Subject
 from au_jax.data import datasets
 from au_jax.errors import UserError
 from au_jax.experiment.recipe import Recipe
 from au_jax.experiment.workdir import check_workdir
+from au_jax.export.pytorch import INSTALL
 from au_jax.faces.align import SIDE
 from au_jax.report import results
 from au_jax.run_dir import RunFolder, StageName

@@ -76,18 +76,18 @@ class Context:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Context":
-        """The context that `dataclasses.asdict` made `values` of, perhaps through JSON."""
-        streams = {
-            name: StreamFacts(
-                **{
-                    **facts,
-                    "positives": tuple(facts["positives"]),
-                    "negatives": tuple(facts["negatives"]),
-                    "emotions": tuple(facts["emotions"]),
-                }
-            )
-            for name, facts in values["streams"].items()
-        }
+        """The context that `dataclasses.asdict` made `values` of, perhaps through JSON.
+
+        Fields that an older version did not have are given their defaults.
+
+        Raises:
+          KeyError, TypeError, AttributeError: `values` does not have the fields of a context.
+        """
+
+        def as_read(facts: Mapping[str, Any]) -> dict[str, Any]:
+            return {f: tuple(v) if isinstance(v, list) else v for f, v in facts.items()}
+
+        streams = {name: StreamFacts(**as_read(facts)) for name, facts in values["streams"].items()}
         return cls(
             **{
                 **values,

@@ -7,7 +7,9 @@ max-pooling. The forms here avoid those loops. Which form runs is chosen from th
 backend when the function is traced; values, gradients and parameters do not depend on it.
 """
 
+import contextlib
 from collections.abc import Iterator
+from contextvars import ContextVar
 from functools import partial, reduce
 
 import jax
@@ -44,8 +46,21 @@ def pads(height: int, width: int, kernel: int, stride: int, padding: str | int) 
     raise unknown("padding", padding, ("same", "torch"))
 
 
+_traced_for: ContextVar[str] = ContextVar("traced_for", default="")
+
+
+@contextlib.contextmanager
+def traced_for(platform: str) -> Iterator[None]:
+    """While it lasts, forms are chosen for this platform ("cpu", "cuda"...), not the backend."""
+    token = _traced_for.set(platform)
+    try:
+        yield
+    finally:
+        _traced_for.reset(token)
+
+
 def _on_cpu() -> bool:
-    return jax.default_backend() == "cpu"
+    return (_traced_for.get() or jax.default_backend()) == "cpu"
 
 
 def _padded(

@@ -7,8 +7,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from au_jax.ensemble.member_scores import read_selection
-from au_jax.ensemble.predictor import Prediction, Predictor, predicting_stage
+from au_jax.ensemble.predictor import Prediction, Predictor, opened
 from au_jax.errors import UserError
 from au_jax.predict import frames, inputs
 from au_jax.predict.answers import Answers, Row, batch_of
@@ -17,7 +16,6 @@ from au_jax.predict.face_predictions import FacePredictions, from_rows
 from au_jax.predict.frames import Frame, Unusable
 from au_jax.predict.pipeline import in_threads
 from au_jax.predict.run import batch_size, face_threads
-from au_jax.run_dir import RunFolder
 
 Crops = np.ndarray | Mapping[str, np.ndarray]
 Images = str | Path | Sequence[str | Path] | Sequence[np.ndarray] | Iterator[np.ndarray]
@@ -101,7 +99,6 @@ def load(run: str | Path, stage: str | None = None) -> Model:
     """Loads a run for prediction: `au_jax.load`, which documents the arguments.
 
     Raises:
-      UserError: see `ensemble.predictor.predicting_stage` and `Predictor`.
+      UserError: see `ensemble.predictor.opened` and `Predictor`.
     """
-    folder = RunFolder(Path(run))
-    return Model(read_selection(predicting_stage(folder, stage)), folder.path)
+    return Model(*opened(Path(run), stage))

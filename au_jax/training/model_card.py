@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -48,13 +49,41 @@ class ModelCard:
         return methods.create(self.method, self.context, self.options)
 
     def write(self, folder: StageFolder) -> None:
-        run_dir.write_json(folder.model_card, dataclasses.asdict(self))
+        self.to_file(folder.model_card)
+
+    def to_file(self, path: Path) -> None:
+        run_dir.write_json(path, dataclasses.asdict(self))
 
     @classmethod
     def read(cls, folder: StageFolder) -> "ModelCard":
-        """Raises UserError when the file is missing, or not JSON."""
-        values = run_dir.read_json(folder.model_card)
-        return cls(**{**values, "context": Context.from_json(values["context"])})
+        """The card of a train stage; see `from_file`."""
+        return cls.from_file(folder.model_card)
+
+    @classmethod
+    def from_file(cls, path: Path, mend: str = "") -> "ModelCard":
+        """The card in a file; fields that an older version did not write have their defaults.
+
+        Args:
+          mend: see `run_dir.read_json`.
+
+        Raises:
+          UserError: the file is missing, not JSON, or does not have the fields of a card.
+        """
+        values = run_dir.read_json(path, mend)
+        try:
+            return cls(**{**values, "context": Context.from_json(values["context"])})
+        except (TypeError, KeyError, AttributeError) as error:
+            reason = f"it lacks the field {error}" if isinstance(error, KeyError) else error
+            version = values.get("version") if isinstance(values, dict) else "unknown"
+            raise UserError(
+                f"{path} is no model card that au_jax {__version__} can read ({reason}); it was "
+                f"written by version {version}, use that one or train the network again"
+            ) from error
+
+
+def kept_shapes(method: Method) -> Variables:
+    """The shapes of the variables that are kept of a method, and that its `predict` takes."""
+    return jax.eval_shape(lambda key: method.kept(*method.init(key)), jax.random.PRNGKey(0))
 
 
 def restore(folder: StageFolder, method: Method, epoch: int, mesh: Mesh) -> Variables:
@@ -76,6 +105,6 @@ def restore_all(
                 f"{folder.model} has no checkpoint of epoch {epoch} (kept: "
                 f"{', '.join(map(str, folder.epochs())) or 'none'})"
             )
-    shapes = jax.eval_shape(lambda key: method.kept(*method.init(key)), jax.random.PRNGKey(0))
+    shapes = kept_shapes(method)
     with Checkpoints.of_models(folder.model) as checkpoints:
         return [checkpoints.restore_on(epoch, shapes, mesh) for epoch in epochs]

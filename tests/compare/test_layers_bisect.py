@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from au_jax import models
-from au_jax.compare import layers, networks, weights
+from au_jax.compare import layers
+from au_jax.export.pytorch import networks, weights
 from au_jax.models.network_spec import NetworkSpec
 
 SPEC = NetworkSpec("ownnet2")

@@ -11,8 +11,8 @@ from tiny import make_context
 
 from au_jax import aus, methods
 from au_jax.compare import methods as counterparts
-from au_jax.compare import networks
 from au_jax.compare.step import VARIANTS, TorchTraining
+from au_jax.export.pytorch import networks
 from au_jax.methods import StreamFacts
 
 SIDE, SHARE, RECORDS = 32, 8, 40

@@ -15,7 +15,7 @@ from au_jax.data.pipeline import Stream
 from au_jax.data.sources import open_source
 from au_jax.ensemble import choose, selection
 from au_jax.ensemble.choose import Candidate
-from au_jax.ensemble.predictor import Predictor, without_unused
+from au_jax.ensemble.predictor import Predictor, RunNetworks, without_unused
 from au_jax.ensemble.selection import Member
 from au_jax.ensemble.tta import through_crops
 from au_jax.errors import UserError
@@ -140,7 +140,7 @@ def test_a_selection_applied_is_the_kept_scores_combined(runs, source, monkeypat
         runs, source, epoch_rule="best", combine="mean", threshold_rule="best"
     )
     assert len(chosen.members) > 2
-    predictor = Predictor(chosen, runs / "pose")
+    predictor = Predictor(chosen, RunNetworks(runs / "pose"))
     assert predictor.crops == {"wide": 40, "closeup": 40}
     images, pose = inputs(source)
     prediction = predictor.predict(images, pose)
@@ -175,7 +175,7 @@ def test_only_used_members_are_restored(runs, source):
     )
     assert set(without_unused(more).members) == set(chosen.members)
     images, pose = inputs(source)
-    probabilities = Predictor(more, runs / "pose").probabilities(images, pose)
+    probabilities = Predictor(more, RunNetworks(runs / "pose")).probabilities(images, pose)
     np.testing.assert_allclose(probabilities, expected, atol=2e-6)
 
 
@@ -210,7 +210,7 @@ def damaged(runs, tmp_path, change):
     shutil.copytree(runs / "pose", tmp_path / "pose")
     folder = RunFolder(tmp_path / "pose").stage("pose")
     change(folder)
-    Predictor(selection.of_one(Member(".", "pose", 1), POSE), tmp_path / "pose")
+    Predictor(selection.of_one(Member(".", "pose", 1), POSE), RunNetworks(tmp_path / "pose"))
 
 
 def rewritten(folder, **changes):
@@ -247,7 +247,7 @@ def test_checkpoints_that_do_not_fit_are_refused(runs, tmp_path, change, sentenc
 
 def test_images_that_do_not_fit_are_refused(runs, source):
     chosen, _ = chosen_from(runs, source)
-    predictor = Predictor(chosen, runs / "pose")
+    predictor = Predictor(chosen, RunNetworks(runs / "pose"))
     images, pose = inputs(source)
     for given, sentence in [
         (images["wide"], r"reads the crops '(wide|closeup)', '(wide|closeup)'; give images as a"),

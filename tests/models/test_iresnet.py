@@ -11,8 +11,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from random_weights import random_variables, shapes
 
 from au_jax import models
-from au_jax.compare.networks import iresnet
 from au_jax.errors import UserError
+from au_jax.export.pytorch.networks import iresnet
 from au_jax.models import pretrained
 from au_jax.models.coordinate_attention import CoordinateAttention
 from au_jax.models.face_pyramid import ContextModule, FeaturePyramid

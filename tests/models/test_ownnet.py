@@ -10,7 +10,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from random_weights import shapes
 
 from au_jax import models
-from au_jax.compare.networks.ownnet import CHANNELS, OwnNet
+from au_jax.export.pytorch.networks.ownnet import CHANNELS, OwnNet
 
 WIDTH, PIXELS, BATCH = 1, 64, 4
 

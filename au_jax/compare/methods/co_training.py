@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from au_jax.compare import networks, weights
 from au_jax.compare.counterpart import Drawn, PyTree, StateDict, evaluating, linear_state
+from au_jax.export.pytorch import networks, weights
 from au_jax.methods.base import Context
 from au_jax.methods.co_training import Networks
 from au_jax.models.network_spec import NetworkSpec

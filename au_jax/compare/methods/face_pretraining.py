@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from au_jax import augment
-from au_jax.compare import networks, weights
 from au_jax.compare.counterpart import Counterpart, Drawn, Logs, PyTree, StateDict, linear_state
+from au_jax.export.pytorch import networks, weights
 from au_jax.losses import sample_classes
 from au_jax.methods.base import Context, emotion_classes, only_stream, shown_emotions
 

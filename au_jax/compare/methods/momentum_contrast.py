@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
 
-from au_jax.compare import networks, weights
 from au_jax.compare.counterpart import PyTree, StateDict, linear_state
+from au_jax.export.pytorch import networks, weights
 from au_jax.methods.momentum_contrast import FEATURES
 from au_jax.models.network_spec import NetworkSpec
 

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import torch
 import torch.nn.functional as F
 
-from au_jax.compare import weights as jax_weights
 from au_jax.compare.counterpart import Counterpart, Drawn, Logs, PyTree, evaluating
 from au_jax.compare.methods.one_network import build, draw_batch
+from au_jax.export.pytorch import weights as jax_weights
 from au_jax.methods.base import Context
 
 _HEAD = "opt"

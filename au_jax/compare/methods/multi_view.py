@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from au_jax import augment
-from au_jax.compare import networks, weights
 from au_jax.compare.counterpart import Counterpart, Drawn, Logs, PyTree, StateDict, evaluating
 from au_jax.compare.methods.co_training import (
     co_regularization_loss,
     mean_logit,
     selective_loss,
 )
+from au_jax.export.pytorch import networks, weights
 from au_jax.losses import balanced_mask
 from au_jax.methods.base import Context
 from au_jax.methods.co_training import VIEWS

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from au_jax import augment
-from au_jax.compare import networks
 from au_jax.compare.counterpart import PyTree
+from au_jax.export.pytorch import networks
 from au_jax.methods.base import Context
 
 

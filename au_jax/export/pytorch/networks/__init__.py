@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import nn
 
-from au_jax.compare import INSTALL
-from au_jax.compare.backbone_source import BackboneSource, backbone_source
-from au_jax.compare.networks.au_net import AUNet
-from au_jax.compare.networks.batch_norm import biased_batch_norm, set_conventions
 from au_jax.errors import UserError
+from au_jax.export.pytorch import INSTALL
+from au_jax.export.pytorch.backbone_source import BackboneSource, backbone_source
+from au_jax.export.pytorch.networks.au_net import AUNet
+from au_jax.export.pytorch.networks.batch_norm import biased_batch_norm, set_conventions
 from au_jax.models.network_spec import NetworkSpec
 
 
@@ -22,7 +22,7 @@ def build(
 ) -> AUNet:
     """The PyTorch network of a specification, float32, in training mode, randomly initialised.
 
-    Its state dict has the names that `au_jax.compare.weights.state_dict` gives.
+    Its state dict has the names that `au_jax.export.pytorch.weights.state_dict` gives.
 
     Args:
       heads: {name: number of outputs}.

@@ -8,9 +8,9 @@ import torch
 from random_weights import random_variables, shapes
 
 from au_jax import models
-from au_jax.compare import networks, weights
-from au_jax.compare.backbone_source import backbone_source
 from au_jax.errors import UserError
+from au_jax.export.pytorch import networks, weights
+from au_jax.export.pytorch.backbone_source import backbone_source
 from au_jax.models import pretrained
 from au_jax.models.network_spec import NetworkSpec
 

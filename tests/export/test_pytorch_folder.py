@@ -1,10 +1,7 @@
-"""Exported networks, loaded by the load.py beside them, predict what the run predicts."""
+"""Networks exported to PyTorch, loaded by the load.py beside them, predict what the run does."""
 
 import importlib.util
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -16,18 +13,17 @@ from tiny import make_context
 
 import au_jax
 from au_jax import run_dir, sharding
-from au_jax.compare.export import export
 from au_jax.ensemble import selection
 from au_jax.ensemble.calibration import Calibration
 from au_jax.ensemble.selection import Member, Selection
 from au_jax.errors import UserError
+from au_jax.export.run import export
 from au_jax.models.network_spec import conventions
 from au_jax.run_dir import RunFolder
 from au_jax.training.checkpoint import Checkpoints
 from au_jax.training.model_card import ModelCard, restore
 from au_jax.training.start import import_weights
 
-ROOT = Path(__file__).parents[2]
 AUS = ("AU01", "AU02", "AU04", "AU06", "AU12")
 SIDE, STORED = 32, 37
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, STORED, STORED, 3), np.uint8)
@@ -64,6 +60,12 @@ def make_run(path, order):
     return run
 
 
+def to_pytorch(run, whole, stage=None):
+    """The PyTorch part of an export to the folder `whole`."""
+    export(run.path, whole, stage, ["pytorch"])
+    return whole / "pytorch"
+
+
 def loader(output):
     """The module load.py of an export."""
     spec = importlib.util.spec_from_file_location("load", output / "load.py")
@@ -96,8 +98,7 @@ CALM = {"torchvision": 0.05, "two layers": 0.1}
 def test_exported_trainings_predict_the_same(name, tmp_path, stand_ins, capsys):
     run = make_run(tmp_path / "run", ["train"])
     keep(run.stage("train"), *TRAININGS[name], calm=CALM.get(name, 1.0))
-    output = tmp_path / "out"
-    export(run.path, output)
+    output = to_pytorch(run, tmp_path / "out")
     ours = au_jax.load(run.path).probabilities(IMAGES, POSE)
     theirs = probabilities(output)
     assert np.ptp(ours, 0).min() > 1e-3
@@ -106,7 +107,7 @@ def test_exported_trainings_predict_the_same(name, tmp_path, stand_ins, capsys):
     views = ["-view1", "-view2"] if name in ("multi_view", "two layers") else [""]
     assert names == [f"train@3{view}" for view in views]
     assert capsys.readouterr().out == (
-        f"{output} has {', '.join(names)}; its load.py loads them in PyTorch\n"
+        f"{output.parent} has train@3 as pytorch; its README.md says how to load them\n"
     )
 
 
@@ -128,8 +129,7 @@ def test_a_selections_members_vote_as_in_the_run(link, crops, tmp_path, capsys):
     )
     run_dir.write_json(run.stage("chosen").selection, selection.to_json(chosen))
     run.stage("chosen").mark_done()
-    output = tmp_path / "out"
-    export(run.path, output)
+    output = to_pytorch(run, tmp_path / "out")
     said = "members read test crops (five); load.py takes the centre alone"
     assert (said in capsys.readouterr().out) == (crops == "five")
     if crops == "center":
@@ -143,8 +143,7 @@ def test_a_networks_description_and_its_definition(tmp_path):
     run = make_run(tmp_path / "run", ["train"])
     network = {"backbone": "ownnet1", "image_mean": (0.1, 0.2, 0.3), "fields": {"bn_momentum": 0.8}}
     keep(run.stage("train"), "multi_task", {}, network)
-    output = tmp_path / "out"
-    export(run.path, output, "train")
+    output = to_pytorch(run, tmp_path / "out", "train")
     assert sorted(path.name for path in output.iterdir()) == [
         "au_net.py",
         "load.py",
@@ -179,8 +178,7 @@ def test_a_network_with_timms_names_is_loaded_strictly(tmp_path, stand_ins):
     run = make_run(tmp_path / "run", ["train"])
     network = {"backbone": "mobilenet_v3_large", "fields": {"padding": "same"}}
     keep(run.stage("train"), "multi_label", {}, network)
-    export(run.path, tmp_path / "out")
-    network, card = loader(tmp_path / "out").load("train@3")
+    network, card = loader(to_pytorch(run, tmp_path / "out")).load("train@3")
     assert card["backbone"]["arguments"]["model_name"] == "tf_mobilenetv3_large_100"
     assert {part.eps for part in network.modules() if isinstance(part, torch.nn.BatchNorm2d)} == {
         1e-3
@@ -191,9 +189,9 @@ def test_a_pretrainings_backbone(tmp_path):
     run = make_run(tmp_path / "run", ["pretraining"])
     stage = run.stage("pretraining")
     keep(stage, "moco", {"queue": 16}, {"backbone": "ownnet1"}, aus=())
-    export(run.path, tmp_path / "out", "pretraining")
-    assert not (tmp_path / "out" / "selection.json").exists()
-    network, card = loader(tmp_path / "out").load("pretraining@3")
+    output = to_pytorch(run, tmp_path / "out", "pretraining")
+    assert not (output / "selection.json").exists()
+    network, card = loader(output).load("pretraining@3")
     assert card["predicts"] is None
     crops = IMAGES[:, 2:-3, 2:-3]
     with torch.inference_mode():
@@ -214,8 +212,7 @@ def test_an_exported_network_is_imported_again(fields, tmp_path, capsys):
     run = make_run(tmp_path / "run", ["train"])
     network = {"backbone": "ownnet1", "image_std": (0.2, 0.3, 0.4), "fields": fields}
     keep(run.stage("train"), "multi_task", {}, network)
-    export(run.path, tmp_path / "out")
-    file = tmp_path / "out" / "train@3.safetensors"
+    file = to_pytorch(run, tmp_path / "out") / "train@3.safetensors"
     settled = conventions("ownnet1", file, {})
     assert settled["image_std"] == (0.2, 0.3, 0.4)
     assert settled["fields"].items() >= fields.items()
@@ -236,22 +233,13 @@ def test_parts_of_ours_come_back_from_an_exported_network(tmp_path, capsys):
     run = make_run(tmp_path / "run", ["train"])
     fields = {"width": 8, "coordinate_attention": True, "pyramid": True}
     keep(run.stage("train"), "multi_label", {}, {"backbone": "iresnet10", "fields": fields})
-    export(run.path, tmp_path / "out")
-    file = tmp_path / "out" / "train@3.safetensors"
+    file = to_pytorch(run, tmp_path / "out") / "train@3.safetensors"
     method = ModelCard.read(run.stage("train")).create()
     trained = restore(run.stage("train"), method, 3, sharding.make_mesh(1))
     anew = jax.tree.map(lambda leaf: 0 * leaf, trained)
     params, _ = import_weights(file, "iresnet10", anew["params"], anew["batch_stats"])
     jax.tree.map(np.testing.assert_array_equal, params["backbone"], trained["params"]["backbone"])
     assert "initialised anew" not in capsys.readouterr().out
-
-
-def test_nothing_of_pytorch_is_imported():
-    program = (
-        "import sys, au_jax.cli, au_jax.compare.export, au_jax.experiment.modes; "
-        "sys.exit('torch' in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 
 def test_mistakes(tmp_path):
@@ -267,5 +255,5 @@ def test_mistakes(tmp_path):
     with pytest.raises(UserError, match="is missing; is this the folder of a run"):
         export(tmp_path, tmp_path / "out")
     with pytest.raises(UserError, match="unknown backbone with a PyTorch network 'tiny'"):
-        export(run.path, tmp_path / "out")
+        export(run.path, tmp_path / "out", formats=["pytorch"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "taken"]

@@ -2,7 +2,7 @@
 
 ResNets and AlexNet are torchvision's, and so are EfficientNets and MobileNetV3 with symmetric
 padding; with TensorFlow's padding ("same") these two are timm's `tf_*` networks. OwnNet and
-IResNet, which no library defines, are written out in `au_jax.compare.networks`.
+IResNet, which no library defines, are written out in `au_jax.export.pytorch.networks`.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from au_jax.models.network_spec import NetworkSpec
 from au_jax.models.ownnet import OwnNet
 from au_jax.models.resnet import ResNet
 
-_WRITTEN_OUT = "au_jax.compare.networks"
+_WRITTEN_OUT = "au_jax.export.pytorch.networks"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from au_jax.compare.backbone_source import is_timms
+from au_jax.export.pytorch.backbone_source import is_timms
 from au_jax.models import pretrained
 from au_jax.models.network_spec import NetworkSpec
 
@@ -19,7 +19,7 @@ _LAYERS = {"head_": "heads.", "output_": "outputs.", "pose": "pose"}
 def state_dict(
     spec: NetworkSpec, params: Mapping[str, Any], batch_stats: Mapping[str, Any], prefix: str = ""
 ) -> dict[str, np.ndarray]:
-    """The state dict of `au_jax.compare.networks.build(spec, ...)` with these arrays.
+    """The state dict of `au_jax.export.pytorch.networks.build(spec, ...)` with these arrays.
 
     The function only renames and transposes, so that a tree of gradients, or an optimiser's, goes
     through it as well. `num_batches_tracked` of BatchNorm has no counterpart and is left out.
@@ -52,3 +52,16 @@ def state_dict(
             arrays[f"{name}.weight"] = np.asarray(tree["kernel"]).T
             arrays[f"{name}.bias"] = np.asarray(tree["bias"])
     return arrays
+
+
+def whole_state_dict(
+    spec: NetworkSpec, params: Mapping[str, Any], batch_stats: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """All that the PyTorch network's `load_state_dict` asks for: `state_dict` and the counters."""
+    arrays = state_dict(spec, params, batch_stats)
+    counters = {
+        name.replace("running_mean", "num_batches_tracked"): np.zeros((), np.int64)
+        for name in arrays
+        if name.endswith("running_mean")
+    }
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()} | counters

@@ -7,7 +7,7 @@ import pytest
 import torch
 from random_weights import random_variables
 
-from au_jax.compare import networks, weights
+from au_jax.export.pytorch import networks, weights
 from au_jax.models.network_spec import NetworkSpec
 
 HEADS = {"opt": 3, "noisy": 2}

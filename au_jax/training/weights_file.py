@@ -1,0 +1,80 @@
+"""A network's variables as one safetensors file, by Flax names, that is read without unpickling.
+
+An array is called by its path: `params/backbone/stem/conv/kernel`, `batch_stats/...`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from au_jax import run_dir
+from au_jax.errors import UserError
+from au_jax.methods.base import PyTree
+
+_AGAIN = "copy the folder or export the run again"
+
+
+def named(tree: PyTree) -> dict[str, np.ndarray]:
+    """{path: array} of a pytree of dictionaries, its arrays or their shapes."""
+    return {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def unnamed(arrays: Mapping[str, Any], like: PyTree) -> PyTree:
+    """The pytree with the structure of `like` whose arrays `named` made `arrays` of."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: arrays[_name(path)], like)
+
+
+def _name(path: tuple) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def write(path: Path, tree: PyTree) -> None:
+    """Writes variables, on the host or a device.
+
+    Raises:
+      UserError: the disk is full, or the folder cannot be written.
+    """
+    arrays = {n: np.ascontiguousarray(a) for n, a in named(jax.device_get(tree)).items()}
+    with run_dir.replacing(path) as temporary:
+        temporary.write_bytes(save(arrays))
+
+
+def read(path: Path, shapes: PyTree) -> PyTree:
+    """The variables of a file.
+
+    Args:
+      shapes: a pytree of `jax.ShapeDtypeStruct`, those that they must have.
+
+    Returns:
+      The same pytree of NumPy arrays.
+
+    Raises:
+      UserError: the file is missing or damaged, or lacks an array, has one that is not wanted, or
+        one of another shape or dtype.
+    """
+    try:
+        arrays = load_file(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing; {_AGAIN}") from error
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} is damaged ({error}); {_AGAIN}") from error
+    wanted = named(shapes)
+    for name in sorted(wanted.keys() - arrays.keys()):
+        raise UserError(f"{path} lacks the array '{name}' of its network; export the run again")
+    for name in sorted(arrays.keys() - wanted.keys()):
+        raise UserError(
+            f"{path} has an array '{name}', which its network does not have; export the run again"
+        )
+    for name, shape in wanted.items():
+        array = arrays[name]
+        if array.shape != shape.shape or array.dtype != shape.dtype:
+            raise UserError(
+                f"'{name}' of {path} is {array.dtype} {list(array.shape)}, and its network has "
+                f"{shape.dtype} {list(shape.shape)}; export the run again"
+            )
+    return unnamed(arrays, shapes)
