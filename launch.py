@@ -10,7 +10,7 @@ from au_jax import cli
 
 config_flags.DEFINE_config_file("config", help_string="configs/NAME.py[:VARIANT].")
 for name, default, text in (
-    ("mode", "run", "run, select, report, benchmark, compare, predict, export or prepare."),
+    ("mode", "run", "run, select, report, benchmark, compare, predict, serve, export, prepare."),
     ("workdir", None, "The run's folder; runs/NAME-VARIANT by default."),
     ("data_dir", None, "Where data sets lie; AU_JAX_CACHE or ~/.cache/au_jax."),
     (
@@ -31,9 +31,10 @@ for name, default, text in (
     ),
     ("name", "", "prepare csv, people: what to call the data set."),
     ("output", "", "predict: the table to write, a new .csv or .parquet; export: a new folder."),
-    ("stage", "", "predict, export: the stage; the last that predicts if empty."),
+    ("stage", "", "predict, serve, export: the stage; the last that predicts if empty."),
     ("overlay", "", "predict: a folder for copies of the inputs with boxes and AUs drawn in."),
     ("faces", "largest", "predict: largest or all, of each image."),
+    ("host", "127.0.0.1", "serve: the address; 0.0.0.0 lets other machines open the page."),
 ):
     flags.DEFINE_string(name, default, text)
 for name, text in (
@@ -45,6 +46,7 @@ for name, text in (
     flags.DEFINE_list(name, [], text)
 flags.DEFINE_integer("processes", 0, "prepare: how many to work with; 0: one per core.")
 flags.DEFINE_integer("every", 1, "predict: look at every Nth frame of a video.")
+flags.DEFINE_integer("port", 7860, "serve: the port; 0 takes a free one.", 0, 65535)
 flags.DEFINE_boolean("dry", False, "benchmark: memory and FLOPs from shapes alone.")
 
 
@@ -82,6 +84,7 @@ def main(_) -> None:
         "prepare": lambda: cli.prepare(given, data_dir),
         "export": lambda: cli.export(given, workdir()),
         "predict": lambda: cli.predict(given),
+        "serve": lambda: cli.serve(given),
     }
     cli.dispatch(actions, given.mode)
 

@@ -16,7 +16,7 @@ LEVELS = (
     ("training",),
     ("ensemble",),
     ("stages", "prepare", "report", "benchmark", "predict"),
-    ("compare",),
+    ("compare", "serve"),
     ("experiment",),
     ("cli",),
 )
