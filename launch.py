@@ -11,7 +11,7 @@ from au_jax.large_pages import restart_with_large_pages
 
 config_flags.DEFINE_config_file("config", help_string="configs/NAME.py[:VARIANT].")
 for name, default, text in (
-    ("mode", "run", "run, select, report, benchmark, compare, predict, export or prepare."),
+    ("mode", "run", "run, select, report, benchmark, compare, predict, serve, export, prepare."),
     ("workdir", None, "The run's folder; runs/NAME-VARIANT by default."),
     ("data_dir", None, "Where data sets lie; AU_JAX_CACHE or ~/.cache/au_jax."),
     (
@@ -32,10 +32,11 @@ for name, default, text in (
     ),
     ("name", "", "prepare csv, people: what to call the data set."),
     ("output", "", "predict: the table to write, a new .csv or .parquet; export: a new folder."),
-    ("stage", "", "predict, export: the stage; the last that predicts if empty."),
+    ("stage", "", "predict, serve, export: the stage; the last that predicts if empty."),
     ("overlay", "", "predict: a folder for copies of the inputs with boxes and AUs drawn in."),
     ("report", "", "predict: a page FILE.html that shows what the table says, with pictures."),
     ("faces", "largest", "predict: largest or all, of each image."),
+    ("host", "127.0.0.1", "serve: the address; 0.0.0.0 lets other machines open the page."),
 ):
     flags.DEFINE_string(name, default, text)
 for name, text in (
@@ -55,6 +56,7 @@ flags.DEFINE_boolean(
     "own neutral level, which a tenth of a track's frames in a video are below. They are empty for "
     "tracks of fewer than 10 frames, are no probabilities, and change no decision.",
 )
+flags.DEFINE_integer("port", 7860, "serve: the port; 0 takes a free one.", 0, 65535)
 flags.DEFINE_boolean("dry", False, "benchmark: memory and FLOPs from shapes alone.")
 
 
@@ -92,6 +94,7 @@ def main(_) -> None:
         "prepare": lambda: cli.prepare(given, data_dir),
         "export": lambda: cli.export(given, workdir()),
         "predict": lambda: cli.predict(given),
+        "serve": lambda: cli.serve(given),
     }
     cli.dispatch(actions, given.mode)
 

@@ -18,8 +18,8 @@ names.
 
 Networks are trained, selected and reported on by `launch.py`, from one of the files in `configs/`.
 The subpackages that do it are, from the lowest level to the highest: `data`, `models` and `faces`;
-`methods`, `training`, `ensemble`, `stages`, `prepare`, `report`, `benchmark`, `predict`, `export`,
-`compare` and `experiment`.
+`methods`, `training`, `ensemble`, `report`, `stages`, `prepare`, `benchmark`, `predict`, `export`,
+`compare`, `serve` and `experiment`.
 """
 
 from __future__ import annotations

@@ -148,6 +148,15 @@ def predict(asked: flags.FlagValues) -> None:
     )
 
 
+def serve(asked: flags.FlagValues) -> None:
+    """`--mode=serve`: a page to try a model on pictures and videos."""
+    from au_jax.serve import run as serving
+
+    if not asked.workdir:
+        raise UserError("--mode=serve needs --workdir; see README.md, Try a model on a page")
+    serving.serve(Path(asked.workdir), asked.host, asked.port, asked.stage or None)
+
+
 def benchmark_raw(asked: flags.FlagValues) -> None:
     """`--mode=benchmark --raw=FILE`: how fast faces are found, or a video is predicted."""
     from au_jax.benchmark import faces

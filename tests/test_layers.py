@@ -17,7 +17,7 @@ LEVELS = (
     ("ensemble",),
     ("report",),
     ("stages", "prepare", "benchmark", "predict", "export"),
-    ("compare",),
+    ("compare", "serve"),
     ("experiment",),
     ("cli",),
 )

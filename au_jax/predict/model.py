@@ -10,7 +10,7 @@ import numpy as np
 from au_jax.ensemble.predictor import Prediction, Predictor, opened
 from au_jax.errors import UserError
 from au_jax.predict import frames, inputs
-from au_jax.predict.answers import Answers, Row, batch_of
+from au_jax.predict.answers import Answers, Row, Step, batch_of
 from au_jax.predict.face_crops import FaceCrops, make_finders
 from au_jax.predict.face_predictions import FacePredictions, from_rows
 from au_jax.predict.frames import Frame, Unusable
@@ -63,18 +63,32 @@ class Model(Predictor):
         if isinstance(images, Mapping) or (isinstance(images, np.ndarray) and images.ndim != 3):
             return super().predict(images, pose)
         stream, batch = _opened(images, every)
-        looking = self._looking(faces)
-        threads = face_threads()
         rows: list[Row] = []
         unusable: dict[str, str] = {}
-        seen = in_threads(stream, looking.look, threads, ahead=2 * batch)
-        for step in Answers(self, batch).steps(seen, batch):
+        for step in self.steps(stream, batch, faces):
             rows += step.rows
             unusable |= {item.origin.input: item.reason for item in step.unusable}
         if unusable and not rows:
             name, reason = next(iter(unusable.items()))
             raise UserError(f"{name}: {reason}; give a photograph or a video")
         return from_rows(rows, self.aus, unusable)
+
+    def steps(
+        self, images: Iterator[Frame | Unusable], batch: int, faces: str = "largest"
+    ) -> Iterator[Step]:
+        """What a stream of images gives, `batch` of them at a time and in order.
+
+        Args:
+          images: see `frames.read`.
+          batch: how many images go through the networks together.
+          faces: "largest" or "all", of each image.
+
+        Raises:
+          UserError: the face models are not installed.
+        """
+        looking = self._looking(faces)
+        seen = in_threads(images, looking.look, face_threads(), ahead=2 * batch)
+        return Answers(self, batch).steps(seen, batch)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019  the models of faces live as long as this one
     def _looking(self, faces: str) -> FaceCrops:

@@ -1,0 +1,52 @@
+"""What the page says of its model: figures only where the report has them, and what they are of."""
+
+import pytest
+
+from au_jax import run_dir
+from au_jax.run_dir import RunFolder
+from au_jax.serve.about import about, figure_of
+from au_jax.serve.upload import Limits
+
+
+def report(folder, **splits):
+    """A run with a report whose stage "chosen" has these honest final scores."""
+    summaries = {
+        split: {"honest": score and {"final_score": score, "ci": [0.6, 0.8], "n": 120}}
+        for split, score in splits.items()
+    }
+    results = {
+        "config": {"headline": "final_score"},
+        "data": "emotionet",
+        "stages": {"chosen": {"split": summaries}},
+    }
+    run_dir.write_json(RunFolder(folder).report / "results.json", results)
+    return RunFolder(folder)
+
+
+def test_the_figure_is_the_honest_one_of_the_test_split(tmp_path):
+    run = report(tmp_path, val=0.9, test=0.7123)
+    assert figure_of(run, "chosen") == (
+        "Final score 0.712 (95 % interval 0.600 to 0.800) on the 120 faces of the split test of "
+        "emotionet, with epochs and thresholds chosen on other people."
+    )
+
+
+@pytest.mark.parametrize("stage", ["other", "chosen"])
+def test_without_a_figure_none_is_given(tmp_path, stage):
+    run = report(tmp_path, val=None)
+    assert figure_of(run, stage).startswith("How well it does is not known here, as the run has")
+    assert figure_of(RunFolder(tmp_path / "none"), stage) == figure_of(run, stage)
+
+
+def test_drawn_faces_are_told_of(networks, model, tmp_path):
+    run = RunFolder(networks)
+    text = about(run.stage("chosen"), model, Limits())
+    assert "Model: run, stage chosen: 3 trained networks, 3 action units (AUs)." in text
+    assert "neither emotions nor diagnoses" in text
+    assert "Nothing is kept" in text
+    assert "drawn by a program" not in text
+    run_dir.write_json(run.data, {"name": "csv", "drawn": True})
+    try:
+        assert "trained on faces drawn by a program" in about(run.stage("chosen"), model, Limits())
+    finally:
+        run.data.unlink()
