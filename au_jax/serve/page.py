@@ -145,8 +145,12 @@ def build(model: Model, head: str, limits: Limits) -> gr.Blocks:
                 with gr.Tab("Picture or video"):
                     file = gr.File(label="A picture or a video", height=140)
                 with gr.Tab("Camera"):
+                    # In any other mode Gradio makes a copy and hides where the upload lies.
                     camera = gr.Image(
-                        sources=["webcam"], type="filepath", label="A picture of the camera"
+                        sources=["webcam"],
+                        type="filepath",
+                        image_mode=None,
+                        label="A picture of the camera",
                     )
                 notice = gr.HTML()
                 picture = gr.HTML()

@@ -61,10 +61,10 @@ class Browser:
         body = head.encode() + contents + f"\r\n--{edge}--\r\n".encode()
         return self.ask("/gradio_api/upload", body, f"multipart/form-data; boundary={edge}")
 
-    def look(self, path: str, name: str) -> list:
-        """What the page shows of an uploaded file."""
+    def look(self, path: str, name: str, source: int = 0) -> list:
+        """What the page shows of an uploaded file (source 0) or camera's picture (source 1)."""
         config = json.loads(self.ask("/config")[2])
-        event = config["dependencies"][0]
+        event = config["dependencies"][source]
         values = {part["id"]: part["props"].get("value") for part in config["components"]}
         given = {"path": path, "orig_name": name, "meta": {"_type": "gradio.FileData"}}
         session = uuid.uuid4().hex
@@ -122,6 +122,10 @@ def test_the_page(browser, tmp_path):
     assert bars.count('role="row"') == 3
     assert "data:text/csv" in table
     assert [value for _, value in face["choices"]] == [0, 1]
+
+    (path,) = json.loads(browser.upload("image.png", cv2.imencode(".png", draw())[1].tobytes())[2])
+    assert "No face is found" in browser.look(path, "image.png", source=1)[5]
+    assert files_in(tmp_path / "uploads") == []
 
     (tmp_path / "secret.txt").write_text("secret")
     os.symlink(tmp_path / "secret.txt", tmp_path / "uploads" / "link.txt")
