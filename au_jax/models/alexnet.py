@@ -63,7 +63,7 @@ class AlexNet(Backbone):
                 maps.append(x)
                 x = max_pool(x, 3, 2, pool)
         # Channels come first in a row, as in PyTorch, whose weights the hidden layers take.
-        x = adaptive_mean(x, _GRID).transpose(0, 3, 1, 2).reshape(len(x), -1)
+        x = adaptive_mean(x, _GRID).transpose(0, 3, 1, 2).reshape(x.shape[0], -1)
         for number in (1, 2):
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
             hidden = nn.Dense(_HIDDEN, dtype=self.dtype, kernel_init=xavier, name=f"hidden{number}")

@@ -143,7 +143,7 @@ class PyramidEmbedding(nn.Module):
 
 def flattened(images: Float[Array, "B H W C"]) -> Float32[Array, "B _"]:
     """The values of each image, channel after channel, as the columns of PyTorch's weights are."""
-    return images.transpose(0, 3, 1, 2).reshape(len(images), -1).astype(jnp.float32)
+    return images.transpose(0, 3, 1, 2).reshape(images.shape[0], -1).astype(jnp.float32)
 
 
 class IResNet(Backbone):

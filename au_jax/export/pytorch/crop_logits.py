@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
 
 from au_jax.export.pytorch.networks import AUNet
 
@@ -36,4 +35,15 @@ class CropLogits(nn.Module):
             return each[0]
         # The logits of the views' mean probability.
         stacked = torch.stack(each)
-        return logsigmoid(stacked).logsumexp(0) - logsigmoid(-stacked).logsumexp(0)
+        return _log_sum(_log_sigmoid(stacked)) - _log_sum(_log_sigmoid(-stacked))
+
+
+# PyTorch's own functions of these names overflow at large logits once they are ONNX.
+def _log_sigmoid(logits: Tensor) -> Tensor:
+    return logits.clamp(max=0) - torch.log(1 + torch.exp(-logits.abs()))
+
+
+def _log_sum(values: Tensor) -> Tensor:
+    """log(sum(exp(values))) over the first axis."""
+    largest = values.amax(0, keepdim=True)
+    return (largest + torch.log(torch.exp(values - largest).sum(0, keepdim=True))).squeeze(0)
