@@ -15,8 +15,8 @@ from typing import Any
 from tqdm import tqdm
 
 from au_jax import cores, log, sharding
+from au_jax.ensemble import model_folder, selection
 from au_jax.ensemble import predictor as ensemble
-from au_jax.ensemble import selection
 from au_jax.ensemble.predictor import Predictor, predicting_stage
 from au_jax.errors import UserError
 from au_jax.predict import frames, inputs, neutral_level, pages, parquet, rows
@@ -111,7 +111,9 @@ def predict(
     if report:
         about = {
             "run": workdir.resolve().name,
-            "selection": predicting_stage(RunFolder(workdir), stage).name,
+            "selection": ""
+            if model_folder.is_one(workdir)
+            else predicting_stage(RunFolder(workdir), stage).name,
             "table": output.name,
             "tally": str(tally),
             "unusable": [*tally.reasons.items(), *((other, _OTHER) for other in others)],

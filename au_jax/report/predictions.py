@@ -93,8 +93,9 @@ def render(
     """The text of the page.
 
     Args:
-      about: "run", "selection" and "table", names; "tally", the counts in words; "unusable", pairs
-        of an input and the reason; "baseline", whether the table has columns of that kind.
+      about: "run", "selection" ("" for an exported model) and "table", names; "tally", the counts
+        in words; "unusable", pairs of an input and the reason; "baseline", whether the table has
+        columns of that kind.
       totals: over all faces.
       thresholds: float64 [A], of the AUs of `totals`.
       videos: those that are shown. other_videos: how many are not.
