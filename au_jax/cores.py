@@ -1,4 +1,4 @@
-"""How many CPU cores this process may use, which bounds its threads and worker processes."""
+"""Number of CPU cores that this process may use, for its threads and worker processes."""
 
 import os
 

@@ -324,6 +324,11 @@ def opened(place: Path, stage: str | None) -> tuple[Selection, Networks]:
     return exported.selection, exported
 
 
+def stage_name(place: Path, stage: str | None) -> str:
+    """The name of the stage that predicts; "" in an exported folder, which has none."""
+    return "" if model_folder.is_one(place) else predicting_stage(RunFolder(place), stage).name
+
+
 def load(run: str | Path, stage: str | None = None) -> Predictor:
     """Loads a run for prediction: `au_jax.load`, which documents the arguments.
 

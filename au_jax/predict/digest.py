@@ -1,4 +1,4 @@
-"""What a page shows of a table of faces and AUs, gathered in two passes, a row at a time.
+"""Counts, curves and stills of a table of predictions, gathered in two passes, a row at a time.
 
 What is kept of a video does not grow with its length, but for the number of frames of each track.
 """

@@ -15,9 +15,9 @@ from typing import Any
 from tqdm import tqdm
 
 from au_jax import cores, log, sharding
-from au_jax.ensemble import model_folder, selection
 from au_jax.ensemble import predictor as ensemble
-from au_jax.ensemble.predictor import Predictor, predicting_stage
+from au_jax.ensemble import selection
+from au_jax.ensemble.predictor import Predictor
 from au_jax.errors import UserError
 from au_jax.predict import frames, inputs, neutral_level, pages, parquet, rows
 from au_jax.predict import overlay as drawing
@@ -27,7 +27,6 @@ from au_jax.predict.frames import Frame, Unusable
 from au_jax.predict.inputs import Input
 from au_jax.predict.partial_table import PartialTable
 from au_jax.predict.pipeline import in_threads
-from au_jax.run_dir import RunFolder
 
 _OTHER = "its name is neither an image's nor a video's"
 _REASONS = 100  # that are kept; the rest of what cannot be used is counted
@@ -111,9 +110,7 @@ def predict(
     if report:
         about = {
             "run": workdir.resolve().name,
-            "selection": ""
-            if model_folder.is_one(workdir)
-            else predicting_stage(RunFolder(workdir), stage).name,
+            "selection": ensemble.stage_name(workdir, stage),
             "table": output.name,
             "tally": str(tally),
             "unusable": [*tally.reasons.items(), *((other, _OTHER) for other in others)],

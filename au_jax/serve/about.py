@@ -1,4 +1,4 @@
-"""What the page says of its model: what it is, how well it does, and what it was trained on."""
+"""Description of a served model: its networks, its honest figures and its training data."""
 
 from typing import Any
 

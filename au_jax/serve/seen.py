@@ -1,4 +1,4 @@
-"""What a model found in one picture or video, from which a page is drawn for any thresholds."""
+"""Predictions of one picture or video, from which a page is drawn for any thresholds."""
 
 import collections
 import csv

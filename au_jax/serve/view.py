@@ -1,4 +1,4 @@
-"""What was seen, drawn as HTML: the picture with its boxes, bars, curves and the table to keep."""
+"""HTML of predictions: a picture with boxes, bars of AUs, curves over time, a table to keep."""
 
 import base64
 import dataclasses

@@ -1,4 +1,4 @@
-"""How long the devices wait for their next batch, which tells whether reading is the bottleneck."""
+"""Input bottleneck: the time for which the devices wait for their next batch."""
 
 import time
 from collections.abc import Callable
