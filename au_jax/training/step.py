@@ -1,6 +1,7 @@
 """The train step, pure and jitted, and the layout of its donated state over the devices."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -34,14 +35,13 @@ class TrainState:
     key: Any
 
 
+@functools.lru_cache(maxsize=4)  # One function is traced once for shapes, layout and values.
 def _initializer(
-    method: Method, optimizer: optax.GradientTransformation, seed: int = 0
-) -> Callable[[jax.Array], TrainState]:
-    """The function from a run's key to its state before the first step."""
+    method: Method, optimizer: optax.GradientTransformation
+) -> Callable[[jax.Array, jax.Array], TrainState]:
+    """The function from the keys of initial values and of the run to the state before step 1."""
 
-    def init(key: jax.Array) -> TrainState:
-        # Initial values alone are drawn by "rbg", which compiles in a fraction of threefry's time.
-        init_key = jax.random.key(seed, impl="rbg")
+    def init(init_key: jax.Array, key: jax.Array) -> TrainState:
         params, batch_stats, method_state = method.init(init_key)
         return TrainState(
             step=jnp.zeros((), jnp.int32),
@@ -55,6 +55,11 @@ def _initializer(
     return init
 
 
+def _keys(seed: int) -> tuple[jax.Array, jax.Array]:
+    # Initial values alone are drawn by "rbg", which compiles in a fraction of threefry's time.
+    return jax.random.key(seed, impl="rbg"), jax.random.PRNGKey(seed)
+
+
 def layout(method: Method, optimizer: optax.GradientTransformation, mesh: Mesh) -> TrainState:
     """How a training's state lies on the devices of `mesh`: the sharding of each of its arrays.
 
@@ -62,7 +67,7 @@ def layout(method: Method, optimizer: optax.GradientTransformation, mesh: Mesh) 
     arrays of them, which are split along their first axis where the devices divide it.
     """
     whole, split = sharding.replicated(mesh), sharding.sharded(mesh)
-    state = jax.eval_shape(_initializer(method, optimizer), jax.random.PRNGKey(0))
+    state = jax.eval_shape(_initializer(method, optimizer), *_keys(0))
 
     def of_leaf(path: tuple, leaf: jax.ShapeDtypeStruct) -> NamedSharding:
         part, *keys = path
@@ -79,8 +84,8 @@ def init_state(
     method: Method, optimizer: optax.GradientTransformation, seed: int, mesh: Mesh
 ) -> TrainState:
     """The state before the first step, laid out over the devices of `mesh`."""
-    init = _initializer(method, optimizer, seed)
-    return jax.jit(init, out_shardings=layout(method, optimizer, mesh))(jax.random.PRNGKey(seed))
+    init = _initializer(method, optimizer)
+    return jax.jit(init, out_shardings=layout(method, optimizer, mesh))(*_keys(seed))
 
 
 def make_train_step(method: Method, optimizer: optax.GradientTransformation, mesh: Mesh) -> Any:

@@ -39,6 +39,9 @@ def _assert_equal(apply, one, other, *arguments):
         (3, 3, 5, 1, "patches"),
         (5, 4, 1, 1, "matmul"),
         (5, 4, 1, 2, "matmul"),
+        (6, 4, 3, 1, "winograd"),
+        (5, 7, 3, 1, "winograd"),
+        (1, 2, 3, 1, "winograd"),
     ],
 )
 def test_convolution_forms_agree(height, width, kernel, stride, form, padding):
