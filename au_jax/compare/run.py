@@ -127,6 +127,7 @@ def _speed(
     return speed.measure(
         makers,
         images_per_step=subject.images_per_step,
+        images_per_prediction=subject.images_per_prediction,
         comparable=[name for name in variants if sides.precision_of(name) == precision],
         rounds=rounds,
         steps=steps,

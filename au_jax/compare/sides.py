@@ -57,14 +57,15 @@ class JaxSide:
 
     def first_step(self) -> dict[str, Any]:
         started = time.perf_counter()
-        method, optimizer = self._subject.method(), self._subject.transformation()
-        self._state = init_state(method, optimizer, self._subject.seed, self._mesh)
-        self._step = make_train_step(method, optimizer, self._mesh)
+        self._method, optimizer = self._subject.method(), self._subject.transformation()
+        self._state = init_state(self._method, optimizer, self._subject.seed, self._mesh)
+        self._step = make_train_step(self._method, optimizer, self._mesh)
         self._state, logs = self._step(self._state, self._in_memory)
         jax.block_until_ready((self._state, logs))
         seconds = time.perf_counter() - started
         plain = self._subject.without_augmentation().method()
         self._plain_step = make_train_step(plain, optimizer, self._mesh)
+        self._predict = jax.jit(self._method.predict)
         return {"first_step_seconds": seconds, "device": sharding.describe(self._mesh)}
 
     def steps(self, count: int) -> float:
@@ -72,6 +73,17 @@ class JaxSide:
         for _ in range(count):
             self._state, logs = self._plain_step(self._state, self._in_memory)
         jax.block_until_ready((self._state, logs))
+        return time.perf_counter() - started
+
+    def predictions(self, count: int) -> float:
+        stream = next(iter(self._in_memory.values()))
+        variables = self._method.kept(
+            self._state.params, self._state.batch_stats, self._state.method_state
+        )
+        started = time.perf_counter()
+        for _ in range(count):
+            logits = self._predict(variables, stream["image"], stream["pose"])
+        jax.block_until_ready(logits)
         return time.perf_counter() - started
 
     def fed_steps(self, count: int) -> float:
@@ -121,6 +133,16 @@ class TorchSide:
         for _ in range(count):
             loss = self._training.update(self._drawn)
         float(loss)  # waits for the device
+        return time.perf_counter() - started
+
+    def predictions(self, count: int) -> float:
+        images = next(leaf for leaf in jax.tree.leaves(self._drawn) if leaf.ndim == 4)
+        images = images[: self._subject.images_per_prediction]
+        pose = images.new_zeros(len(images), 3)
+        started = time.perf_counter()
+        for _ in range(count):
+            logits = self._training.predict(images, pose)
+        logits.sum().item()  # waits for the device
         return time.perf_counter() - started
 
     def fed_steps(self, count: int) -> float:

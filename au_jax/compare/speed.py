@@ -48,6 +48,10 @@ class Side(Protocol):
         """Seconds of `count` steps on one batch that lies on the device, not augmented."""
         ...
 
+    def predictions(self, count: int) -> float:
+        """Seconds of `count` times predicting the AUs of the images of one batch on the device."""
+        ...
+
     def fed_steps(self, count: int) -> float:
         """Seconds of `count` steps with input: reading, decoding, augmentation and transfer."""
         ...
@@ -131,6 +135,7 @@ def measure(
     makers: Mapping[str, Callable[[], Side]],
     *,
     images_per_step: int,
+    images_per_prediction: int,
     comparable: Collection[str],
     rounds: int,
     steps: int,
@@ -142,6 +147,7 @@ def measure(
       makers: what makes each side, "jax" and the variants of PyTorch; it is called in the side's
         own process.
       images_per_step: of each side.
+      images_per_prediction: 0 for a training that predicts no AUs.
       comparable: the variants in JAX's precision, of which the fastest is the one compared with.
       rounds: how often the sides take turns; one more before them is not counted.
       steps: of each side in a round.
@@ -150,10 +156,12 @@ def measure(
     Returns:
       {"start_up": {"jax", "torch"}: seconds until a new interpreter has imported the framework and
       found its devices; "sides": {side: {"first_step_seconds", "compile_seconds", "device",
-      "on_device", and of those compared "with_input" and "peak_memory_mib"}}; "failed": {variant:
-      why}; "compared": the fastest of the comparable variants; "ratio": {variant: {"on_device",
-      "with_input" or None}}: of JAX's rate to the variant's, see `ratio`; "rounds", "steps"}. A
-      rate is {"rounds": images/s of each round, "median", "low", "high"}.
+      "on_device", "predicting" or None, and of those compared "with_input" and
+      "peak_memory_mib"}}; "failed": {variant: why}; "compared": the fastest of the comparable
+      variants in training; "compared_predicting": in prediction, or None; "ratio": {variant:
+      {"on_device", "predicting" or None, "with_input" or None}}: of JAX's rate to the variant's,
+      see `ratio`; "rounds", "steps"}. A rate is {"rounds": images/s of each round, "median",
+      "low", "high"}.
 
     Raises:
       UserError: no variant of PyTorch works.
@@ -167,7 +175,7 @@ def measure(
     }
     figures: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
-    turns = len(makers) * (rounds + 2) + 2 * (rounds + 1)
+    turns = len(makers) * (2 * rounds + 3) + 2 * (rounds + 1)
     with contextlib.ExitStack() as closing:
         bar = closing.enter_context(log.progress("speed", turns, "turn"))
         remotes: dict[str, _Remote] = {}
@@ -188,6 +196,9 @@ def measure(
         if list(remotes) == [JAX]:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
             raise UserError(f"no variant of PyTorch can train here ({reasons}); name another")
+        predicting: Rounds = {}
+        if images_per_prediction:
+            predicting = _take_turns(remotes, "predictions", rounds, steps, failed, bar)
         compared = _fastest(on_device, comparable)
         for name in set(remotes) - {JAX, compared}:
             remotes.pop(name).stop()
@@ -197,6 +208,9 @@ def measure(
             figures[name]["on_device"] = _rate(images, seconds)
             compile_seconds = figures[name]["first_step_seconds"] - min(seconds) / steps
             figures[name]["compile_seconds"] = max(0.0, compile_seconds)
+            figures[name]["predicting"] = None
+        for name, of_rounds in predicting.items():
+            figures[name]["predicting"] = _rate(images_per_prediction * steps, of_rounds)
         for name, seconds in with_input.items():
             figures[name]["with_input"] = _rate(images, seconds)
             figures[name]["peak_memory_mib"] = remotes[name].ask("peak_memory")
@@ -205,12 +219,15 @@ def measure(
         "sides": figures,
         "failed": failed,
         "compared": compared,
+        "compared_predicting": _fastest(predicting, comparable) if len(predicting) > 1 else None,
         "ratio": {
             name: {
-                "on_device": ratio(on_device[JAX], on_device[name]),
-                "with_input": (
-                    ratio(with_input[JAX], with_input[name]) if name in with_input else None
-                ),
+                what: ratio(seconds[JAX], seconds[name]) if name in seconds else None
+                for what, seconds in (
+                    ("on_device", on_device),
+                    ("predicting", predicting),
+                    ("with_input", with_input),
+                )
             }
             for name in on_device
             if name != JAX

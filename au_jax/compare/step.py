@@ -65,7 +65,9 @@ class TorchTraining:
         self._layout = torch.channels_last if variant.channels_last else torch.contiguous_format
         self._module = counterpart.module.to(self._device, dtype)
         self._module.to(memory_format=self._layout)  # type: ignore[call-overload]
-        self._loss = torch.compile(counterpart.loss) if variant.compiled else counterpart.loss
+        self._loss, self._predict = counterpart.loss, counterpart.predict
+        if variant.compiled:
+            self._loss, self._predict = torch.compile(self._loss), torch.compile(self._predict)
         self._optimizer, self._scheduler = optimizer.make(self._module, **settings)
 
     def load(self, params: PyTree, batch_stats: PyTree, method_state: PyTree) -> None:
@@ -102,6 +104,11 @@ class TorchTraining:
     def step(self, drawn: Drawn) -> float:
         """One update; returns its loss, nats."""
         return float(self.update(drawn))
+
+    def predict(self, images: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
+        """Logits [B, A] of images on the device; see `Counterpart.predict`."""
+        with self._precision():
+            return self._predict(images, pose)
 
     def _backward(self, drawn: Drawn) -> torch.Tensor:
         self._optimizer.zero_grad()

@@ -40,6 +40,13 @@ class Subject:
         """Stored images in a batch, however many views of each the method makes."""
         return sum(stream.share for stream in self.streams.values())
 
+    @property
+    def images_per_prediction(self) -> int:
+        """Images of a batch whose AUs are predicted: the first stream's; 0 of a pretraining."""
+        if not self.context.aus:
+            return 0
+        return next(iter(self.streams.values())).share
+
     def method(self) -> Method:
         """The method on the side of JAX."""
         return self.card.create()

@@ -132,8 +132,10 @@ def speed_table(results: Results) -> Table:
         "training and side",
         "images/s\non the device",
         "images/s\nwith input",
+        "images/s\npredicting",
         "JAX / this,\non the device",
         "JAX / this,\nwith input",
+        "JAX / this,\npredicting",
         "to the first\nstep, s",
         "of that\ncompiling, s",
         "peak memory,\nMiB",
@@ -146,21 +148,25 @@ def speed_table(results: Results) -> Table:
         for side, figures in speed["sides"].items():
             ratio = speed["ratio"].get(side, {})
             peak = figures.get("peak_memory_mib")
-            mark = " (compared)" if side == speed["compared"] else ""
+            roles = {"compared": "fastest step", "compared_predicting": "fastest prediction"}
+            marks = ", ".join(role for key, role in roles.items() if speed.get(key) == side)
+            mark = f" ({marks})" if marks else ""
             rows.append(
                 (
                     f"{name}: {_side(side)}{mark}",
                     _rate(figures["on_device"]),
                     _rate(figures.get("with_input")),
+                    _rate(figures.get("predicting")),
                     _ratio(ratio.get("on_device")),
                     _ratio(ratio.get("with_input")),
+                    _ratio(ratio.get("predicting")),
                     f"{figures['first_step_seconds']:.1f}",
                     f"{figures['compile_seconds']:.1f}",
                     DASH if peak is None else f"{peak:.0f}",
                 )
             )
         for side, reason in speed["failed"].items():
-            rows.append((f"{name}: {_side(side)}", f"fails: {reason}", *(DASH,) * 6))
+            rows.append((f"{name}: {_side(side)}", f"fails: {reason}", *(DASH,) * 8))
     return head, rows
 
 

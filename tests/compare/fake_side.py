@@ -18,6 +18,9 @@ class FakeSide:
     def steps(self, count):
         return count * self.seconds
 
+    def predictions(self, count):
+        return count * (5.0 - self.seconds)
+
     def fed_steps(self, count):
         return count * self.seconds * 2
 

@@ -66,15 +66,22 @@ def test_the_files_say_what_was_compared_and_what_was_not(compared):
 def test_speed_is_shown_with_its_interval_and_failures(compared):
     results = json.loads((compared / "compare.json").read_text())
     rate = {"median": 100.0, "low": 90.0, "high": 110.0}
-    side = {"on_device": rate, "first_step_seconds": 2.0, "compile_seconds": 1.0}
+    side = {
+        "on_device": rate,
+        "predicting": rate,
+        "first_step_seconds": 2.0,
+        "compile_seconds": 1.0,
+    }
     results["trainings"]["teacher"]["speed"] = {
         "start_up": {"jax": 1.25, "torch": 2.0},
         "sides": {"jax": {**side, "with_input": rate, "peak_memory_mib": 12.3}, "eager": side},
         "failed": {"compile": "RuntimeError: no compiler"},
         "compared": "eager",
+        "compared_predicting": "eager",
         "ratio": {
             "eager": {
                 "on_device": {"median": 0.92, "low": 0.9, "high": 0.951},
+                "predicting": {"median": 1.5, "low": 1.4, "high": 1.6},
                 "with_input": None,
             }
         },
@@ -82,19 +89,17 @@ def test_speed_is_shown_with_its_interval_and_failures(compared):
     _, rows = comparison.speed_table(results)
     assert [row[0] for row in rows] == [
         "teacher: JAX",
-        "teacher: PyTorch eager (compared)",
+        "teacher: PyTorch eager (fastest step, fastest prediction)",
         "teacher: PyTorch compile",
     ]
     assert rows[0][1:] == (
-        "100.0 (90.0 to 110.0)",
-        "100.0 (90.0 to 110.0)",
-        DASH,
-        DASH,
+        *3 * ("100.0 (90.0 to 110.0)",),
+        *3 * (DASH,),
         "2.0",
         "1.0",
         "12",
     )
-    assert rows[1][3:5] == ("0.92 (0.90 to 0.95)", DASH)
+    assert rows[1][4:7] == ("0.92 (0.90 to 0.95)", DASH, "1.50 (1.40 to 1.60)")
     assert rows[2][1] == "fails: RuntimeError: no compiler"
     comparison.write(compared / "with_speed", results)
     page = (compared / "with_speed" / "compare.html").read_text()

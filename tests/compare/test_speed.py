@@ -22,10 +22,16 @@ def test_a_ratio_is_that_of_the_rates_within_each_round():
     assert 0.5 <= spread["low"] < 0.9 < spread["high"] <= 2.0
 
 
-def measure(monkeypatch, makers, comparable):
+def measure(monkeypatch, makers, comparable, predicted=4):
     monkeypatch.setattr(speed, "_start_up", lambda environment: {"jax": 1.0, "torch": 2.0})
     return speed.measure(
-        makers, images_per_step=6, comparable=comparable, rounds=2, steps=3, threads=1
+        makers,
+        images_per_step=6,
+        images_per_prediction=predicted,
+        comparable=comparable,
+        rounds=2,
+        steps=3,
+        threads=1,
     )
 
 
@@ -46,6 +52,17 @@ def test_sides_take_turns_and_the_fastest_comparable_variant_is_compared(monkeyp
     assert figures["ratio"]["eager"]["on_device"]["median"] == 1.5
     assert figures["ratio"]["amp"]["on_device"]["median"] == 0.5
     assert figures["ratio"]["amp"]["with_input"] is None
+    # Predictions of a fake side take 5 s less its step: 3, 2 and 4.
+    assert figures["sides"]["jax"]["predicting"]["rounds"] == [4 / 3, 4 / 3]
+    assert figures["ratio"]["eager"]["predicting"]["median"] == 2 / 3
+    assert figures["compared_predicting"] == "eager"
+
+
+def test_a_training_that_predicts_no_aus_is_not_timed_at_it(monkeypatch):
+    makers = {n: functools.partial(FakeSide, 2.0) for n in ("jax", "eager")}
+    figures = measure(monkeypatch, makers, comparable=["eager"], predicted=0)
+    assert figures["sides"]["jax"]["predicting"] is figures["compared_predicting"] is None
+    assert figures["ratio"]["eager"]["predicting"] is None
 
 
 def test_no_working_variant_is_an_error(monkeypatch):
@@ -66,6 +83,7 @@ def test_both_sides_train_with_and_without_input(data_dir, tiny_faces, tmp_path)
     for side in (ours, theirs):
         assert side.first_step()["first_step_seconds"] > 0
         assert side.steps(2) > 0
+        assert side.predictions(1) > 0
         assert side.fed_steps(1) > 0
         assert side.peak_memory() >= 0
     assert int(ours._state.step) == 5  # one ahead of the clock
