@@ -54,10 +54,12 @@ class OneOf:
       words: the set; of a mapping its keys, as they are when a value is checked.
       outside: what a function outside the package, `module:function`, may be named for, as
         "backbone"; "" where none may.
+      called: what a word is, where the set is too long for a sentence.
     """
 
     words: Collection[str] = dataclasses.field(hash=False)
     outside: str = ""
+    called: str = ""
 
     def allows(self, value: str) -> bool:
         """Raises UserError when a function outside the package cannot be found."""
@@ -67,6 +69,8 @@ class OneOf:
         return value in self.words
 
     def __str__(self) -> str:
+        if self.called:
+            return self.called
         others = " or module:function" if self.outside else ""
         return f"one of {', '.join(word or '(nothing)' for word in self.words)}{others}"
 
@@ -147,7 +151,7 @@ CountOrNone = Annotated[int, Range(ge=0, le=10**9)]  # where 0 says that there i
 Seed = Annotated[int, Range(ge=0, le=10**9)]
 Line = Annotated[str, Text()]
 Name = Annotated[str, Text(least=1, most=100)]
-AU = Annotated[str, OneOf(au_names.MEANING)]
+AU = Annotated[str, OneOf(au_names.MEANING, called="the code of an AU, such as AU12")]
 AUs = Annotated[tuple[AU, ...], Unique()]
 Group = Annotated[str, OneOf(("expression", "pose", "all"))]
 
@@ -248,7 +252,7 @@ def _kind(base: Any) -> str:
     if origin in (typing.Union, types.UnionType):
         return " or ".join(describe(one) for one in inner)
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return f"a mapping from names ({describe(inner[0])}) to {describe(inner[1])}"
+        return f"a mapping from {describe(inner[0])} to {describe(inner[1])}"
     if origin is tuple and inner[-1:] != (Ellipsis,):
         return f"{len(inner)} values, each {describe(inner[0])}"
     if isinstance(origin, type) and issubclass(origin, Sequence):

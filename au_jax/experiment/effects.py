@@ -4,7 +4,7 @@ A stage's own field wins over the one at the top of the config, so that a flag f
 reach no stage at all; other fields count only where another one has a certain value.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -77,9 +77,9 @@ def _of_section(
     own = [name for name in having if _sets_own(config, name, section, path)]
     if len(own) < len(having):
         return ""
-    names = own[0] if len(own) == 1 else f"{{{','.join(own)}}}"
     field = ".".join((section, *path))
-    return f"every stage has its own; set --config.stages.{names}.{field} instead"
+    others = f", and those of {_listed(own[1:])}" if own[1:] else ""
+    return f"every stage has its own; set --config.stages.{own[0]}.{field} instead{others}"
 
 
 def _sets_own(config: ConfigDict, name: str, section: str, path: Sequence[str]) -> bool:
@@ -107,7 +107,12 @@ def _dependent(stages: Mapping[str, Mapping[str, Any]], field: str) -> str:
     values = {of[section][name]: stage for stage, of in stages.items() if section in of}
     if any(map(counts, values)):
         return ""
-    return f"it counts with another {other}, which is {' and '.join(map(str, values))}"
+    return f"it counts only with another {other} than {_listed(values)}"
+
+
+def _listed(names: Collection[Any], most: int = 5) -> str:
+    text = ", ".join(map(str, [*names][:most]))
+    return f"{text} and {len(names) - most} more" if len(names) > most else text
 
 
 def _of_data(config: ConfigDict, stages: Mapping[str, Any], field: str) -> str:

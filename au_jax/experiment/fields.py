@@ -44,6 +44,11 @@ def _folder_name(text: str) -> None:
         raise UserError(f"'{text}' is no name of a folder")
 
 
+def _no_or_folder_name(text: str) -> None:
+    if text:
+        _folder_name(text)
+
+
 def _folds(text: str) -> None:
     if text not in ("random", "published") and Path(text).suffix != ".csv":
         raise UserError(f"'{text}' names no folds")
@@ -56,14 +61,15 @@ def _stage_name(text: str) -> None:
 
 _Threads = Annotated[int, Range(ge=0, le=100_000)]
 _Times = Annotated[int, Range(ge=1, le=10**6)]
+_OfRun = Annotated[str, Form(_no_or_folder_name, "a name without slashes")]
 _Kind = Annotated[str, OneOf(KINDS)]
 # The names of PyTorch's forms of a step, which stand with them (`compare.step.VARIANTS`); they are
 # written out here, as that module needs PyTorch.
 _Variant = Annotated[str, OneOf(("eager", "channels_last", "compile", "amp", "compile_amp"))]
 
 TOP: Tree = {
-    "name": Line,
-    "variant": Line,
+    "name": _OfRun,
+    "variant": _OfRun,
     "seed": Seed,
     "seeds": Annotated[int, Range(ge=1, le=1000)],
     "folds": Annotated[int, Range(ge=0, le=1000)],
@@ -133,20 +139,29 @@ def tree_of(config: Mapping[str, Any]) -> Tree:
         is not what it may be.
     """
     synthetic = _fields_of(SyntheticFacesConfig, but=("name", "workers"))
-    augmentation = _fields_of(Augment, but=("image_size",))
-    top = {
+    return {
         **TOP,
         "data": {**TOP["data"], "synthetic": synthetic},
+        **_sections(),
+        "model": {**TOP["model"], "fields": _of_backbone(config["model"], {}, "model")},
+        "quoted": dict.fromkeys(config["quoted"], _QUOTED),
+        "stages": {name: of_stage(config, name) for name in config["stages"]},
+    }
+
+
+def _sections() -> Tree:
+    """The sections that stages inherit, but for the fields of the backbone."""
+    augmentation = _fields_of(Augment, but=("image_size",))
+    return {
+        "model": TOP["model"],
         "optimizer": _fields_of(make_optimizer, but=("steps", "return")),
         "augmentation": {name: hint | None for name, hint in augmentation.items()},
-        "quoted": dict.fromkeys(config["quoted"], _QUOTED),
+        "train": TOP["train"],
     }
-    model = {**top["model"], "fields": _of_backbone(config["model"], {}, "model")}
-    stages = {name: _of_stage(config, top, name) for name in config["stages"]}
-    return {**top, "model": model, "stages": stages}
 
 
-def _of_stage(config: Mapping[str, Any], top: Tree, name: str) -> Tree:
+def of_stage(config: Mapping[str, Any], name: str) -> Tree:
+    """What every field of the stage `name` may be; see `tree_of`."""
     path = f"stages.{name}"
     stage = section(config["stages"], name, path)
     kind = require(stage.get("kind", ""), _Kind, f"{path}.kind")
@@ -154,11 +169,11 @@ def _of_stage(config: Mapping[str, Any], top: Tree, name: str) -> Tree:
     tree = {"kind": _Kind, **{field: hints[field] for field in fields_of(kind)}}
     for inherited in SECTIONS:
         if inherited in tree:
-            tree[inherited] = top[inherited]
+            tree[inherited] = _sections()[inherited]
     if "model" in tree:
         changed = section(stage, "model", f"{path}.model")
         fields = _of_backbone(config["model"], changed, f"{path}.model")
-        tree["model"] = {**top["model"], "fields": fields}
+        tree["model"] = {**TOP["model"], "fields": fields}
     if "streams" in tree:
         of_stream = _fields_of(StreamConfig)
         tree["streams"] = dict.fromkeys(section(stage, "streams", f"{path}.streams"), of_stream)
