@@ -24,11 +24,12 @@ def devices() -> list[jax.Device]:
     """
     try:
         return jax.devices()
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # the latter without a word, where no GPU is
         asked = os.environ.get("JAX_PLATFORMS", "")
+        cause = f" ({str(error).splitlines()[0]})" if str(error) else ""
         raise UserError(
-            f"JAX_PLATFORMS={asked} gives no device ({str(error).splitlines()[0]}); give cpu, cuda "
-            "or tpu, as this machine has, or leave it unset"
+            f"JAX_PLATFORMS={asked} gives no device{cause}; give cpu, cuda or tpu, as this machine "
+            "has, or leave it unset"
         ) from error
 
 
