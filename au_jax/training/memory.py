@@ -54,15 +54,15 @@ def check_scoring(
 
 def free_memory(mesh: Mesh) -> int:
     """Bytes that a batch may take on each device; of a CPU its share of what is free."""
-    device = mesh.devices.flat[0]
-    told = device.memory_stats() or {}
+    local = mesh.local_devices  # those of other hosts tell nothing
+    told = local[0].memory_stats() or {}
     if "bytes_limit" in told:
         return int(told["bytes_limit"])
     free = [_available()]
     for file in map(Path, _LIMITS):
         if file.is_file() and file.read_text().strip().isdecimal():
             free.append(int(file.read_text()))
-    return min(free) // mesh.devices.size
+    return min(free) // len(local)
 
 
 def _available() -> int:

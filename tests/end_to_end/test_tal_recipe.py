@@ -139,8 +139,8 @@ def test_a_selection_that_cannot_be_made_replaces_none(run, tmp_path, data_dir):
     modes.select(config, chosen.path, data_dir, [run.path])
     before = {path: path.read_bytes() for path in chosen.path.rglob("*") if path.is_file()}
     config.stages.expression_step_1.threshold_rule = "best"  # the first one could be made
-    config.stages.expression_step_6.split = "noisy"
-    with pytest.raises(UserError, match=r"base_1 keeps no scores of 'noisy'"):
+    config.stages.expression_step_6.split = "opt-train"
+    with pytest.raises(UserError, match=r"base_1 keeps no scores of 'opt-train'"):
         modes.select(config, chosen.path, data_dir, [run.path])
     assert before == {path: path.read_bytes() for path in chosen.path.rglob("*") if path.is_file()}
 
