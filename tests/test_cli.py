@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from absl import flags
 from command_line import config_of
 
+import launch
 from au_jax import cli
 from au_jax.errors import UserError
 
@@ -187,6 +189,13 @@ def test_flags_with_an_effect_pass():
     assert config.optimizer.momentum == 0.9
     assert config.stages.student.train.epochs == 3
     config_of(NOISY_STUDENT, "--config.compare.steps=5", mode="compare")
+
+
+def test_every_flag_says_which_modes_read_it():
+    ours = {flag.name for flag in flags.FLAGS.flags_by_module_dict()[launch.__name__]}
+    assert ours == {"mode", *launch.MODES}
+    modes = {mode for reading in launch.MODES.values() for mode in reading.split(", ")}
+    assert modes <= set(flags.FLAGS["mode"].help.removesuffix(".").split(", "))
 
 
 def test_the_two_words_of_a_config_flag_are_one():
