@@ -185,7 +185,7 @@ def test_a_batch_of_scoring_that_cannot_fit_is_refused_before_the_first_step(
     large = dataclasses.replace(training, score_batch=2000)
     # The first layer of the tiny network: 32 x 32 x 3 and 16 x 16 x 6 floats of 4 bytes.
     needed = 1.5 * 2000 * 4 * (32 * 32 * 3 + 16 * 16 * 6) / 2**20
-    sentence = rf"stages\.stage\.train\.score_batch is 2000, .* needs {needed:.0f} MiB .* at most "
+    sentence = rf"stages\.stage\.train\.score_batch is 2000, .* about {needed:.0f} MiB .* at most "
     train(StageFolder(tmp_path / "fits"), dataclasses.replace(large, epochs=1), mesh)
     monkeypatch.setattr(memory, "free_memory", lambda mesh: 2**20)
     folder = StageFolder(tmp_path / "stage")
