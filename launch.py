@@ -9,6 +9,35 @@ from ml_collections import config_flags
 from au_jax import cli
 from au_jax.large_pages import restart_with_large_pages
 
+OF_CONFIGS = "run, select, report, benchmark, compare"
+# The modes that read each flag; with any other it is refused.
+MODES = {
+    "config": f"{OF_CONFIGS}, export",
+    "workdir": f"{OF_CONFIGS}, predict, serve, export",
+    "data_dir": "run, select, benchmark, compare, prepare",
+    "dataset": "prepare",
+    "raw": "prepare, benchmark",
+    "landmarks": "prepare",
+    "name": "prepare",
+    "output": "predict, export",
+    "stage": "predict, serve, export",
+    "overlay": "predict",
+    "report": "predict",
+    "faces": "predict",
+    "host": "serve",
+    "from": "select",
+    "crops": "prepare",
+    "input": "predict",
+    "formats": "export",
+    "columns": "prepare",
+    "processes": "prepare",
+    "every": "predict",
+    "baseline": "predict",
+    "port": "serve",
+    "dry": "benchmark",
+}
+
+
 config_flags.DEFINE_config_file("config", help_string="configs/NAME.py[:VARIANT].")
 for name, default, text in (
     ("mode", "run", "run, select, report, benchmark, compare, predict, serve, export, prepare."),
@@ -60,8 +89,9 @@ flags.DEFINE_integer("port", 7860, "serve: the port; 0 takes a free one.", 0, 65
 flags.DEFINE_boolean("dry", False, "benchmark: memory and FLOPs from shapes alone.")
 
 
-def main(_) -> None:
+def main(arguments: list[str]) -> None:
     logging.set_verbosity(logging.ERROR)
+    cli.check_flags(flags.FLAGS, MODES, arguments[1:])
     # The stack is imported only now, so that a mistyped flag is answered at once.
     from au_jax.experiment import modes
 
@@ -71,7 +101,7 @@ def main(_) -> None:
 
     @functools.cache
     def config():
-        return cli.load_config(given.config)
+        return cli.load_config(given.config, given.mode)
 
     def workdir() -> Path:
         return Path(given.workdir) if given.workdir else cli.default_workdir(config())

@@ -21,6 +21,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +29,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int, Int8, Num, PRNGKeyArray, Shaped, UInt8
 
 from au_jax import aus as au_names
+from au_jax.allowed import Range, Share
 from au_jax.errors import UserError, unknown
 
 # Rec. 601 luma, as rounded by torchvision.
@@ -54,6 +56,12 @@ _JITTER = ("brightness", "contrast", "saturation", "hue")
 _CONTRAST, _SATURATION, _HUE = 1, 2, 3
 _ORDERS = np.array(list(itertools.permutations(range(len(_JITTER)))), np.int32)
 
+ImageSize = Annotated[int, Range(ge=8, le=2048)]  # pixels of a side
+Strength = Annotated[float, Range(ge=0, le=2)]  # of a change of colour
+Smallest = Annotated[float, Range(ge=0.01, le=1)]  # of the image
+Blur = Annotated[float, Range(gt=0, le=100)]  # pixels
+TEST_CROPS = ("center", "five", "five_flip")
+
 
 @dataclasses.dataclass(frozen=True)
 class Augment:
@@ -79,28 +87,28 @@ class Augment:
         image.
     """
 
-    image_size: int = 224
-    resized_crop: float = 0.0
-    resized_crop_smallest: float = 0.2
-    resized_crop_aspect: float = 4 / 3
-    flip: float = 0.0
-    brightness: float = 0.0
-    brightness_strength: float = 0.3
-    contrast: float = 0.0
-    contrast_strength: float = 0.3
-    saturation: float = 0.0
-    saturation_strength: float = 0.3
-    hue: float = 0.0
-    hue_strength: float = 0.05
-    jitter: float = 0.0
-    greyscale: float = 0.0
-    blur: float = 0.0
-    blur_smallest: float = 0.1
-    blur_largest: float = 2.0
-    downsample: float = 0.0
-    downsample_smallest: float = 0.4
-    cutout: float = 0.0
-    cutout_side: float = 0.25
+    image_size: ImageSize = 224
+    resized_crop: Share = 0.0
+    resized_crop_smallest: Smallest = 0.2
+    resized_crop_aspect: Annotated[float, Range(ge=1, le=10)] = 4 / 3
+    flip: Share = 0.0
+    brightness: Share = 0.0
+    brightness_strength: Strength = 0.3
+    contrast: Share = 0.0
+    contrast_strength: Strength = 0.3
+    saturation: Share = 0.0
+    saturation_strength: Strength = 0.3
+    hue: Share = 0.0
+    hue_strength: Annotated[float, Range(ge=0, le=0.5)] = 0.05
+    jitter: Share = 0.0
+    greyscale: Share = 0.0
+    blur: Share = 0.0
+    blur_smallest: Blur = 0.1
+    blur_largest: Blur = 2.0
+    downsample: Share = 0.0
+    downsample_smallest: Smallest = 0.4
+    cutout: Share = 0.0
+    cutout_side: Share = 0.25
 
 
 def _per_image(values: Shaped[Array, " examples"]) -> Shaped[Array, "examples 1 1 1"]:
@@ -550,8 +558,8 @@ def test_crops(
     Raises:
       UserError: `size` is larger than the stored images, or `kind` is none of the three.
     """
-    if kind not in ("center", "five", "five_flip"):
-        raise unknown("test crops", kind, ("center", "five", "five_flip"))
+    if kind not in TEST_CROPS:
+        raise unknown("test crops", kind, TEST_CROPS)
     _check_size(images, size)
     down, right = images.shape[1] - size, images.shape[2] - size
     corners = [(0, 0), (0, right), (down, 0), (down, right)]

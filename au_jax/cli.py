@@ -1,18 +1,20 @@
 """The command line: flags parsed with one clear sentence for each mistake."""
 
 import os
-import runpy
+import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from absl import flags
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_flags
 
 from au_jax.errors import UserError, unknown
+from au_jax.experiment import config_file
 
 CACHE = "AU_JAX_CACHE"
+COORDINATOR = "JAX_COORDINATOR_ADDRESS"
 
 
 def cache_dir() -> Path:
@@ -21,23 +23,63 @@ def cache_dir() -> Path:
 
 
 def start() -> None:
-    """Makes JAX ready: compiled steps are kept, and processes on several hosts find each other."""
+    """Makes JAX ready: compiled steps are kept, and processes on several hosts find each other.
+
+    Ends the process with a sentence where the cache, the devices or the other hosts that the
+    environment names cannot be used.
+    """
+    try:
+        _start()
+    except UserError as error:
+        fail(error)
+
+
+def _start() -> None:
     import jax
 
+    from au_jax import run_dir, sharding
+
     # A second start of the same config then begins at once.
-    jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "xla"))
-    if "JAX_COORDINATOR_ADDRESS" in os.environ:
+    kept = cache_dir() / "xla"
+    run_dir.make_folder(kept, f"the cache ({CACHE})")
+    jax.config.update("jax_compilation_cache_dir", str(kept))
+    if COORDINATOR in os.environ:
+        _join(os.environ[COORDINATOR])
+    if os.environ.get("JAX_PLATFORMS"):
+        sharding.devices()
+
+
+def _join(address: str) -> None:
+    """Joins the other processes at a coordinator's address, HOST:PORT."""
+    import jax
+
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal() and 0 < int(port) < 2**16):
+        raise UserError(f"{COORDINATOR}={address} is no address; write HOST:PORT")
+    try:
+        socket.getaddrinfo(host.strip("[]"), int(port))
         jax.distributed.initialize()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{COORDINATOR}={address} cannot be used: {' '.join(str(error).split())}"
+        ) from error
 
 
-def load_config(config: ConfigDict | None) -> ConfigDict:
-    """The config that the flags name, with the fields of its stages set."""
+def load_config(config: ConfigDict | None, mode: str) -> ConfigDict:
+    """The config that the flags name, with the fields of its stages set, checked.
+
+    Raises:
+      UserError: there is none; a field is not what it may be; a flag has no effect.
+    """
     if config is None:
         raise UserError("name a config: --config=configs/noisy_student.py")
-    if stage_overrides:
-        from au_jax.experiment import overrides
+    from au_jax.experiment import check, effects, overrides
 
-        overrides.apply(config, stage_overrides)
+    overrides.apply(config, stage_overrides)
+    check.check(config)
+    given = [*config_flags.get_override_values(flags.FLAGS["config"])]
+    given += [f"stages.{argument.partition('=')[0]}" for argument in stage_overrides]
+    effects.check_given(config, given, mode)
     return config
 
 
@@ -47,38 +89,47 @@ def default_workdir(config: ConfigDict) -> Path:
 
 # Fields of stages, which are set when the config is there (`experiment.overrides`).
 OF_STAGES = "--config.stages."
+CONFIG = "--config="
 stage_overrides: list[str] = []
 
 
 def parse(arguments: Sequence[str]) -> list[str]:
     """Parses the command line as `app.run` asks; ends the process with a sentence on a mistake."""
+    arguments = _joined(arguments)
     stage_overrides[:] = [a.removeprefix(OF_STAGES) for a in arguments if a.startswith(OF_STAGES)]
     arguments = [a for a in arguments if not a.startswith(OF_STAGES)]
     sys.argv[:] = arguments  # which ml_collections reads, too
-    for named in (a.removeprefix("--config=") for a in arguments if a.startswith("--config=")):
-        if not Path(named.partition(":")[0]).is_file():
-            shipped = ", ".join(sorted(f"configs/{p.name}" for p in Path("configs").glob("*.py")))
-            fail(UserError(f"there is no file {named}; configs here: {shipped or 'none'}"))
+    config: ConfigDict | None = None
     try:
+        for named in (a.removeprefix(CONFIG) for a in arguments if a.startswith(CONFIG)):
+            config = config_file.load(named)
         return flags.FLAGS(list(arguments))
-    except (AttributeError, KeyError, TypeError) as error:  # ml_collections: there is no such field
-        fail(_unknown_field(arguments) or UserError(f"bad --config field: {error}"))
+    except UserError as error:
+        fail(error)
     except flags.Error as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        cause = [line for line in lines if line.startswith("ValueError: ")]
-        if cause:
-            fail(UserError(cause[-1].removeprefix("ValueError: ")))
         fail(UserError(lines[0]))
+    except Exception as error:  # ml_collections raises many kinds: there is no such field, ...
+        fail(_unknown_field(config, arguments) or UserError(f"bad --config field: {error}"))
 
 
-def _unknown_field(arguments: Sequence[str]) -> UserError | None:
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """The arguments with two dashes, and `--config FILE` as one."""
+    joined: list[str] = []
+    for argument in arguments:
+        if argument.startswith("-config"):
+            argument = f"-{argument}"
+        if joined and joined[-1] == CONFIG.removesuffix("="):
+            joined[-1] = f"{CONFIG}{argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _unknown_field(config: ConfigDict | None, arguments: Sequence[str]) -> UserError | None:
     """The error for the first `--config.FIELD` that the config does not have."""
-    named = [a.removeprefix("--config=") for a in arguments if a.startswith("--config=")]
-    if not named:
+    if config is None:
         return UserError("name the config as --config=configs/NAME.py before its fields")
-    file, _, variant = named[-1].partition(":")
-    get_config = runpy.run_path(file)["get_config"]
-    config = get_config(variant) if variant else get_config()
     for argument in arguments:
         if not argument.startswith("--config."):
             continue
@@ -91,7 +142,31 @@ def _unknown_field(arguments: Sequence[str]) -> UserError | None:
                 )
                 return unknown(f"field of {where}", field, names)
             section = section[field]
+        if isinstance(section, ConfigDict):
+            known = ", ".join(section) or "none"
+            return UserError(f"--{'.'.join(['config', *path])} is a section; its fields: {known}")
     return None
+
+
+def check_flags(asked: flags.FlagValues, modes: Mapping[str, str], words: Sequence[str]) -> None:
+    """Ends the process where the command line says what the mode does not read.
+
+    Args:
+      modes: {flag: the modes that read it, separated by commas}.
+      words: what stands on the command line and is no flag.
+    """
+    if asked.mode not in {mode for reading in modes.values() for mode in reading.split(", ")}:
+        return  # `dispatch` lists those that there are
+    if words:
+        fail(UserError(f"'{words[0]}' is no flag; write --FLAG=VALUE, without blanks around ="))
+    for flag, reading in modes.items():
+        if asked[flag].present and asked.mode not in reading.split(", "):
+            fail(
+                UserError(
+                    f"--{flag} means nothing with --mode={asked.mode}; it is for {reading}, so "
+                    "leave it out"
+                )
+            )
 
 
 def prepare(asked: flags.FlagValues, data_dir: Path) -> None:

@@ -18,4 +18,4 @@ def unknown(kind: str, name: object, names: Iterable[object]) -> UserError:
       name: the unknown name.
       names: the known names, in the order to list them.
     """
-    return UserError(f"unknown {kind} '{name}'; known: {', '.join(map(str, names))}")
+    return UserError(f"unknown {kind} '{name}'; known: {', '.join(map(str, names)) or 'none'}")

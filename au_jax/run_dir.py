@@ -49,15 +49,38 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
       UserError: the disk is full, or the folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        raise UserError(f"cannot write {path}: {reason(error)}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a folder that is not there cannot hold it
+            temporary.unlink(missing_ok=True)
+
+
+def reason(error: OSError) -> str:
+    """What the system says of a file that could not be used: "Read-only file system"."""
+    return error.strerror or str(error)
+
+
+def make_folder(path: Path, flag: str) -> None:
+    """Makes a folder that is to be written, with those that it lies in, unless it is there.
+
+    Args:
+      flag: that names it, or the variable.
+
+    Raises:
+      UserError: it cannot be made, or a file lies in its place.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{flag} cannot be used: {path}: {reason(error)}; name a folder that can be written"
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """Data parallelism over devices: batches are sharded, and parameters replicated but for a few."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,9 +16,26 @@ PyTree = Any
 _ROWS = 64
 
 
-def make_mesh(devices: int | None = None) -> Mesh:
-    """A mesh with the single axis "data" over the first `devices` devices (all by default)."""
-    used = jax.devices()[:devices]
+def devices() -> list[jax.Device]:
+    """The devices of this machine, or of all hosts.
+
+    Raises:
+      UserError: there is none of the kind that JAX_PLATFORMS names.
+    """
+    try:
+        return jax.devices()
+    except (RuntimeError, AssertionError) as error:  # the latter without a word, where no GPU is
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        cause = f" ({str(error).splitlines()[0]})" if str(error) else ""
+        raise UserError(
+            f"JAX_PLATFORMS={asked} gives no device{cause}; give cpu, cuda or tpu, as this machine "
+            "has, or leave it unset"
+        ) from error
+
+
+def make_mesh(count: int | None = None) -> Mesh:
+    """A mesh with the single axis "data" over the first `count` devices (all by default)."""
+    used = devices()[:count]
     return jax.make_mesh((len(used),), ("data",), axis_types=(AxisType.Auto,), devices=used)
 
 

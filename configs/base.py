@@ -6,6 +6,8 @@ it changes and nothing else, but every field of it can be set:
 `--config.stages.teacher.optimizer.learning_rate=0.05`. What kinds of stages there are, and their
 fields with their defaults, stands in au_jax/stages.
 
+What each field may be stands in au_jax/experiment/fields.py, in the order of this file.
+
 A field that is None here is left to its owner: the imported weights or else the backbone
 (au_jax/models/network_spec.py), or the augmentation (au_jax/augment.py).
 """

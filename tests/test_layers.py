@@ -10,7 +10,17 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "au_jax"
 # From the lowest level to the highest; a name is a module or a folder of the package.
 LEVELS = (
-    ("errors", "aus", "outside", "large_pages", "cores", "similarity", "losses", "metrics"),
+    (
+        "errors",
+        "allowed",
+        "aus",
+        "outside",
+        "large_pages",
+        "cores",
+        "similarity",
+        "losses",
+        "metrics",
+    ),
     ("data", "models", "faces", "augment", "sharding", "log", "run_dir", "html"),
     ("methods",),
     ("training",),
@@ -28,7 +38,7 @@ SHARED = {
     "stages": ("base",),
 }
 # Within the two lowest levels a module may use these of its own level.
-FOUNDATIONS = {"errors", "aus", "outside", "cores"}
+FOUNDATIONS = {"errors", "allowed", "aus", "outside", "cores"}
 
 
 def modules_of(file: Path) -> set[str]:

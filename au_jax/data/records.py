@@ -5,18 +5,20 @@ import dataclasses
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
 from au_jax import aus as au_names
+from au_jax.allowed import OneOf
 from au_jax.errors import UserError
 
 # The version of the features below. Data of another one is refused and has to be prepared again.
 VERSION = "1.0.0"
 CROPS = ("closeup", "wide", "arcface", "box", "five_point", "as_is")
+Crop = Annotated[str, OneOf(CROPS)]
 
 
 @dataclasses.dataclass

@@ -5,7 +5,9 @@ other module takes such a text apart or puts one together.
 """
 
 import dataclasses
+from typing import Annotated
 
+from au_jax.allowed import Form
 from au_jax.errors import UserError
 
 _EXPANDED = "-expanded"
@@ -50,6 +52,8 @@ class SplitName:
             raise UserError(f"split '{text}' has %{percent}; write a share of 0 to 100 % there")
         plain = rest.removesuffix(_EXPANDED)
         stored, _, part = plain.partition("-")
+        if not stored:
+            raise UserError(f"split '{text}' does not say which; write its name in front")
         return cls(stored, part, data, plain != rest, int(records or 0), share)
 
     def __str__(self) -> str:
@@ -75,3 +79,8 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return 0.0
+
+
+Split = Annotated[
+    str, Form(SplitName.parse, "a split: [DATA:]NAME[-PART][-expanded][%SHARE][#RECORDS]")
+]

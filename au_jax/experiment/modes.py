@@ -16,11 +16,11 @@ from au_jax.compare.subject import Subject
 from au_jax.data import datasets
 from au_jax.errors import UserError
 from au_jax.experiment.recipe import Recipe
-from au_jax.experiment.workdir import check_workdir
+from au_jax.experiment.workdir import check_workdir, keep_config
 from au_jax.export.pytorch import INSTALL
 from au_jax.faces.align import SIDE
 from au_jax.report import results
-from au_jax.run_dir import RunFolder, StageName
+from au_jax.run_dir import RunFolder, StageName, make_folder
 from au_jax.stages.select import Select
 from au_jax.stages.train import Train
 from au_jax.training.loop import Training
@@ -30,9 +30,8 @@ def run(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
     """Runs every stage of `config` that is not done yet, then writes the report."""
     folder = RunFolder(workdir)
     recipe = Recipe(config, folder, data_dir)
-    for name in recipe.names:
-        recipe.stage(name)  # a mistake in any of them is found before the first one runs
-    check_workdir(config, folder)
+    recipe.check_networks()  # a mistake in any of them is found before the first one runs
+    _claim(config, folder)
     memory = ", with large memory pages" if large_pages.in_use() else ""
     device = f"{sharding.describe(recipe.mesh)}{memory}"
     log.say(f"{config.name}:{config.variant} in {workdir}, on {device}")
@@ -55,7 +54,7 @@ def run(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
 def select(config: ConfigDict, workdir: Path, data_dir: Path, runs: Sequence[Path]) -> None:
     """Makes the selections of `config` again, from what trained stages kept; nothing is trained.
 
-    A selection that is there is replaced only by a whole new one.
+    The selections that are there are replaced when all of the new ones are made.
 
     Args:
       runs: where the trained stages are. When none is named they are those of `workdir`, whose
@@ -76,13 +75,21 @@ def select(config: ConfigDict, workdir: Path, data_dir: Path, runs: Sequence[Pat
     if not selecting:
         raise UserError(f"config {config.name} has no selection to make")
     free = {StageName.parse(name).base for name in selecting}
+    make_folder(folder.path / "stages", f"--workdir={workdir}")
     check_workdir(config, folder, free_stages=free)
     log.say(f"{config.name}:{config.variant} selects in {workdir}")
-    _describe(recipe)
     started = time.perf_counter()
+    chosen = {}
     for number, name in enumerate(selecting, 1):
         log.say(f"[{number}/{len(selecting)}] {name} ({_kind(config, name)})")
-        _run_stage(recipe, name)
+        stage: Any = recipe.stage(name)
+        chosen[name] = stage.choose(recipe.context(name))
+    if jax.process_index() == 0:
+        keep_config(config, folder)
+    _describe(recipe)
+    for name, of_stage in chosen.items():
+        of_stage.write(folder.stage(name))
+        _finish(recipe, name)
     _report(folder, started)
 
 
@@ -125,6 +132,8 @@ def measure_dry(config: ConfigDict, data_dir: Path) -> None:
         log.say(f"compiling the step of {name}")
         outline = stage.outline(data.size or drawn or SIDE.get(stage.crop, SIDE["closeup"]))
         figures[name] = dry.measure(*outline, recipe.mesh)
+    if not figures:
+        raise UserError(f"config {config.name} has no training stage to measure")
     dry.show(figures, recipe.mesh)
 
 
@@ -151,6 +160,7 @@ def compare(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
             f"no training of config {config.name} has a method with a counterpart in PyTorch; "
             "compare another config"
         )
+    make_folder(workdir / "report", f"--workdir={workdir}")
     results = comparison.measure(
         {name: subject_of(recipe, name, stage) for name, stage in known.items()},
         recipe=f"{config.name}:{config.variant}",
@@ -204,11 +214,24 @@ def _describe(recipe: Recipe) -> None:
     sharding.barrier("begin")
 
 
+def _claim(config: ConfigDict, folder: RunFolder) -> None:
+    """Makes a workdir that is new, or checks that it belongs to this config."""
+    make_folder(folder.path / "stages", f"--workdir={folder.path}")
+    check_workdir(config, folder)
+    if jax.process_index() == 0:
+        keep_config(config, folder)
+
+
 def _run_stage(recipe: Recipe, name: str) -> None:
     """Runs one stage, or goes on with it, and marks it done."""
-    folder, stage = recipe.run.stage(name), recipe.stage(name)
-    fields: Any = stage
-    stage.run(recipe.context(name))
+    recipe.stage(name).run(recipe.context(name))
+    _finish(recipe, name)
+
+
+def _finish(recipe: Recipe, name: str) -> None:
+    """Keeps the fields of a stage whose files are whole, and marks it done."""
+    folder = recipe.run.stage(name)
+    fields: Any = recipe.stage(name)
     if jax.process_index() == 0:
         settings = {"kind": _kind(recipe.config, name), **dataclasses.asdict(fields)}
         run_dir.write_json(folder.settings, settings)

@@ -5,18 +5,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
+import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from au_jax import cores, sharding
+from au_jax import cores, run_dir, sharding
 from au_jax.data import datasets
 from au_jax.data.sources import Source
 from au_jax.data.splits import Splits
 from au_jax.errors import UserError, unknown
+from au_jax.experiment.check import check
 from au_jax.experiment.resolve import resolve
+from au_jax.models.network_spec import of_section
 from au_jax.run_dir import RunFolder, StageFolder, StageName, fold_numbers
 from au_jax.stages import Stage, StageContext
+from au_jax.stages.encode import Encode
 from au_jax.stages.train import Train
 from au_jax.training.loop import Training
 
@@ -37,13 +40,11 @@ class Recipe:
         data_dir: Path,
         voting: Sequence[RunFolder] = (),
     ):
-        """Raises UserError when the order names no stage, or there are too few devices."""
+        """Raises UserError when a field is not what it may be, or there are too few devices."""
+        check(config)
         self.config, self.run, self.data_dir = config, run, data_dir
         self.voting = tuple(voting) or (run,)
-        for name in config.order:
-            if name not in config.stages:
-                raise unknown("stage in config.order", name, config.stages)
-        available = len(jax.devices())
+        available = len(sharding.devices())
         if config.devices > available:
             raise UserError(
                 f"--config.devices={config.devices}, but this machine has {available}; give at "
@@ -96,7 +97,13 @@ class Recipe:
     def data_folder(self, name: str = "") -> Path:
         """The folder of a data set, "" for the config's own."""
         data = self.config.data
-        return datasets.open_folder(self.data_dir, name or data.name, data.synthetic.to_dict())
+        try:
+            return datasets.open_folder(self.data_dir, name or data.name, data.synthetic.to_dict())
+        except OSError as error:
+            raise UserError(
+                f"--data_dir={self.data_dir} cannot be used: {run_dir.reason(error)}; name a "
+                "folder that can be written"
+            ) from error
 
     @functools.cached_property
     def _splits(self) -> Splits:
@@ -121,6 +128,27 @@ class Recipe:
             "name": self.config.data.name,
             "drawn": datasets.is_drawn(self.data_folder()),
         }
+
+    def check_networks(self) -> None:
+        """Finds from shapes alone what no network can be made of, before any data are opened.
+
+        Raises:
+          UserError: see `Train.outline`; the devices do not divide a stream's share.
+        """
+        drawn = self.config.data.name == datasets.EMBEDDED
+        for name in self.config.order:
+            stage: Any = self.stage(name)
+            try:
+                if isinstance(stage, Train):
+                    shares = {stream: of["share"] for stream, of in stage.streams.items()}
+                    sharding.check_shares(shares, self.mesh.devices.size)
+                    # Else the data tell which AUs are learned.
+                    if drawn or stage.aus or not stage.validate:
+                        stage.outline(crop_size=1)
+                elif isinstance(stage, Encode):
+                    of_section(stage.model, np.full((0, 3), np.nan, np.float32))
+            except UserError as error:
+                raise UserError(f"--config.stages.{name}: {error}") from error
 
     def check(self) -> None:
         """Finds what no training of the run can learn from before the first stage runs."""

@@ -21,19 +21,17 @@ def fields_of(config: ConfigDict) -> dict[str, Any]:
 
 
 def check_workdir(config: ConfigDict, run: RunFolder, free_stages: Collection[str] = ()) -> None:
-    """Writes the config into a new workdir; in an old one, checks that it is the same.
+    """Checks that a workdir is new or belongs to this config.
 
     Args:
-      free_stages: stages of the config that may differ; the config's fields of them then count.
+      free_stages: stages of the config that may differ.
 
     Raises:
       UserError: the workdir belongs to another config; names the fields that differ.
     """
-    mine = fields_of(config)
     if not run.config.exists():
-        run_dir.write_json(run.config, mine)
         return
-    theirs = run_dir.read_json(run.config)
+    mine, theirs = fields_of(config), run_dir.read_json(run.config)
     free = (_SHOWN, *(f"stages.{name}." for name in free_stages))
     differing = [
         f"{k} ({theirs.get(k, 'absent')} there, {mine.get(k, 'absent')} here)"
@@ -46,4 +44,10 @@ def check_workdir(config: ConfigDict, run: RunFolder, free_stages: Collection[st
             f"{run.path} belongs to another config; it differs in {shown}. Give another --workdir, "
             "or the config that made it"
         )
-    run_dir.write_json(run.config, mine)
+
+
+def keep_config(config: ConfigDict, run: RunFolder) -> None:
+    """Writes the config into a workdir that `check_workdir` let pass, unless it is there."""
+    mine = fields_of(config)
+    if not run.config.exists() or run_dir.read_json(run.config) != mine:
+        run_dir.write_json(run.config, mine)

@@ -38,7 +38,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from au_jax import outside
+from au_jax import allowed, outside
 from au_jax.errors import UserError, unknown
 from au_jax.methods import (
     bootstrapping,
@@ -114,6 +114,12 @@ def options_of(name: str) -> dict[str, Any]:
     }
 
 
+def allowed_options(name: str) -> dict[str, Any]:
+    """What each option of the method called `name` may be, see `allowed`."""
+    hints = allowed.hints_of(_function(name))
+    return {option: hints.get(option, Any) for option in options_of(name)}
+
+
 def _function(name: str) -> Callable[..., Method]:
     if ":" in name:
         return outside.resolve("method", name)
@@ -122,4 +128,4 @@ def _function(name: str) -> Callable[..., Method]:
     return METHODS[name]
 
 
-__all__ = ["METHODS", "Context", "Method", "StreamFacts", "create", "options_of"]
+__all__ = ["METHODS", "Context", "Method", "StreamFacts", "allowed_options", "create", "options_of"]

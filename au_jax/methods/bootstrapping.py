@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int8
 
 from au_jax import losses
+from au_jax.allowed import Share
 from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.co_training import CLEAN, STREAMS, Networks, joined
 
@@ -32,8 +33,8 @@ def bootstrapped(
 def create(
     context: Context,
     *,
-    selective_ratios: Sequence[float],
-    weight: float = 0.95,
+    selective_ratios: Sequence[Share],
+    weight: Share = 0.95,
     hard: bool = False,
 ) -> Method:
     """The method in a training's context.

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int8
 
 from au_jax import losses
+from au_jax.allowed import Share, Weight
 from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks, Seen, rearranged
 
@@ -58,11 +59,11 @@ def view_difference_loss(
 def create(
     context: Context,
     *,
-    selective_ratios: Sequence[float],
-    agreement_weight: float = 10.0,
-    difference_weight: float = 0.5,
-    epsilon: float = 0.02,
-    ramp_up_share: float = 0.2,
+    selective_ratios: Sequence[Share],
+    agreement_weight: Weight = 10.0,
+    difference_weight: Weight = 0.5,
+    epsilon: Share = 0.02,
+    ramp_up_share: Share = 0.2,
 ) -> Method:
     """The method in a training's context.
 

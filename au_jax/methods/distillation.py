@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32
 
 from au_jax import losses
+from au_jax.allowed import Share, Weight
 from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
 
@@ -31,8 +32,8 @@ def soft_loss(
 def create(
     context: Context,
     *,
-    selective_ratios: Sequence[float],
-    soft_weight: float,
+    selective_ratios: Sequence[Share],
+    soft_weight: Weight,
 ) -> Method:
     """The method in a training's context.
 

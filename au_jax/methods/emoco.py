@@ -8,6 +8,7 @@ centring.
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from jaxtyping import Array, Int
 
 from au_jax import aus as au_names
 from au_jax import losses
+from au_jax.allowed import Decay, OneOf, Range, Unique, Weight
 from au_jax.errors import UserError, unknown
 from au_jax.methods.base import Context, Method, PyTree, emotion_classes, shown_emotions
 from au_jax.methods.momentum_contrast import FEATURES, Encoder, Queues, momentum_update
@@ -24,16 +26,16 @@ from au_jax.models.layers import xavier
 def create(
     context: Context,
     *,
-    emotions: Sequence[str] = (),
-    emotion_weight: float = 1.0,
+    emotions: Annotated[Sequence[Annotated[str, OneOf(au_names.EMOTIONS)]], Unique()] = (),
+    emotion_weight: Weight = 1.0,
     contrast: bool = True,
     multi_queue: bool = True,
     intra_class_normalization: bool = True,
-    queue: int = 65536,
-    temperature: float = 0.2,
-    momentum: float = 0.999,
-    bn: str = "sync",
-    bn_groups: int = 8,
+    queue: Annotated[int, Range(ge=1, le=2**24)] = 65536,
+    temperature: Annotated[float, Range(gt=0, le=100)] = 0.2,
+    momentum: Decay = 0.999,
+    bn: Annotated[str, OneOf(("sync", "split"))] = "sync",
+    bn_groups: Annotated[int, Range(ge=1, le=4096)] = 8,
 ) -> Method:
     """EmoCo in a training's context. It tells no AUs; its encoder is what others start from.
 
@@ -88,11 +90,11 @@ def create(
 def create_moco(
     context: Context,
     *,
-    queue: int = 65536,
-    temperature: float = 0.2,
-    momentum: float = 0.999,
-    bn: str = "sync",
-    bn_groups: int = 8,
+    queue: Annotated[int, Range(ge=1, le=2**24)] = 65536,
+    temperature: Annotated[float, Range(gt=0, le=100)] = 0.2,
+    momentum: Decay = 0.999,
+    bn: Annotated[str, OneOf(("sync", "split"))] = "sync",
+    bn_groups: Annotated[int, Range(ge=1, le=4096)] = 8,
 ) -> Method:
     """MoCo in a training's context: no labels, and one queue.
 
@@ -126,7 +128,7 @@ def _method(
     *,
     class_of: Int[Array, " codes"],
     classes: int,
-    emotion_weight: float,
+    emotion_weight: Weight,
     queues: Queues | None,
     normalized: bool,
     temperature: float,

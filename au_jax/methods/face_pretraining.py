@@ -6,12 +6,14 @@ tells AUs: their backbone is what later trainings start from. The paper does not
 """
 
 import dataclasses
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float32, Int
 
 from au_jax import augment, losses, sharding
+from au_jax.allowed import CountOrNone, Range, Share
 from au_jax.errors import UserError
 from au_jax.methods.base import (
     Context,
@@ -29,7 +31,11 @@ _SPREAD = 0.01
 
 
 def create_identity(
-    context: Context, *, scale: float = 64.0, margin: float = 0.5, sampled: int = 0
+    context: Context,
+    *,
+    scale: Annotated[float, Range(gt=0, le=10_000)] = 64.0,
+    margin: Annotated[float, Range(ge=0, le=1.5)] = 0.5,
+    sampled: CountOrNone = 0,
 ) -> Method:
     """Learns to tell the subjects of a stream apart, in a training's context.
 
@@ -103,7 +109,7 @@ def create_identity(
     )
 
 
-def create_expression(context: Context, *, label_smoothing: float = 0.0) -> Method:
+def create_expression(context: Context, *, label_smoothing: Share = 0.0) -> Method:
     """Learns the emotions of a stream by cross entropy, in a training's context.
 
     A face whose emotion is unknown has no part in the loss. The classes are the emotions that the

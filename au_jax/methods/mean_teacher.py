@@ -13,6 +13,7 @@ import optax
 from jaxtyping import Array, Int
 
 from au_jax import losses
+from au_jax.allowed import Decay, Share, Weight
 from au_jax.methods.base import Context, Method, PyTree, Variables
 from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
 
@@ -29,10 +30,10 @@ def averaged(teacher: PyTree, student: PyTree, step: Int[Array, ""], decay: floa
 def create(
     context: Context,
     *,
-    selective_ratios: Sequence[float],
-    consistency_weight: float,
-    decay: float = 0.999,
-    ramp_up_share: float = 0.2,
+    selective_ratios: Sequence[Share],
+    consistency_weight: Weight,
+    decay: Decay = 0.999,
+    ramp_up_share: Share = 0.2,
 ) -> Method:
     """The method in a training's context. The teacher predicts.
 

@@ -6,11 +6,13 @@ batch as in the authors' code.
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import jax
 from jaxtyping import Array, Bool, Float, Float32, Int, Int8
 
 from au_jax import losses
+from au_jax.allowed import Range, Share
 from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.co_training import CLEAN, STREAMS, Networks, joined, rearranged
 
@@ -49,8 +51,8 @@ def mixed_loss(
 def create(
     context: Context,
     *,
-    selective_ratios: Sequence[float],
-    concentration: float = 1.0,
+    selective_ratios: Sequence[Share],
+    concentration: Annotated[float, Range(gt=0, le=1000)] = 1.0,
 ) -> Method:
     """The method in a training's context.
 

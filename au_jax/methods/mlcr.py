@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import jax
 
 from au_jax import losses
+from au_jax.allowed import Share, Weight
 from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
 
@@ -17,9 +18,9 @@ from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
 def create(
     context: Context,
     *,
-    selective_ratios: Sequence[float],
-    multi_view_weight: float = 400.0,
-    co_regularization_weight: float = 100.0,
+    selective_ratios: Sequence[Share],
+    multi_view_weight: Weight = 400.0,
+    co_regularization_weight: Weight = 100.0,
 ) -> Method:
     """The method in a training's context.
 

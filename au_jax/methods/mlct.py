@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32
 
 from au_jax import losses
+from au_jax.allowed import Positive, Share, Weight
 from au_jax.errors import UserError
 from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
@@ -37,9 +38,9 @@ def handed_loss(
 def create(
     context: Context,
     *,
-    selective_ratios: Sequence[float],
-    handed_share: float,
-    handed_weight: float,
+    selective_ratios: Sequence[Share],
+    handed_share: Positive,
+    handed_weight: Weight,
 ) -> Method:
     """The method in a training's context.
 

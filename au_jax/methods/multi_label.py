@@ -5,24 +5,30 @@ Jiang et al., "Facial Action Unit Recognition With Multi-models Ensembling" (ABA
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import jax.numpy as jnp
 
 from au_jax import losses
+from au_jax.allowed import OneOf, Range, Share, Unique, Weight
 from au_jax.errors import UserError, unknown
 from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.one_network import OneNetwork
 
 _HEAD = "opt"
 _TERMS = {"bce": losses.au_weighted_bce, "multi_label": losses.multi_label_loss}
+Term = Annotated[str, OneOf(_TERMS)]
 
 
 def create(
     context: Context,
     *,
-    terms: Sequence[str] = ("bce", "multi_label"),
-    weights: Sequence[int | float] = (),
-    label_smoothing: float = 0.1,
+    terms: Annotated[Sequence[Annotated[str, OneOf(_TERMS)]], Unique(least=1)] = (
+        "bce",
+        "multi_label",
+    ),
+    weights: Sequence[Weight | Annotated[int, Range(ge=0, le=10**6)]] = (),
+    label_smoothing: Share = 0.1,
 ) -> Method:
     """The method in a training's context.
 

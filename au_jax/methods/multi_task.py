@@ -8,6 +8,7 @@ one head it is plain supervised training; with pseudo-labels in the second strea
 import jax.numpy as jnp
 
 from au_jax import losses
+from au_jax.allowed import Name, Share
 from au_jax.errors import unknown
 from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.one_network import OneNetwork
@@ -16,9 +17,9 @@ from au_jax.methods.one_network import OneNetwork
 def create(
     context: Context,
     *,
-    predict_head: str = "opt",
-    damping: float = 0.5,
-    label_smoothing: float = 0.2,
+    predict_head: Name = "opt",
+    damping: Share = 0.5,
+    label_smoothing: Share = 0.2,
 ) -> Method:
     """The method in a training's context.
 

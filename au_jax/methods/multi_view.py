@@ -6,12 +6,13 @@ Learning" (CVPR Workshops 2020, https://arxiv.org/abs/2004.09862), section 2.2, 
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
 from au_jax import augment, losses
+from au_jax.allowed import OneOf, Share, Weight
 from au_jax.methods.base import Context, Method, PyTree, Variables
 from au_jax.methods.co_training import VIEWS, mean_logits
 
@@ -21,10 +22,10 @@ _HEAD = "aus"
 def create(
     context: Context,
     *,
-    balance_alpha: float | Sequence[float] = 0.2,
-    balance_rule: str = "printed",
-    multi_view_weight: float = 400.0,
-    co_regularization_weight: float = 100.0,
+    balance_alpha: Share | Sequence[Share] = 0.2,
+    balance_rule: Annotated[str, OneOf(("printed", "released"))] = "printed",
+    multi_view_weight: Weight = 400.0,
+    co_regularization_weight: Weight = 100.0,
     signed: bool = False,
 ) -> Method:
     """The method in a training's context.

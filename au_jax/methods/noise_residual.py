@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import jax
 
 from au_jax import losses
+from au_jax.allowed import Share, Weight
 from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
 
@@ -17,8 +18,8 @@ from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
 def create(
     context: Context,
     *,
-    selective_ratios: Sequence[float],
-    noisy_weight: float,
+    selective_ratios: Sequence[Share],
+    noisy_weight: Weight,
 ) -> Method:
     """The method in a training's context.
 

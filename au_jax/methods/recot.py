@@ -15,7 +15,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from jax.sharding import Sharding
 from jaxtyping import Array, Bool, Float, Float32, Int8
 
 from au_jax import losses
+from au_jax.allowed import Positive, Range, Share, Weight
 from au_jax.errors import UserError
 from au_jax.methods.base import Context, Method, PyTree, Variables
 from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
@@ -98,16 +99,16 @@ def epochs_before_refining(refine_after: float, epochs: int) -> int:
 def create(
     context: Context,
     *,
-    selective_ratios: Sequence[float],
-    views: int = 2,
-    noisy_weight: float = 1.0,
-    consistency_weight: float = 1.0,
-    alpha: float = 1.0,
-    beta: float = 0.1,
-    gamma: float = 0.9,
-    mu: float = 0.1,
-    phi: float = 0.9,
-    refine_after: float = 2 / 3,
+    selective_ratios: Sequence[Share],
+    views: Annotated[int, Range(ge=1, le=2)] = 2,
+    noisy_weight: Weight = 1.0,
+    consistency_weight: Weight = 1.0,
+    alpha: Weight = 1.0,
+    beta: Weight = 0.1,
+    gamma: Positive = 0.9,
+    mu: Share = 0.1,
+    phi: Share = 0.9,
+    refine_after: Annotated[float, Range(ge=0, lt=1)] = 2 / 3,
 ) -> Method:
     """The method in a training's context.
 

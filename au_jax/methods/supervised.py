@@ -5,9 +5,11 @@ with two networks, which share nothing but their data, the ensemble of Table 4(b
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import jax
 
+from au_jax.allowed import Range, Share
 from au_jax.errors import unknown
 from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.co_training import STREAMS, Networks, joined
@@ -16,8 +18,8 @@ from au_jax.methods.co_training import STREAMS, Networks, joined
 def create(
     context: Context,
     *,
-    selective_ratios: Sequence[float],
-    views: int = 1,
+    selective_ratios: Sequence[Share],
+    views: Annotated[int, Range(ge=1, le=2)] = 1,
 ) -> Method:
     """The method in a training's context: it learns from all streams, their labels alike.
 

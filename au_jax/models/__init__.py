@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from au_jax import outside
+from au_jax import allowed, outside
 from au_jax.errors import UserError, unknown
 from au_jax.models.alexnet import AlexNet
 from au_jax.models.au_net import AUNet
@@ -75,6 +75,13 @@ def fields_of(name: str) -> dict[str, Any]:
     return {f.name: f.default for f in dataclasses.fields(backbone) if f.name not in settled}
 
 
+def allowed_fields(name: str) -> dict[str, Any]:
+    """What each field of the backbone called `name` may be, see `allowed`."""
+    owner = outside.resolve("backbone", name) if ":" in name else BACKBONES.get(name, (None,))[0]
+    hints = allowed.hints_of(owner)
+    return {field: hints.get(field, Any) for field in fields_of(name)}
+
+
 def _create_outside(reference: str, fields: dict[str, Any]) -> Backbone:
     function = outside.resolve("backbone", reference)
     try:
@@ -93,4 +100,4 @@ def _create_outside(reference: str, fields: dict[str, Any]) -> Backbone:
     return backbone
 
 
-__all__ = ["BACKBONES", "AUNet", "Backbone", "Features", "create", "fields_of"]
+__all__ = ["BACKBONES", "AUNet", "Backbone", "Features", "allowed_fields", "create", "fields_of"]

@@ -9,8 +9,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from au_jax.allowed import Decay
 from au_jax.errors import UserError
-from au_jax.models.backbone import Backbone
+from au_jax.models.backbone import Backbone, Padding
 from au_jax.models.features import Features
 from au_jax.models.layers import Conv, Style, adaptive_mean, max_pool, xavier
 
@@ -43,8 +44,8 @@ class AlexNet(Backbone):
       UserError: the padding is "torch" and a side of the images is below 63 pixels.
     """
 
-    padding: str = "torch"
-    dropout: float = 0.5
+    padding: Padding = "torch"
+    dropout: Decay = 0.5
 
     @nn.compact
     def __call__(self, images: Float[Array, "B H W 3"], train: bool) -> Features:

@@ -1,15 +1,19 @@
 """The base class of backbones: their fields and their call."""
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from au_jax.allowed import Decay, OneOf, Positive, Range
 from au_jax.models.features import Features
 from au_jax.models.layers import Style
 
 RGB = tuple[float, float, float]
+Padding = Annotated[str, OneOf(("same", "torch"))]
+# Channels, or their unit.
+Width = Annotated[int, Range(ge=1, le=1024)]
 
 # Of images in [0, 1], red, green, blue: what the ImageNet weights of torchvision and timm expect.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -27,9 +31,9 @@ class Backbone(nn.Module):
     image_std: ClassVar[RGB] = IMAGENET_STD
 
     dtype: Any = jnp.float32
-    padding: str = "same"
-    bn_epsilon: float = 1e-5
-    bn_momentum: float = 0.9
+    padding: Padding = "same"
+    bn_epsilon: Positive = 1e-5
+    bn_momentum: Decay = 0.9
 
     @property
     def style(self) -> Style:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from au_jax.models.backbone import Backbone
+from au_jax.allowed import Decay, Positive
+from au_jax.models.backbone import Backbone, Padding
 from au_jax.models.features import Features
 from au_jax.models.layers import ConvNorm, global_mean
 from au_jax.models.mbconv import InvertedResidual, round_channels
@@ -68,11 +69,11 @@ class EfficientNet(Backbone):
         (1 minus the paper's survival probability). Needs the random stream "dropout" in training.
     """
 
-    padding: str = "torch"
-    bn_epsilon: float = 1e-5
-    bn_momentum: float = 0.9
+    padding: Padding = "torch"
+    bn_epsilon: Positive = 1e-5
+    bn_momentum: Decay = 0.9
     scale: int = 0
-    drop_path: float = 0.2
+    drop_path: Decay = 0.2
 
     @nn.compact
     def __call__(self, images: Float[Array, "B H W 3"], train: bool) -> Features:
@@ -113,5 +114,5 @@ class EfficientNet(Backbone):
 class LargeEfficientNet(EfficientNet):
     """EfficientNet-B5 to B7, whose BatchNorm torchvision configures as the authors' code does."""
 
-    bn_epsilon: float = 1e-3
-    bn_momentum: float = 0.99
+    bn_epsilon: Positive = 1e-3
+    bn_momentum: Decay = 0.99

@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32
 
-from au_jax.models.backbone import RGB, Backbone
+from au_jax.allowed import Decay, Positive
+from au_jax.models.backbone import RGB, Backbone, Padding, Width
 from au_jax.models.coordinate_attention import CoordinateAttention
 from au_jax.models.face_pyramid import ContextModule, FeaturePyramid
 from au_jax.models.features import Features
@@ -169,12 +170,12 @@ class IResNet(Backbone):
     image_mean: ClassVar[RGB] = (0.5, 0.5, 0.5)
     image_std: ClassVar[RGB] = (0.5, 0.5, 0.5)
 
-    padding: str = "torch"
-    bn_epsilon: float = 1e-5
-    bn_momentum: float = 0.9
+    padding: Padding = "torch"
+    bn_epsilon: Positive = 1e-5
+    bn_momentum: Decay = 0.9
     depth: int = 100
-    width: int = 64
-    dropout: float = 0.0
+    width: Width = 64
+    dropout: Decay = 0.0
     coordinate_attention: bool = False
     pyramid: bool = False
     context: bool = True

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from au_jax.models.backbone import Backbone
+from au_jax.allowed import Decay, Positive
+from au_jax.models.backbone import Backbone, Padding
 from au_jax.models.features import Features
 from au_jax.models.layers import ConvNorm, global_mean, xavier
 from au_jax.models.mbconv import InvertedResidual, round_channels
@@ -53,9 +54,9 @@ class MobileNetV3Large(Backbone):
     default conventions are torchvision's.
     """
 
-    padding: str = "torch"
-    bn_epsilon: float = 1e-3
-    bn_momentum: float = 0.99
+    padding: Padding = "torch"
+    bn_epsilon: Positive = 1e-3
+    bn_momentum: Decay = 0.99
 
     @nn.compact
     def __call__(self, images: Float[Array, "B H W 3"], train: bool) -> Features:

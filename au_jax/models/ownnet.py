@@ -7,7 +7,8 @@ CNN Self-Training for the EmotioNet Challenge" (CVPR Workshops 2020), section 3.
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from au_jax.models.backbone import Backbone
+from au_jax.allowed import Decay, Positive
+from au_jax.models.backbone import Backbone, Padding, Width
 from au_jax.models.features import Features
 from au_jax.models.layers import ConvNorm, global_mean, max_pool, xavier
 
@@ -24,10 +25,10 @@ class OwnNet(Backbone):
     convolutions 1 to 5 (before pooling) and 7, at 1, 1/2, ... 1/32 of the input's size.
     """
 
-    padding: str = "same"
-    bn_epsilon: float = 1e-3
-    bn_momentum: float = 0.9
-    width: int = 3
+    padding: Padding = "same"
+    bn_epsilon: Positive = 1e-3
+    bn_momentum: Decay = 0.9
+    width: Width = 3
 
     @nn.compact
     def __call__(self, images: Float[Array, "B H W 3"], train: bool) -> Features:

@@ -8,7 +8,8 @@ https://arxiv.org/abs/1512.03385
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from au_jax.models.backbone import Backbone
+from au_jax.allowed import Decay, Positive
+from au_jax.models.backbone import Backbone, Padding
 from au_jax.models.features import Features
 from au_jax.models.layers import ConvNorm, Style, global_mean, max_pool
 
@@ -64,9 +65,9 @@ class ResNet(Backbone):
     The default conventions are torchvision's.
     """
 
-    padding: str = "torch"
-    bn_epsilon: float = 1e-5
-    bn_momentum: float = 0.9
+    padding: Padding = "torch"
+    bn_epsilon: Positive = 1e-5
+    bn_momentum: Decay = 0.9
     depth: int = 50
 
     @nn.compact

@@ -2,16 +2,19 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
 
 from au_jax import log
+from au_jax.allowed import Range, Unique
+from au_jax.data.records import Crop
+from au_jax.data.split_name import Split
 from au_jax.models.network_spec import of_section
 from au_jax.stages.base import StageContext
 from au_jax.training.encoder import Encoder
-from au_jax.training.start import renamed, starting_weights
+from au_jax.training.start import Start, renamed, starting_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +32,11 @@ class Encode:
       batch: examples in a batch.
     """
 
-    splits: tuple[str, ...]
-    crop: str
+    splits: Annotated[tuple[Split, ...], Unique(least=1)]
+    crop: Crop
     model: Mapping[str, Any]
-    start: str = ""
-    batch: int = 64
+    start: Start = ""
+    batch: Annotated[int, Range(ge=1, le=100_000)] = 64
 
     def renamed(self, rename: Callable[[str], str]) -> "Encode":
         return dataclasses.replace(self, start=renamed(self.start, rename))

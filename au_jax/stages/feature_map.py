@@ -7,6 +7,7 @@ itself, as a map always distorts it.
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import jax
 import numpy as np
@@ -14,6 +15,8 @@ import threadpoolctl
 from jaxtyping import Float32, Int, Shaped
 
 from au_jax import aus, log, run_dir
+from au_jax.allowed import AU, Name, Range, Unique
+from au_jax.data.split_name import Split
 from au_jax.errors import UserError, unknown
 from au_jax.run_dir import Features, StageFolder
 from au_jax.stages.base import StageContext
@@ -36,10 +39,10 @@ class FeatureMap:
       records: how many are drawn at random of those in which every input found a face.
     """
 
-    inputs: tuple[str, ...]
-    split: str
-    au: str = "AU06"
-    records: int = 2000
+    inputs: Annotated[tuple[Name, ...], Unique(least=1)]
+    split: Split
+    au: AU = "AU06"
+    records: Annotated[int, Range(ge=_FEWEST, le=10**6)] = 2000
 
     def renamed(self, rename: Callable[[str], str]) -> "FeatureMap":
         return dataclasses.replace(self, inputs=tuple(rename(name) for name in self.inputs))

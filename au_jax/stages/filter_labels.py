@@ -7,11 +7,14 @@ labels that fail become unknown.
 
 import dataclasses
 from collections.abc import Callable
+from typing import Annotated
 
 import jax
 import numpy as np
 
 from au_jax import aus, log, run_dir
+from au_jax.allowed import Name, Range
+from au_jax.data.split_name import Split
 from au_jax.ensemble.member_scores import say_of_split
 from au_jax.errors import UserError
 from au_jax.metrics import DEFAULT_THRESHOLD, decide
@@ -53,9 +56,9 @@ class FilterLabels:
       threshold: the least confidence max(p, 1 - p), from 0.5 to below 1; the paper gives no value.
     """
 
-    teacher: str
-    split: str
-    threshold: float = 0.9
+    teacher: Name
+    split: Split
+    threshold: Annotated[float, Range(ge=0.5, lt=1)] = 0.9
 
     def renamed(self, rename: Callable[[str], str]) -> "FilterLabels":
         return dataclasses.replace(self, teacher=rename(self.teacher))

@@ -7,14 +7,16 @@ one network, as trained stages keep theirs.
 import dataclasses
 import warnings
 from collections.abc import Callable
+from typing import Annotated
 
 import jax
 import numpy as np
 
 from au_jax import aus as au_names
 from au_jax import log, losses, sharding
+from au_jax.allowed import AUs, Group, Name, Range, Share
 from au_jax.augment import Augment
-from au_jax.data.split_name import SplitName
+from au_jax.data.split_name import Split, SplitName
 from au_jax.errors import UserError
 from au_jax.methods.base import Context, StreamFacts
 from au_jax.run_dir import Features, StageFolder
@@ -39,14 +41,14 @@ class LinearProbe:
       iterations: of L-BFGS, at most.
     """
 
-    features: str
-    split: str
-    validate: tuple[str, ...]
-    group: str = "all"
-    aus: tuple[str, ...] = ()
-    damping: float = 0.5
-    penalty: float = 0.01
-    iterations: int = 200
+    features: Name
+    split: Split
+    validate: tuple[Split, ...]
+    group: Group = "all"
+    aus: AUs = ()
+    damping: Share = 0.5
+    penalty: Annotated[float, Range(gt=0, le=1000)] = 0.01
+    iterations: Annotated[int, Range(ge=1, le=10**6)] = 200
 
     def renamed(self, rename: Callable[[str], str]) -> "LinearProbe":
         return dataclasses.replace(self, features=rename(self.features))

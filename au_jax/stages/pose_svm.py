@@ -7,7 +7,9 @@ import jax
 import numpy as np
 
 from au_jax import aus, log
+from au_jax.data.records import Crop
 from au_jax.data.sources import Source
+from au_jax.data.split_name import Split
 from au_jax.errors import UserError
 from au_jax.stages.base import StageContext
 from au_jax.training.scoring import with_labels
@@ -27,10 +29,10 @@ class PoseSVM:
       validate, test: splits that are scored.
     """
 
-    split: str
-    crop: str = "wide"
-    validate: tuple[str, ...] = ("opt-val",)
-    test: tuple[str, ...] = ("test",)
+    split: Split
+    crop: Crop = "wide"
+    validate: tuple[Split, ...] = ("opt-val",)
+    test: tuple[Split, ...] = ("test",)
 
     def renamed(self, rename: Callable[[str], str]) -> "PoseSVM":
         del rename  # it reads no other stage

@@ -11,6 +11,8 @@ import jax
 import numpy as np
 
 from au_jax import log, run_dir
+from au_jax.allowed import Name
+from au_jax.data.split_name import Split
 from au_jax.ensemble.member_scores import say_of_split
 from au_jax.metrics import decide
 from au_jax.stages.base import StageContext
@@ -28,8 +30,8 @@ class PseudoLabel:
       split: what is labelled.
     """
 
-    teacher: str
-    split: str
+    teacher: Name
+    split: Split
 
     def renamed(self, rename: Callable[[str], str]) -> "PseudoLabel":
         return dataclasses.replace(self, teacher=rename(self.teacher))

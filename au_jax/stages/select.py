@@ -10,15 +10,17 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from au_jax import aus, log, metrics, run_dir
+from au_jax.allowed import AU, Line, Name, Odd, OneOf, Range, Share, Unique
+from au_jax.augment import TEST_CROPS
 from au_jax.data.corruptions import CORRUPTIONS
-from au_jax.data.split_name import SplitName
+from au_jax.data.split_name import Split, SplitName
 from au_jax.data.units import units
 from au_jax.ensemble import calibration, choose, selection
 from au_jax.ensemble.choose import Candidate
@@ -55,6 +57,10 @@ class Rules:
         return choose.choose(candidates, labels, names, **dataclasses.asdict(self))
 
 
+_CALIBRATIONS = calibration.KINDS  # a field has the module's name
+Window = Annotated[int, Range(ge=1, le=9999), Odd()]  # frames
+
+
 @dataclasses.dataclass(frozen=True)
 class Select:
     """A selection, made after training from kept scores.
@@ -77,23 +83,23 @@ class Select:
       at: the point's place on the x axis.
     """
 
-    inputs: tuple[str, ...]
-    split: str = "opt-val"
-    test: tuple[str, ...] = ("test",)
-    epoch_rule: str = "last"
-    combine: str = "mean"
-    threshold_rule: str = "default"
-    score: str = "final_score"
-    calibration: str = "none"
-    crops: str = "center"
-    windows: tuple[int, ...] = (1,)
-    label: str = ""
-    depth: int = 0
-    paper: float = 0.0
-    paper_au: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    curve: str = ""
-    line: str = ""
-    at: float = 0.0
+    inputs: Annotated[tuple[Name, ...], Unique(least=1)]
+    split: Split = "opt-val"
+    test: tuple[Split, ...] = ("test",)
+    epoch_rule: Annotated[str, OneOf(choose.EPOCH_RULES)] = "last"
+    combine: Annotated[str, OneOf(choose.COMBINATIONS)] = "mean"
+    threshold_rule: Annotated[str, OneOf(choose.THRESHOLD_RULES)] = "default"
+    score: Annotated[str, OneOf(choose.SCORES)] = "final_score"
+    calibration: Annotated[str, OneOf(_CALIBRATIONS)] = "none"
+    crops: Annotated[str, OneOf(TEST_CROPS)] = "center"
+    windows: Annotated[tuple[Window, ...], Unique(least=1)] = (1,)
+    label: Line = ""
+    depth: Annotated[int, Range(ge=0, le=100)] = 0
+    paper: Share = 0.0
+    paper_au: Mapping[AU, Share] = dataclasses.field(default_factory=dict)
+    curve: Line = ""
+    line: Line = ""
+    at: Annotated[float, Range(ge=-1e9, le=1e9)] = 0.0
 
     def __post_init__(self) -> None:
         """Raises UserError when no window is given or one is not odd."""
@@ -106,7 +112,15 @@ class Select:
         return dataclasses.replace(self, inputs=tuple(rename(name) for name in self.inputs))
 
     def run(self, context: StageContext) -> None:
-        select(
+        self.choose(context).write(context.folder)
+
+    def choose(self, context: StageContext) -> "Chosen":
+        """Makes the selection and scores it; writes nothing into the stage's folder.
+
+        Raises:
+          UserError: see `select`.
+        """
+        return select(
             context.folder,
             inputs=context.voters(self.inputs),
             split=self.split,
@@ -165,6 +179,38 @@ class _Decided:
         return summaries
 
 
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """A selection with what it decides, and its figures.
+
+    Attributes:
+      selection: what was chosen.
+      decided: by split.
+      results: {SPLIT: {"as_printed", "honest", "groups"}}, results.json of the stage.
+    """
+
+    selection: Selection
+    decided: Mapping[str, _Decided]
+    results: Mapping[str, Any]
+
+    def write(self, folder: StageFolder) -> None:
+        """Writes the stage's files in the place of those of an older selection.
+
+        The stage counts as unfinished meanwhile, and selection.json comes last, so that files of
+        two selections are never taken for one.
+        """
+        if jax.process_index():
+            return
+        folder.mark_undone()
+        for split in folder.decided_splits():
+            if split not in self.decided:
+                folder.decided(split).unlink()
+        for split, of_split in self.decided.items():
+            run_dir.write_arrays(folder.decided(split), vars(of_split))
+        run_dir.write_json(folder.results, self.results)
+        run_dir.write_json(folder.selection, selection.to_json(self.selection))
+
+
 def select(
     folder: StageFolder,
     *,
@@ -177,13 +223,13 @@ def select(
     mesh: Mesh,
     threads: int,
     windows: Sequence[int] = (1,),
-) -> None:
-    """Writes selection.json and results.json: {SPLIT: {"as_printed", "honest", "groups"}}.
+) -> Chosen:
+    """Makes a selection and scores it.
 
-    A selection chosen on an expanded split is also scored on that split's unchanged images. Nothing
-    is written before all is computed, so that a selection that cannot be made replaces none.
+    A selection chosen on an expanded split is also scored on that split's unchanged images.
 
     Args:
+      folder: of the stage, in which nothing is written.
       inputs: train stages whose kept epochs may be chosen, each with its run.
       split: what is chosen on; every input keeps its scores.
       test: splits that the finished selection is scored on.
@@ -217,12 +263,11 @@ def select(
         logits = [(s.aus.tolist(), s.logits) for s in test_scores]
         decided[name] = _decide(chosen, test_scores, logits)
         results[name] = _both(None, decided[name].summaries(chosen))
-    if jax.process_index() == 0:
-        _write(folder, chosen, decided, results)
     _say_uncalibrated(chosen, printed.labels)
     for name, figures in results.items():
         score = figures["honest"]["final_score"]
         log.say(f"  {name}: final score {'undefined' if score is None else f'{score:.4f}'}")
+    return Chosen(chosen, decided, results)
 
 
 def _say_uncalibrated(chosen: Selection, labels: np.ndarray) -> None:
@@ -354,24 +399,3 @@ def _both(printed: Summaries | None, honest: Summaries) -> dict[str, Any]:
 
     groups = {group: of_group(group) for group in honest if group != "all"}
     return {**of_group("all"), "groups": groups}
-
-
-def _write(
-    folder: StageFolder,
-    chosen: Selection,
-    decided: Mapping[str, _Decided],
-    results: Mapping[str, Any],
-) -> None:
-    """Writes the stage's files in the place of those of an older selection.
-
-    The stage counts as unfinished meanwhile, and selection.json comes last, so that files of two
-    selections are never taken for one.
-    """
-    folder.mark_undone()
-    for split in folder.decided_splits():
-        if split not in decided:
-            folder.decided(split).unlink()
-    for split, arrays in decided.items():
-        run_dir.write_arrays(folder.decided(split), vars(arrays))
-    run_dir.write_json(folder.results, results)
-    run_dir.write_json(folder.selection, selection.to_json(chosen))

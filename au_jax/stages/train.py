@@ -8,7 +8,7 @@ config gives once for all stages and overrides for some.
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -16,10 +16,13 @@ import optax
 
 from au_jax import aus as au_names
 from au_jax import log, methods, run_dir
+from au_jax.allowed import AUs, Group, Line, Name, OneOf, Range, Seed
 from au_jax.augment import Augment
+from au_jax.data import resampling
 from au_jax.data.pipeline import BatchRows, Stream, batch_shapes
-from au_jax.data.resampling import resampled_rows
+from au_jax.data.records import Crop
 from au_jax.data.sources import Source
+from au_jax.data.split_name import Split
 from au_jax.errors import UserError, unknown
 from au_jax.methods.base import Context, Method, StreamFacts
 from au_jax.models.network_spec import of_section
@@ -27,7 +30,7 @@ from au_jax.stages.base import StageContext
 from au_jax.training.loop import Training, train
 from au_jax.training.model_card import ModelCard
 from au_jax.training.optimizer import make_optimizer
-from au_jax.training.start import renamed, starting_weights
+from au_jax.training.start import Start, renamed, starting_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,13 +50,13 @@ class StreamConfig:
         (`data.balanced_batches`).
     """
 
-    split: str
-    share: int
-    head: str = "opt"
-    labels: str = ""
+    split: Split
+    share: Annotated[int, Range(ge=1, le=100_000)]
+    head: Name = "opt"
+    labels: Line = ""
     soft: bool = False
-    resample: str = ""
-    resample_percent: float = 25.0
+    resample: Annotated[str, OneOf(("", *resampling.RULES))] = ""
+    resample_percent: Annotated[float, Range(ge=0, le=1000)] = 25.0
     balanced: bool = False
 
 
@@ -85,19 +88,19 @@ class Train:
     """
 
     streams: Mapping[str, Mapping[str, Any]]
-    epoch_stream: str
-    crop: str
+    epoch_stream: Name
+    crop: Crop
     model: Mapping[str, Any]
     optimizer: Mapping[str, Any]
     augmentation: Mapping[str, Any]
     train: Mapping[str, Any]
-    group: str = "all"
-    aus: tuple[str, ...] = ()
-    validate: tuple[str, ...] = ("opt-val",)
-    method: str = "multi_task"
+    group: Group = "all"
+    aus: AUs = ()
+    validate: tuple[Split, ...] = ("opt-val",)
+    method: Annotated[str, OneOf(methods.METHODS, outside="method")] = "multi_task"
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    start: str = ""
-    seed: int = 0
+    start: Start = ""
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         """Raises UserError when a stream has an unknown field, or lacks its split or share."""
@@ -287,7 +290,7 @@ class Train:
             columns["true"] = _labels_of(source, keys, known, labels, aus)
         resampled = None
         if fields.resample:
-            resampled = resampled_rows(
+            resampled = resampling.resampled_rows(
                 fields.resample,
                 source.table.labels,
                 aus,

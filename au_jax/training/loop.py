@@ -8,7 +8,7 @@ import collections
 import contextlib
 import dataclasses
 import functools
-import math
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,9 +23,9 @@ from jax.sharding import Mesh
 from au_jax import log, metrics, run_dir, sharding
 from au_jax.data.pipeline import BatchRows, Stream, ordered_batches, training_batches
 from au_jax.data.sources import Source
-from au_jax.errors import UserError
 from au_jax.methods.base import Method
 from au_jax.run_dir import StageFolder
+from au_jax.training import finite, memory
 from au_jax.training.checkpoint import Checkpoints
 from au_jax.training.input_wait import InputWait
 from au_jax.training.scoring import Scorer, make_scorer, with_labels
@@ -91,8 +91,9 @@ def train(folder: StageFolder, training: Training, mesh: Mesh) -> None:
     """Trains, or goes on with, the stage in `folder` until its last epoch is kept and scored.
 
     Raises:
-      UserError: the devices do not divide a stream's share; the loss is not finite; the disk is
-        full; a checkpoint is damaged or of another model.
+      UserError: the devices do not divide a stream's share; a batch of scoring does not fit into
+        the memory; loss, gradient or weights are not finite; the disk is full; a checkpoint is
+        damaged or of another model.
     """
     method, streams = training.method, training.streams
     sharding.check_shares({n: s.share for n, s in streams.items()}, mesh.devices.size)
@@ -100,6 +101,15 @@ def train(folder: StageFolder, training: Training, mesh: Mesh) -> None:
     _describe_parameters(folder, state)
     step = make_train_step(method, training.optimizer, mesh)
     score = make_scorer(method, mesh, training.score_batch, training.threads)
+    fields = f"--config.stages.{folder.in_config}."
+    memory.check_scoring(
+        method,
+        training.validation,
+        training.score_batch,
+        state,
+        mesh,
+        f"{fields}train.score_batch",
+    )
     passes = functools.partial(_pass, streams, mesh, training)
     batches = training.batches()
     with (
@@ -122,7 +132,7 @@ def train(folder: StageFolder, training: Training, mesh: Mesh) -> None:
         for epoch in range(done + 1, training.epochs + 1):
             started = time.perf_counter()
             state, logs, waited = run_epoch(
-                step, state, batches, training.steps_per_epoch, mesh, bar
+                step, state, batches, training.steps_per_epoch, mesh, bar, fields
             )
             seconds = time.perf_counter() - started
             if method.end_of_epoch is not None:
@@ -197,9 +207,18 @@ def _images(streams: Mapping[str, Stream]) -> int:
 
 
 def run_epoch(
-    step: Callable, state: TrainState, batches: grain.DatasetIterator, steps: int, mesh: Mesh, bar
+    step: Callable,
+    state: TrainState,
+    batches: grain.DatasetIterator,
+    steps: int,
+    mesh: Mesh,
+    bar,
+    fields: str = "--config.",
 ) -> tuple[TrainState, dict[str, float], float]:
     """Runs `steps` steps.
+
+    Args:
+      fields: where the fields of the training are set, for the sentence on one that goes wrong.
 
     Returns:
       The state, the mean of every log over the steps, and the seconds in which the devices waited
@@ -208,13 +227,11 @@ def run_epoch(
     waiting: collections.deque = collections.deque()
     sums: collections.Counter = collections.Counter()
 
+    numbers = itertools.count(bar.n + 1)
+
     def read_one() -> None:
         logs = jax.device_get(waiting.popleft())
-        if not math.isfinite(logs["loss"]):
-            raise UserError(
-                f"the loss is {logs['loss']} after step {bar.n - len(waiting)}; lower "
-                "--config.optimizer.learning_rate, or look for broken labels or images"
-            )
+        finite.check(logs.pop("finite"), float(logs["loss"]), next(numbers), fields)
         sums.update({name: float(value) for name, value in logs.items()})
         bar.set_postfix(loss=f"{logs['loss']:.4f}", refresh=False)
 

@@ -1,22 +1,24 @@
 """Optimisers and their learning-rate schedules."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import jax
 import optax
 
+from au_jax.allowed import Decay, OneOf, Range, Share, Unique
 from au_jax.errors import unknown
 
 
 def make_optimizer(
     *,
-    name: str,
-    learning_rate: float,
-    momentum: float,
-    weight_decay: float,
-    schedule: str,
-    boundaries: Sequence[float],
-    factor: float,
+    name: Annotated[str, OneOf(("sgd", "adam"))],
+    learning_rate: Annotated[float, Range(gt=0, le=100)],
+    momentum: Decay,
+    weight_decay: Share,
+    schedule: Annotated[str, OneOf(("steps", "cosine", "constant"))],
+    boundaries: Annotated[Sequence[Annotated[float, Range(gt=0, lt=1)]], Unique()],
+    factor: Annotated[float, Range(gt=0, le=100)],
     steps: int,
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
     """Returns the optimiser and its learning-rate schedule over `steps` updates.

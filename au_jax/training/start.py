@@ -5,12 +5,13 @@ import functools
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 from jax.sharding import Mesh
 
 from au_jax import log
+from au_jax.allowed import Form
 from au_jax.errors import UserError
 from au_jax.models import BACKBONES, pretrained
 from au_jax.run_dir import RunFolder, StageFolder
@@ -71,6 +72,9 @@ class KeptEpoch:
                 "name another folder"
             )
         return folder
+
+
+Start = Annotated[str, Form(lambda text: text and KeptEpoch.parse(text), "[RUN:]STAGE[@EPOCH]")]
 
 
 def renamed(start: str, rename: Callable[[str], str]) -> str:

@@ -13,6 +13,7 @@ from jax.sharding import Mesh, NamedSharding
 
 from au_jax import sharding
 from au_jax.methods.base import Method
+from au_jax.training import finite
 
 
 @flax.struct.dataclass
@@ -91,6 +92,8 @@ def init_state(
 def make_train_step(method: Method, optimizer: optax.GradientTransformation, mesh: Mesh) -> Any:
     """Returns the jitted `step(state, batch) -> (state, logs)`, compiled on its first call.
 
+    The logs are the loss, those of the method, the norm of the gradient, and what is `finite`.
+
     The batch is sharded over the devices and the state laid out as `layout` says. Batch statistics
     are those of the global batch, and results do not depend on the number of devices.
     """
@@ -113,7 +116,9 @@ def make_train_step(method: Method, optimizer: optax.GradientTransformation, mes
             opt_state=opt_state,
             method_state=method_state,
         )
-        return state, {"loss": loss, **logs}
+        norm = optax.tree.norm(grads)
+        told = finite.finite(batch_stats, loss, norm, params)
+        return state, {"loss": loss, **logs, "gradient_norm": norm, "finite": told}
 
     laid_out = layout(method, optimizer, mesh)
     return jax.jit(

@@ -5,9 +5,10 @@ import pytest
 from au_jax import sharding
 from au_jax.benchmark import throughput
 from au_jax.errors import UserError
+from au_jax.experiment import modes
 from au_jax.experiment.recipe import Recipe
 from au_jax.run_dir import RunFolder
-from configs import recot
+from configs import noisy_student, recot
 
 
 def test_every_kind_of_training_is_measured_once(data_dir, tiny_faces, tmp_path):
@@ -25,6 +26,12 @@ def test_every_kind_of_training_is_measured_once(data_dir, tiny_faces, tmp_path)
     assert set(figures) == set(two)
     assert all(own["images_per_second"] > 0 for own in figures.values())
     assert [name for name, own in figures.items() if "end_of_epoch" in own] == ["recot"]
-    config.order = ("baseline_row",)
-    with pytest.raises(UserError, match="config recot has no training stage to measure"):
-        Recipe(config, RunFolder(tmp_path), data_dir).trainings()
+
+
+def test_a_config_that_trains_nothing_is_not_measured(data_dir):
+    config = noisy_student.get_config()
+    config.order = ("svm",)
+    with pytest.raises(UserError, match="config noisy_student has no training stage to measure"):
+        modes.measure(config, data_dir)
+    with pytest.raises(UserError, match="config noisy_student has no training stage to measure"):
+        modes.measure_dry(config, data_dir)

@@ -121,9 +121,10 @@ def test_mistakes_are_one_sentence(data_dir, tiny_faces, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"--config.compare.threads=10000, but this process may"):
         modes.compare(config, tmp_path, data_dir)
     config.compare.update(threads=0, variants=("eagre",))
-    with pytest.raises(UserError, match=r"unknown variant in config\.compare\.variants 'eagre'"):
+    with pytest.raises(UserError, match=r"--config\.compare\.variants is \('eagre',\); give a tu"):
         modes.compare(config, tmp_path, data_dir)
-    config.stages.teacher.method = "mixup"
+    config.compare.variants = ("eager",)
+    config.stages.teacher.method, config.stages.teacher.options = "mixup", {}
     with pytest.raises(UserError, match="no training of config noisy_student has a method with a"):
         modes.compare(config, tmp_path, data_dir)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

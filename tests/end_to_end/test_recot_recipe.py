@@ -88,11 +88,11 @@ def test_distillation_learns_the_baselines_soft_labels(tmp_path, data_dir):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"gamma": 0.0}, r"gamma is 0\.0, but it is the share of small-loss entries"),
-        ({"refine_after": 1.0}, r"refine_after is 1\.0, but it is the share of the epochs"),
+        ({"gamma": 0.0}, r"recot\.options\.gamma is 0\.0; give a number above 0 and up to 1"),
+        ({"refine_after": 1.0}, r"options\.refine_after is 1\.0; give a number from 0 to below 1"),
         (
             {"delta": 1},
-            r"unknown option of method recot 'delta'; known: selective_ratios, views",
+            r"unknown field of config\.stages\.recot\.options 'delta'; known: selective_ratios,",
         ),
     ],
 )

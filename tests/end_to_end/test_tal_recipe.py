@@ -132,6 +132,19 @@ def test_select_over_two_runs_and_again_in_place(run, tmp_path, data_dir):
         modes.select(config, both, data_dir, [tmp_path / "nothing"])
 
 
+def test_a_selection_that_cannot_be_made_replaces_none(run, tmp_path, data_dir):
+    config = shrunk(order=("base_1", "expression_step_1", "expression_step_6"))
+    config.stages.expression_step_6.update(inputs=("base_1",), crops="center")
+    chosen = RunFolder(tmp_path / "chosen")
+    modes.select(config, chosen.path, data_dir, [run.path])
+    before = {path: path.read_bytes() for path in chosen.path.rglob("*") if path.is_file()}
+    config.stages.expression_step_1.threshold_rule = "best"  # the first one could be made
+    config.stages.expression_step_6.split = "opt-train"
+    with pytest.raises(UserError, match=r"base_1 keeps no scores of 'opt-train'"):
+        modes.select(config, chosen.path, data_dir, [run.path])
+    assert before == {path: path.read_bytes() for path in chosen.path.rglob("*") if path.is_file()}
+
+
 def test_thinned_checkpoints_are_all_that_can_be_chosen(run, tmp_path, data_dir):
     config = shrunk(order=("base_1", "expression_step_6"))
     config.checkpoint.keep = 2

@@ -136,7 +136,7 @@ def test_every_stream_without_pseudo_labels_has_some_of_its_own(tiny_faces, data
         config.data.synthetic.update(size=40, opt=48, noisy=40, test=24, seed=3)
         if config.data.synthetic.clips:
             config.data.synthetic.update(clips=100, clip_frames=8)  # so that every AU is shown
-        config.data.size = 40
+        config.data.size = config.model.image_size = 40
         Recipe(config, RunFolder(data_dir / "run"), data_dir).check()
         checked += 1
     assert checked > 10
@@ -221,13 +221,19 @@ def _missing_field(config):
     [
         (_misnamed_order, r"unknown stage in config\.order 'nothing'; known: T0,"),
         (_too_many_devices, r"--config\.devices=99, but this machine has 8"),
-        (_unknown_kind, r"unknown kind of stage 'trian'; known: train, pseudo_label,"),
+        (
+            _unknown_kind,
+            r"--config\.stages\.teacher\.kind is 'trian'; give one of train, pseudo_label,",
+        ),
         (_unknown_field, r"unknown field of config\.stages\.teacher 'crops'; known: kind,"),
         (
             _unknown_field_of_a_section,
             r"unknown field of config\.stages\.teacher\.optimizer 'rate'; known: .*learning_rate",
         ),
-        (_misnamed_stream_field, r"unknown field of stream 'opt' 'shares'; known: split, share,"),
+        (
+            _misnamed_stream_field,
+            r"unknown field of config\.stages\.teacher\.streams\.opt 'shares'; known: split,",
+        ),
         (_missing_field, r"config\.stages\.teacher lacks the fields crop"),
     ],
 )

@@ -96,8 +96,12 @@ def test_it_trains_and_predicts_as_those_of_the_package(config, tiny_faces, data
     [
         ("positive_bce:nothing", {}, "positive_bce.* has no .*nothing"),
         ("no_such_module:create", {}, "no_such_module"),
-        ("positive_bce:create", {"weight": 1.0}, "unknown option .*'weight'; known: positive_w"),
-        ("nothing", {}, "unknown method 'nothing'; known: multi_task,"),
+        (
+            "positive_bce:create",
+            {"weight": 1.0},
+            "unknown field of .*options 'weight'; known: positive_w",
+        ),
+        ("nothing", {}, r"stages\.mine\.method is 'nothing'; give one of multi_task,"),
     ],
 )
 def test_what_is_misnamed_is_said(

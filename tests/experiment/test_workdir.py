@@ -4,18 +4,20 @@ import pytest
 
 from au_jax import run_dir
 from au_jax.errors import UserError
-from au_jax.experiment.workdir import check_workdir
+from au_jax.experiment import workdir
 from au_jax.run_dir import RunFolder
 from configs import base
 
 
 def test_quoted_rows_may_change_and_those_said_last_are_kept(tmp_path):
     folder, config = RunFolder(tmp_path), base.base()
-    check_workdir(config, folder)
+    workdir.keep_config(config, folder)
     config.quoted.jaa = {"label": "JAA-Net", "paper": 0.5, "paper_au": {"AU01": 0.4}}
-    check_workdir(config, folder)
+    workdir.check_workdir(config, folder)
+    workdir.keep_config(config, folder)
     config.quoted.jaa.paper = 0.56
-    check_workdir(config, folder)
+    workdir.check_workdir(config, folder)
+    workdir.keep_config(config, folder)
     kept = run_dir.read_json(folder.config)
     quoted = {field: value for field, value in kept.items() if field.startswith("quoted.")}
     assert quoted == {
@@ -27,7 +29,8 @@ def test_quoted_rows_may_change_and_those_said_last_are_kept(tmp_path):
 
 def test_another_seed_is_another_config(tmp_path):
     folder, config = RunFolder(tmp_path), base.base()
-    check_workdir(config, folder)
+    workdir.check_workdir(config, folder)
+    workdir.keep_config(config, folder)
     config.seed = 7
     with pytest.raises(UserError, match=r"differs in seed \(0 there, 7 here\)"):
-        check_workdir(config, folder)
+        workdir.check_workdir(config, folder)

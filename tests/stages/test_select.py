@@ -52,7 +52,7 @@ def choose(run, rules=MEAN, split="val", test=("test",), windows=(1,)):
         mesh=None,
         threads=1,
         windows=windows,
-    )
+    ).write(stage)
     stage.mark_done()
     return stage
 

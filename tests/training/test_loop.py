@@ -16,21 +16,20 @@ from au_jax.methods import StreamFacts
 from au_jax.models import Features
 from au_jax.models.layers import Conv, global_mean
 from au_jax.run_dir import StageFolder
-from au_jax.training import model_card
+from au_jax.training import finite, memory, model_card
 from au_jax.training.loop import Training, train
 from au_jax.training.start import continue_from
 
 AUS = aus.POSE
 
 
-def make_method(backbone):
+def make_method(backbone, **network):
     streams = {
         head: StreamFacts(16, 8, head, positives=(1.0,) * len(AUS), negatives=(1.0,) * len(AUS))
         for head in ("opt", "noisy")
     }
-    context = make_context(
-        AUS, network={"backbone": backbone}, augmentation={"flip": 0.5}, streams=streams
-    )
+    network = {"backbone": backbone, **network}
+    context = make_context(AUS, network=network, augmentation={"flip": 0.5}, streams=streams)
     return methods.create("multi_task", context, {"label_smoothing": 0.0})
 
 
@@ -136,10 +135,63 @@ def test_end_of_epoch_passes_over_every_record_in_order(training, mesh, tmp_path
         np.testing.assert_array_equal(variables["seen"], np.full(records, epoch))
 
 
-def test_a_loss_that_is_not_finite_stops_with_a_sentence(training, mesh, tmp_path):
+def test_weights_that_are_not_finite_stop_the_training_while_the_loss_is(training, mesh, tmp_path):
     broken = dataclasses.replace(training, optimizer=optax.sgd(float("inf")), steps_per_epoch=6)
-    with pytest.raises(UserError, match=r"the loss is (nan|inf) after step \d+; lower"):
-        train(StageFolder(tmp_path / "stage"), broken, mesh)
+    sentence = (
+        r"the parameters are not finite \(the loss reads \d\.\d+\) after step 1; lower "
+        r"--config\.stages\.stage\.optimizer\.learning_rate, or look for broken labels or images"
+    )
+    with pytest.raises(UserError, match=sentence):
+        train(StageFolder(tmp_path / "stage.fold2"), broken, mesh)
+
+
+def test_what_cannot_be_the_learning_rates_fault_is_said(training, mesh, tmp_path):
+    """With an epsilon of NaN the loss read 0.692 on a CPU, and the run ended with a score."""
+    broken = make_method("tiny", fields={"bn_epsilon": float("nan")})
+    sentence = r"not finite \(the loss reads .*\) after step 1; no update was made before, .* or "
+    with pytest.raises(UserError, match=rf"{sentence}raise --config.stages.stage.model.bn_epsilon"):
+        train(StageFolder(tmp_path / "stage"), dataclasses.replace(training, method=broken), mesh)
+
+
+FINE, NAN = {"a": jnp.ones(3)}, {"a": jnp.ones(3), "b": {"c": jnp.array([1.0, jnp.nan])}}
+
+
+@pytest.mark.parametrize(
+    ("batch_stats", "loss", "norm", "params", "wrong"),
+    [
+        (NAN, 1.0, 1.0, NAN, "the batch statistics are not finite (the loss reads 1.0000) after"),
+        (NAN, jnp.inf, 1.0, NAN, "the batch statistics are not finite (the loss reads inf) after"),
+        ({}, jnp.nan, 1.0, NAN, "the loss is nan after"),
+        (FINE, 1.0, jnp.inf, NAN, "the gradient is not finite (the loss reads 1.0000) after"),
+        (FINE, 1.0, 1.0, NAN, "the parameters are not finite (the loss reads 1.0000) after"),
+    ],
+)
+def test_what_went_wrong_first_is_named(batch_stats, loss, norm, params, wrong):
+    told = finite.finite(batch_stats, jnp.float32(loss), jnp.float32(norm), params)
+    with pytest.raises(UserError) as stopped:
+        finite.check(np.asarray(told), float(loss), 7, "--config.")
+    assert str(stopped.value).startswith(f"{wrong} step 7; lower --config.optimizer.learning_rate")
+
+
+def test_finite_numbers_pass():
+    told = finite.finite({}, jnp.float32(1), jnp.float32(1), FINE)
+    finite.check(np.asarray(told), 1.0, 1, "--config.")
+
+
+def test_a_batch_of_scoring_that_cannot_fit_is_refused_before_the_first_step(
+    training, mesh, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(memory, "free_memory", lambda mesh: 100 * 2**20)
+    large = dataclasses.replace(training, score_batch=2000)
+    # The first layer of the tiny network: 32 x 32 x 3 and 16 x 16 x 6 floats of 4 bytes.
+    needed = 1.5 * 2000 * 4 * (32 * 32 * 3 + 16 * 16 * 6) / 2**20
+    sentence = rf"stages\.stage\.train\.score_batch is 2000, .* about {needed:.0f} MiB .* at most "
+    train(StageFolder(tmp_path / "fits"), dataclasses.replace(large, epochs=1), mesh)
+    monkeypatch.setattr(memory, "free_memory", lambda mesh: 2**20)
+    folder = StageFolder(tmp_path / "stage")
+    with pytest.raises(UserError, match=rf"{sentence}9$"):
+        train(folder, large, mesh)
+    assert not folder.metrics.exists()
 
 
 def test_started_weights_reach_every_part_of_the_state(training, mesh, tmp_path):

@@ -9,13 +9,14 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from au_jax import cores
+from au_jax.allowed import Count, CountOrNone, Range, Seed
 from au_jax.data import records
 from au_jax.data.records import quiet_tfds
 from au_jax.data.synthetic_faces.annotators import written_labels
@@ -50,13 +51,13 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
     """
 
     name: str = ""
-    size: int = 104
-    opt: int = 1600
-    noisy: int = 3200
-    test: int = 600
-    clips: int = 0
-    clip_frames: int = 24
-    seed: int = 0
+    size: Annotated[int, Range(ge=32, le=2048)] = 104
+    opt: Count = 1600
+    noisy: Count = 3200
+    test: Count = 600
+    clips: CountOrNone = 0
+    clip_frames: Annotated[int, Range(ge=1, le=MOST_FRAMES)] = 24
+    seed: Seed = 0
     workers: int = 0
 
     def __post_init__(self) -> None:
