@@ -13,6 +13,10 @@ from ml_collections import ConfigDict
 from au_jax.errors import UserError, unknown
 
 CACHE = "AU_JAX_CACHE"
+# Seconds without a sign of life after which a process on another host is taken to be lost.
+_LOST_AFTER = 30
+# What is in XLA's message where another process has ended in the middle of an exchange.
+_SIGNS_OF_LOSS = ("Gloo", "UNAVAILABLE", "heartbeat")
 
 
 def cache_dir() -> Path:
@@ -26,8 +30,38 @@ def start() -> None:
 
     # A second start of the same config then begins at once.
     jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "xla"))
-    if "JAX_COORDINATOR_ADDRESS" in os.environ:
-        jax.distributed.initialize()
+    _join_processes()
+
+
+def _join_processes() -> None:
+    """Joins the other processes where this is one of several: CONTRIBUTING.md has the commands.
+
+    Slurm says so itself to what `srun` starts, a TPU pod where `JAX_COORDINATOR_ADDRESS` is set;
+    elsewhere `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID` are needed beside that.
+
+    Raises:
+      UserError: one of the two is not given, or no number.
+    """
+    import jax
+
+    given: dict[str, int] = {}
+    for name, variable in (
+        ("num_processes", "JAX_NUM_PROCESSES"),
+        ("process_id", "JAX_PROCESS_ID"),
+    ):
+        if variable in os.environ:
+            value = os.environ[variable]
+            if not value.isdecimal():
+                raise UserError(f"the variable {variable} is '{value}'; give a whole number")
+            given[name] = int(value)
+    # An interactive shell of Slurm has the variables of a job, but is a step of one task.
+    of_slurm = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
+    if of_slurm or "JAX_COORDINATOR_ADDRESS" in os.environ:
+        jax.distributed.initialize(
+            **given,
+            heartbeat_timeout_seconds=_LOST_AFTER,
+            shutdown_timeout_seconds=_LOST_AFTER,
+        )
 
 
 def load_config(config: ConfigDict | None) -> ConfigDict:
@@ -178,7 +212,11 @@ def fail(error: UserError) -> NoReturn:
 
 
 def dispatch(modes: dict[str, Callable[[], None]], mode: str) -> None:
-    """Runs the chosen mode; a user's mistake ends in one sentence and code 1, Ctrl-C in 130."""
+    """Runs the chosen mode; a user's mistake ends in one sentence and code 1, Ctrl-C in 130.
+
+    So does the loss of another process where XLA raises an error for it, as on CPUs. On GPUs an
+    exchange waits for the lost process; JAX then ends this one by itself after `_LOST_AFTER`.
+    """
     if mode not in modes:
         fail(unknown("mode", mode, modes))
     try:
@@ -188,3 +226,21 @@ def dispatch(modes: dict[str, Callable[[], None]], mode: str) -> None:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from what is kept", file=sys.stderr, flush=True)
         sys.exit(130)  # as a shell says of SIGINT
+    except Exception as error:  # XLA raises several kinds.
+        if not any(sign in str(error) for sign in _SIGNS_OF_LOSS) or _process_count() == 1:
+            raise
+        reason = str(error).partition("\n")[0]
+        print(
+            f"error: another process is lost ({reason}); give all hosts the same command again, "
+            "which goes on from what is kept",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(1)  # An ordinary exit waits for the other process, and then aborts.
+
+
+def _process_count() -> int:
+    """How many processes work together."""
+    import jax
+
+    return jax.process_count()

@@ -4,9 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 from au_jax import cli
+from au_jax.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 NOISY_STUDENT = "--config=configs/noisy_student.py"
@@ -68,3 +70,35 @@ def test_ctrl_c_ends_in_one_sentence(capsys):
         cli.dispatch({"run": interrupted}, "run")
     assert ended.value.code == 130
     assert capsys.readouterr().err == "stopped; the same command goes on from what is kept\n"
+
+
+def test_a_process_number_that_is_none_is_refused(monkeypatch):
+    monkeypatch.setenv("JAX_PROCESS_ID", "first")
+    with pytest.raises(UserError, match="JAX_PROCESS_ID is 'first'; give a whole number"):
+        cli._join_processes()
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, None),
+        ({"SLURM_STEP_NUM_TASKS": "1"}, None),
+        ({"SLURM_STEP_NUM_TASKS": "2"}, {}),
+        (
+            {
+                "JAX_COORDINATOR_ADDRESS": "host:1",
+                "JAX_NUM_PROCESSES": "2",
+                "JAX_PROCESS_ID": "1",
+            },
+            {"num_processes": 2, "process_id": 1},
+        ),
+    ],
+)
+def test_processes_are_joined_where_there_are_several(environment, expected, monkeypatch):
+    joined = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda **given: joined.append(given))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    cli._join_processes()
+    lost = {"heartbeat_timeout_seconds": 30, "shutdown_timeout_seconds": 30}
+    assert joined == ([] if expected is None else [expected | lost])
