@@ -30,7 +30,10 @@ def start() -> None:
 
     # A second start of the same config then begins at once.
     jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "xla"))
-    _join_processes()
+    try:
+        _join_processes()
+    except UserError as error:
+        fail(error)
 
 
 def _join_processes() -> None:
@@ -40,25 +43,23 @@ def _join_processes() -> None:
     elsewhere `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID` are needed beside that.
 
     Raises:
-      UserError: one of the two is not given, or no number.
+      UserError: one of the two is no number.
     """
     import jax
 
-    given: dict[str, int] = {}
-    for name, variable in (
-        ("num_processes", "JAX_NUM_PROCESSES"),
-        ("process_id", "JAX_PROCESS_ID"),
-    ):
-        if variable in os.environ:
-            value = os.environ[variable]
-            if not value.isdecimal():
-                raise UserError(f"the variable {variable} is '{value}'; give a whole number")
-            given[name] = int(value)
+    def number(variable: str) -> int | None:
+        value = os.environ.get(variable)
+        if value is not None and not value.isdecimal():
+            raise UserError(f"the variable {variable} is '{value}'; give a whole number")
+        return None if value is None else int(value)
+
+    count, place = number("JAX_NUM_PROCESSES"), number("JAX_PROCESS_ID")
     # An interactive shell of Slurm has the variables of a job, but is a step of one task.
     of_slurm = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
     if of_slurm or "JAX_COORDINATOR_ADDRESS" in os.environ:
         jax.distributed.initialize(
-            **given,
+            num_processes=count,
+            process_id=place,
             heartbeat_timeout_seconds=_LOST_AFTER,
             shutdown_timeout_seconds=_LOST_AFTER,
         )
