@@ -15,6 +15,10 @@ from au_jax.experiment import config_file
 
 CACHE = "AU_JAX_CACHE"
 COORDINATOR = "JAX_COORDINATOR_ADDRESS"
+# Seconds without a sign of life after which a process on another host is taken to be lost.
+_LOST_AFTER = 30
+# What is in XLA's message where another process has ended in the middle of an exchange.
+_SIGNS_OF_LOSS = ("Gloo", "UNAVAILABLE", "heartbeat")
 
 
 def cache_dir() -> Path:
@@ -43,26 +47,54 @@ def _start() -> None:
     kept = cache_dir() / "xla"
     run_dir.make_folder(kept, f"the cache ({CACHE})")
     jax.config.update("jax_compilation_cache_dir", str(kept))
-    if COORDINATOR in os.environ:
-        _join(os.environ[COORDINATOR])
+    _join_processes()
     if os.environ.get("JAX_PLATFORMS"):
         sharding.devices()
 
 
-def _join(address: str) -> None:
-    """Joins the other processes at a coordinator's address, HOST:PORT."""
+def _join_processes() -> None:
+    """Joins the other processes where this is one of several: CONTRIBUTING.md has the commands.
+
+    Slurm says so itself to what `srun` starts, a TPU pod where `JAX_COORDINATOR_ADDRESS` is set;
+    elsewhere `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID` are needed beside that.
+
+    Raises:
+      UserError: one of the two is no number; the address is none, or cannot be used.
+    """
     import jax
 
+    def number(variable: str) -> int | None:
+        value = os.environ.get(variable)
+        if value is not None and not value.isdecimal():
+            raise UserError(f"the variable {variable} is '{value}'; give a whole number")
+        return None if value is None else int(value)
+
+    count, place = number("JAX_NUM_PROCESSES"), number("JAX_PROCESS_ID")
+    address = os.environ.get(COORDINATOR)
+    # An interactive shell of Slurm has the variables of a job, but is a step of one task.
+    of_slurm = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
+    if not of_slurm and address is None:
+        return
+    try:
+        if address is not None:
+            _check_address(address)
+        jax.distributed.initialize(
+            num_processes=count,
+            process_id=place,
+            heartbeat_timeout_seconds=_LOST_AFTER,
+            shutdown_timeout_seconds=_LOST_AFTER,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        named = "Slurm's processes" if address is None else f"{COORDINATOR}={address}"
+        raise UserError(f"{named} cannot be used: {' '.join(str(error).split())}") from error
+
+
+def _check_address(address: str) -> None:
+    """Raises UserError where an address is not HOST:PORT, OSError where there is no such host."""
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal() and 0 < int(port) < 2**16):
         raise UserError(f"{COORDINATOR}={address} is no address; write HOST:PORT")
-    try:
-        socket.getaddrinfo(host.strip("[]"), int(port))
-        jax.distributed.initialize()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"{COORDINATOR}={address} cannot be used: {' '.join(str(error).split())}"
-        ) from error
+    socket.getaddrinfo(host.strip("[]"), int(port))
 
 
 def load_config(config: ConfigDict | None, mode: str) -> ConfigDict:
@@ -253,7 +285,11 @@ def fail(error: UserError) -> NoReturn:
 
 
 def dispatch(modes: dict[str, Callable[[], None]], mode: str) -> None:
-    """Runs the chosen mode; a user's mistake ends in one sentence and code 1, Ctrl-C in 130."""
+    """Runs the chosen mode; a user's mistake ends in one sentence and code 1, Ctrl-C in 130.
+
+    So does the loss of another process where XLA raises an error for it, as on CPUs. On GPUs an
+    exchange waits for the lost process; JAX then ends this one by itself after `_LOST_AFTER`.
+    """
     if mode not in modes:
         fail(unknown("mode", mode, modes))
     try:
@@ -263,3 +299,21 @@ def dispatch(modes: dict[str, Callable[[], None]], mode: str) -> None:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from what is kept", file=sys.stderr, flush=True)
         sys.exit(130)  # as a shell says of SIGINT
+    except Exception as error:  # XLA raises several kinds.
+        if not any(sign in str(error) for sign in _SIGNS_OF_LOSS) or _process_count() == 1:
+            raise
+        reason = str(error).partition("\n")[0]
+        print(
+            f"error: another process is lost ({reason}); give all hosts the same command again, "
+            "which goes on from what is kept",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(1)  # An ordinary exit waits for the other process, and then aborts.
+
+
+def _process_count() -> int:
+    """How many processes work together."""
+    import jax
+
+    return jax.process_count()

@@ -96,21 +96,24 @@ def barrier(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
-def check_shares(shares: Mapping[str, int], devices: int) -> None:
+def check_shares(shares: Mapping[str, int], devices: int, micro_batches: int = 1) -> None:
     """Checks that every stream's share of the batch divides by the number of devices.
 
     Args:
       shares: {stream: examples of each global batch}.
+      micro_batches: how many each device takes its examples in, which must divide them, too.
 
     Raises:
       UserError: a share does not divide; the error names the nearest one that does.
     """
+    parts = devices * micro_batches
+    by = f" times train.accumulate={micro_batches}" if micro_batches > 1 else ""
     for name, share in shares.items():
-        if share % devices:
-            nearest = max(devices, round(share / devices) * devices)
+        if share % parts:
+            nearest = max(parts, round(share / parts) * parts)
             raise UserError(
-                f"stream '{name}' has a share of {share} examples, which {devices} devices do not "
-                f"divide; the nearest share that they do is {nearest}"
+                f"stream '{name}' has a share of {share} examples, which {devices} devices{by} do "
+                f"not divide; the nearest share that they do is {nearest}"
             )
 
 

@@ -54,6 +54,7 @@ def base() -> ConfigDict:
     config.model.fields = ConfigDict()  # the backbone's own, such as pyramid; see its class
     config.model.weights = ""  # a PyTorch file of ImageNet weights to start from, if any
     config.model.precision = "float32"  # or bfloat16: compute; parameters stay float32
+    config.model.remat = False  # on accelerators, blocks compute activations again: less memory
     config.model.dropout = 0.5
     config.model.pose_branch = False
     config.model.padding = config_dict.placeholder(str)  # same or torch
@@ -100,6 +101,9 @@ def base() -> ConfigDict:
     config.train.steps_per_epoch = 0  # 0: one pass over the stage's epoch_stream
     config.train.steps = 0  # in all; sets the number of epochs where it is not 0
     config.train.score_batch = 64
+    # Gradient accumulation: the backbone sees each batch in so many parts, one after the other,
+    # which is less memory and a third more work (au_jax/models/au_net.py).
+    config.train.accumulate = 1
 
     config.checkpoint = ConfigDict()
     config.checkpoint.keep = 1  # every epoch's model; n: of every n-th epoch and the last only

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 from absl import flags
 from command_line import config_of
@@ -210,3 +211,39 @@ def test_ctrl_c_ends_in_one_sentence(capsys):
         cli.dispatch({"run": interrupted}, "run")
     assert ended.value.code == 130
     assert capsys.readouterr().err == "stopped; the same command goes on from what is kept\n"
+
+
+def test_a_process_number_that_is_none_is_refused(monkeypatch):
+    monkeypatch.setenv("JAX_PROCESS_ID", "first")
+    with pytest.raises(UserError, match="JAX_PROCESS_ID is 'first'; give a whole number"):
+        cli._join_processes()
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, None),
+        ({"SLURM_STEP_NUM_TASKS": "1"}, None),
+        ({"SLURM_STEP_NUM_TASKS": "2"}, (None, None)),
+        (
+            {
+                "JAX_COORDINATOR_ADDRESS": "localhost:1",
+                "JAX_NUM_PROCESSES": "2",
+                "JAX_PROCESS_ID": "1",
+            },
+            (2, 1),
+        ),
+    ],
+)
+def test_processes_are_joined_where_there_are_several(environment, expected, monkeypatch):
+    joined = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda **given: joined.append(given))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    cli._join_processes()
+    if expected is None:
+        assert joined == []
+    else:
+        (given,) = joined
+        assert (given.pop("num_processes"), given.pop("process_id")) == expected
+        assert given == {"heartbeat_timeout_seconds": 30, "shutdown_timeout_seconds": 30}

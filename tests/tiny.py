@@ -1,6 +1,7 @@
-"""Two backbones that compile in a moment, and trainings of them, for tests of all around them.
+"""Backbones that compile in a moment, and trainings of them, for tests of all around them.
 
-Imported by conftest.py, after which a config or method may call them "tiny" and "tiny_wide".
+Imported by conftest.py, after which a config or method may call them "tiny", "tiny_wide" and
+"tiny_plain".
 """
 
 import flax.linen as nn
@@ -9,7 +10,7 @@ from au_jax import models
 from au_jax.augment import Augment
 from au_jax.methods import Context, StreamFacts
 from au_jax.models import Features
-from au_jax.models.layers import ConvNorm, global_mean
+from au_jax.models.layers import Conv, ConvNorm, global_mean
 from au_jax.models.network_spec import NetworkSpec
 
 
@@ -22,6 +23,16 @@ class Tiny(models.Backbone):
     def __call__(self, images, train):
         x = ConvNorm(self.width, 3, 2, style=self.style, name="conv1")(images, train)
         x = ConvNorm(self.width, 3, style=self.style, name="conv2")(x, train)
+        return Features((x,), global_mean(x))
+
+
+class TinyPlain(models.Backbone):
+    """Two 3x3 convolutions without BatchNorm."""
+
+    @nn.compact
+    def __call__(self, images, train):
+        x = nn.relu(Conv(6, 3, 2, bias=True, style=self.style, name="conv1")(images))
+        x = nn.relu(Conv(6, 3, bias=True, style=self.style, name="conv2")(x))
         return Features((x,), global_mean(x))
 
 
@@ -44,4 +55,5 @@ def make_context(aus, *, network=None, augmentation=None, streams, **changes):
 
 
 models.BACKBONES["tiny"] = (Tiny, {})
+models.BACKBONES["tiny_plain"] = (TinyPlain, {})
 models.BACKBONES["tiny_wide"] = (Tiny, {"width": 8})

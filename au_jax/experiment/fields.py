@@ -91,6 +91,7 @@ TOP: Tree = {
         "fields": {},  # see the backbone's class
         "weights": Line,
         "precision": Annotated[str, OneOf(("float32", "bfloat16"))],
+        "remat": bool,
         "dropout": Decay,
         "pose_branch": bool,
         "padding": Padding | None,
@@ -107,6 +108,7 @@ TOP: Tree = {
         "steps_per_epoch": CountOrNone,
         "steps": CountOrNone,
         "score_batch": Annotated[int, Range(ge=1, le=100_000)],
+        "accumulate": Annotated[int, Range(ge=1, le=10_000)],
     },
     "checkpoint": {"keep": _Times},
     "compare": {
@@ -189,7 +191,7 @@ def _of_backbone(top: Mapping[str, Any], changed: Mapping[str, Any], path: str) 
     """What the further fields of the backbone that the section at `path` names may be."""
     backbone = changed.get("backbone", top.get("backbone", ""))
     require(backbone, TOP["model"]["backbone"], f"{path}.backbone")
-    elsewhere = (*BACKBONE_CONVENTIONS, "dtype")  # which have a place of their own
+    elsewhere = (*BACKBONE_CONVENTIONS, "dtype", "remat")  # which have a place of their own
     fields = models.allowed_fields(backbone)
     return {field: hint for field, hint in fields.items() if field not in elsewhere}
 

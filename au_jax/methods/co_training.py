@@ -191,7 +191,7 @@ class Networks:
             rngs={"dropout": key},
             mutable=["batch_stats"],
         )
-        return by_head, updated["batch_stats"]
+        return by_head, updated.get("batch_stats", {})
 
     def keys(self, key: jax.Array) -> Iterator[tuple[jax.Array, jax.Array]]:
         """Yields each network's keys, for augmentation and dropout."""

@@ -75,7 +75,7 @@ def create(
                 rngs={"dropout": dropout_key},
                 mutable=["batch_stats"],
             )
-            logits[view], updated[view] = by_head[_HEAD], changed["batch_stats"]
+            logits[view], updated[view] = by_head[_HEAD], changed.get("batch_stats", {})
         recognition = sum(
             losses.selective_loss(logits[view], labels == 1, counted) for view in VIEWS
         )

@@ -41,7 +41,8 @@ class AlexNet(Backbone):
         "dropout".
 
     Raises:
-      UserError: the padding is "torch" and a side of the images is below 63 pixels.
+      UserError: the padding is "torch" and a side of the images is below 63 pixels; or `remat` is
+        set, as there are no blocks.
     """
 
     padding: Padding = "torch"
@@ -49,6 +50,11 @@ class AlexNet(Backbone):
 
     @nn.compact
     def __call__(self, images: Float[Array, "B H W 3"], train: bool) -> Features:
+        if self.remat:
+            raise UserError(
+                "backbone alexnet has no blocks whose activations could be computed again; leave "
+                "out model.remat, and set train.accumulate where memory is short"
+            )
         if self.padding == "torch" and min(images.shape[1:3]) < _SMALLEST:
             raise UserError(
                 f"images of {images.shape[1]} x {images.shape[2]} pixels are too small for "

@@ -90,7 +90,7 @@ class EfficientNet(Backbone):
                 maps.append(x)
             for block in range(1, blocks + 1):
                 channels = x.shape[-1]
-                x = InvertedResidual(
+                x = self.block(InvertedResidual, train)(
                     channels * stage.expansion,
                     round_channels(stage.features * width),
                     stage.kernel,

@@ -188,7 +188,7 @@ class IResNet(Backbone):
         maps = []
         for stage, blocks in enumerate(DEPTHS[self.depth], 1):
             for block in range(1, blocks + 1):
-                x = IResNetBlock(
+                x = self.block(IResNetBlock, train)(
                     self.width * 2 ** (stage - 1),
                     2 if block == 1 else 1,
                     style,

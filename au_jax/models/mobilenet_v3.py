@@ -66,7 +66,7 @@ class MobileNetV3Large(Backbone):
         for number, block in enumerate(BLOCKS, 1):
             if block.stride > 1:
                 maps.append(x)
-            x = InvertedResidual(
+            x = self.block(InvertedResidual, train)(
                 block.expanded,
                 block.features,
                 block.kernel,

@@ -33,7 +33,9 @@ class NetworkSpec:
         are its further fields.
       precision: "float32" or "bfloat16", the compute dtype; parameters stay float32. "float64" is
         for comparisons under `jax.enable_x64` with parameters in float64.
-      dropout, pose_branch, pose_mean, pose_std, image_mean, image_std: see `models.AUNet`.
+      remat: see `models.Backbone`.
+      dropout, pose_branch, pose_mean, pose_std, image_mean, image_std, micro_batches: see
+        `models.AUNet`.
     """
 
     backbone: str
@@ -45,13 +47,16 @@ class NetworkSpec:
     image_mean: Sequence[float] = models.au_net.IMAGENET_MEAN
     image_std: Sequence[float] = models.au_net.IMAGENET_STD
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    remat: bool = False
+    micro_batches: int = 1
 
     def build(self, heads: Mapping[str, int]) -> models.AUNet:
         """The Flax module with an output layer per head: {name: number of outputs}."""
         if self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS)
+        fields = {**self.fields, "remat": True} if self.remat else self.fields
         return models.AUNet(
-            backbone=models.create(self.backbone, PRECISIONS[self.precision], **self.fields),
+            backbone=models.create(self.backbone, PRECISIONS[self.precision], **fields),
             heads=tuple(heads.items()),
             dropout=self.dropout,
             pose_branch=self.pose_branch,
@@ -59,6 +64,7 @@ class NetworkSpec:
             pose_std=_three(self.pose_std),
             image_mean=_three(self.image_mean),
             image_std=_three(self.image_std),
+            micro_batches=self.micro_batches,
         )
 
 
@@ -80,6 +86,7 @@ def of_section(model: Mapping[str, Any], pose: np.ndarray) -> NetworkSpec:
         precision=model["precision"],
         dropout=model["dropout"],
         pose_branch=model["pose_branch"],
+        remat=model["remat"],
         **_pose_statistics(pose),
         **conventions(model["backbone"], weights, given, model["fields"]),
     )
@@ -120,7 +127,7 @@ def conventions(
     """
     fields = fields or {}
     for name in fields:
-        if name in (*BACKBONE_CONVENTIONS, "dtype"):
+        if name in (*BACKBONE_CONVENTIONS, "dtype", "remat"):
             place = "precision" if name == "dtype" else name
             raise UserError(f"config.model.fields.{name} is set as --config.model.{place}=VALUE")
     network = models.create(backbone, **fields)

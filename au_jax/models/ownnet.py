@@ -35,7 +35,7 @@ class OwnNet(Backbone):
         x = images
         maps = []
         for number, channels in enumerate(_CHANNELS, 1):
-            x = ConvNorm(
+            x = self.block(ConvNorm, train)(
                 channels * self.width, 3, style=self.style, kernel_init=xavier, name=f"conv{number}"
             )(x, train)
             if number <= _POOLED:

@@ -78,7 +78,7 @@ class ResNet(Backbone):
         x = max_pool(x, 3, 2, style)
         for stage, blocks in enumerate(STAGES[self.depth], 1):
             for block in range(1, blocks + 1):
-                x = ResidualBlock(
+                x = self.block(ResidualBlock, train)(
                     _STEM * 2 ** (stage - 1),
                     2 if stage > 1 and block == 1 else 1,
                     self.depth >= _BOTTLENECK_FROM,

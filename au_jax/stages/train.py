@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from au_jax import aus as au_names
-from au_jax import log, methods, run_dir
+from au_jax import log, methods, run_dir, sharding
 from au_jax.allowed import AUs, Group, Line, Name, OneOf, Range, Seed
 from au_jax.augment import Augment
 from au_jax.data import resampling
@@ -25,7 +25,7 @@ from au_jax.data.sources import Source
 from au_jax.data.split_name import Split
 from au_jax.errors import UserError, unknown
 from au_jax.methods.base import Context, Method, StreamFacts
-from au_jax.models.network_spec import of_section
+from au_jax.models.network_spec import NetworkSpec, of_section
 from au_jax.stages.base import StageContext
 from au_jax.training.loop import Training, train
 from au_jax.training.model_card import ModelCard
@@ -132,11 +132,14 @@ class Train:
         """Opens the streams and makes the method: the training, and its checkpoints' card.
 
         Raises:
-          UserError: a stream, split, method, option or backbone is unknown, or a stream has
-            nothing to learn from.
+          UserError: a stream, split, method, option or backbone is unknown, a stream has nothing
+            to learn from, or its share cannot be cut into micro-batches.
         """
         aus = self._aus(context)
         streams = {name: self._open(context, name, aus) for name in self.streams}
+        if self.train["accumulate"] > 1:
+            shares = {name: stream.share for name, stream in streams.items()}
+            sharding.check_shares(shares, context.mesh.devices.size, self.train["accumulate"])
         if self.epoch_stream not in streams:
             raise unknown(
                 f"epoch_stream of stage {context.folder.name}", self.epoch_stream, streams
@@ -148,7 +151,7 @@ class Train:
             options=dict(self.options),
             context=Context(
                 aus=aus,
-                network=of_section(self.model, lead.source.table.pose),
+                network=self._network(lead.source.table.pose),
                 augmentation=self._augmentation(),
                 streams={name: self._facts(stream, name) for name, stream in streams.items()},
                 epochs=epochs,
@@ -198,7 +201,7 @@ class Train:
         )
         context = Context(
             aus=aus,
-            network=of_section(self.model, np.full((0, 3), np.nan, np.float32)),
+            network=self._network(np.full((0, 3), np.nan, np.float32)),
             augmentation=self._augmentation(),
             streams={
                 name: StreamFacts(
@@ -331,6 +334,12 @@ class Train:
             emotions=tuple((emotion == e).sum().item() for e in range(len(au_names.EMOTIONS))),
             identities=len(_subjects(stream)),
         )
+
+    def _network(self, pose: np.ndarray) -> NetworkSpec:
+        count = self.train["accumulate"]
+        if count < 1:
+            raise UserError(f"train.accumulate is {count}; give the number of micro-batches, or 1")
+        return dataclasses.replace(of_section(self.model, pose), micro_batches=count)
 
     def _augmentation(self) -> Augment:
         given = {field: value for field, value in self.augmentation.items() if value is not None}

@@ -71,6 +71,21 @@ def test_processes_load_the_parts_of_one_batch(streams):
         np.testing.assert_array_equal(whole["opt"][field], joined)
 
 
+def test_a_process_reads_only_its_own_records(streams, monkeypatch):
+    source, read = streams["opt"].source, []
+    images = type(source).images
+    monkeypatch.setattr(
+        type(source), "images", lambda self, rows: read.append(rows) or images(self, rows)
+    )
+    one = {"opt": streams["opt"]}
+    batch = next(training_batches(one, seed=5, steps=1, threads=1, process=1, processes=2))
+    np.testing.assert_array_equal(np.concatenate(read), batch["opt"]["index"])
+    read.clear()
+    part = next(ordered_batches(source, 8, 1, process=1, processes=2))
+    np.testing.assert_array_equal(read[0], part["index"])
+    assert len(part["index"]) == 4
+
+
 @pytest.mark.parametrize("size", [5, 24, 40])
 def test_evaluation_counts_every_record_once(streams, size):
     source = streams["noisy"].source

@@ -1,6 +1,6 @@
-"""Trains a tiny network for one epoch as one of several processes (see test_processes.py).
+"""Trains a tiny network as one of several processes (see test_processes.py).
 
-python tests/end_to_end/one_process.py DATA_FOLDER STAGE_FOLDER PORT PROCESSES PROCESS
+python tests/end_to_end/one_process.py METHOD DATA_FOLDER STAGE_FOLDER PORT PROCESSES PROCESS
 """
 
 import sys
@@ -16,23 +16,44 @@ from tiny import make_context
 from au_jax import aus, methods, sharding
 from au_jax.data.pipeline import Stream
 from au_jax.data.sources import open_source
+from au_jax.methods import StreamFacts
 from au_jax.run_dir import StageFolder
 from au_jax.training.loop import Training, train
 
+# Of each method: the split of each stream, its options, and for how many epochs it is trained.
+TRAINED = {
+    "multi_task": ({"opt": "opt-train"}, {"label_smoothing": 0.0}, 1),
+    "moco": ({"faces": "opt-train"}, {"queue": 24}, 2),
+    "recot": (
+        {"clean": "opt-train", "noisy": "noisy"},
+        {"selective_ratios": [0.0] * len(aus.EXPRESSION), "refine_after": 0.5},
+        2,
+    ),
+}
+
 if __name__ == "__main__":
-    data, folder, port, processes, process = sys.argv[1:]
+    name, data, folder, port, processes, process = sys.argv[1:]
     if int(processes) > 1:
         jax.distributed.initialize(f"localhost:{port}", int(processes), int(process))
 
     def source(split):
         return open_source(Path(data), split, "closeup", 0.25, 0).aligned(aus.EXPRESSION)
 
+    splits, options, epochs = TRAINED[name]
+    streams = {stream: Stream(source(split), 8) for stream, split in splits.items()}
+    ones = (1.0,) * len(aus.EXPRESSION)
     method = methods.create(
-        "multi_task",
+        name,
         make_context(
-            aus.EXPRESSION, augmentation={"flip": 0.5, "brightness": 0.5}, streams=("opt",)
+            aus.EXPRESSION,
+            augmentation={"flip": 0.5, "brightness": 0.5},
+            streams={
+                stream: StreamFacts(len(of.source), 8, positives=ones, negatives=ones)
+                for stream, of in streams.items()
+            },
+            epochs=epochs,
         ),
-        {"label_smoothing": 0.0},
+        options,
     )
     rate = optax.constant_schedule(0.1)
     train(
@@ -41,9 +62,9 @@ if __name__ == "__main__":
             method=method,
             optimizer=optax.sgd(rate),
             learning_rate=rate,
-            streams={"opt": Stream(source("opt-train"), 8)},
-            validation={"opt-val": source("opt-val")},
-            epochs=1,
+            streams=streams,
+            validation={"opt-val": source("opt-val")} if method.aus else {},
+            epochs=epochs,
             steps_per_epoch=4,
             seed=0,
             threads=1,

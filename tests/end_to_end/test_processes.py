@@ -1,26 +1,43 @@
 import os
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
+import pytest
 
-from au_jax import log
+from au_jax import log, run_dir
 from au_jax.run_dir import StageFolder
 
-SCRIPT = Path(__file__).parent / "one_process.py"
+HERE = Path(__file__).parent
 
 
-def train(data, folder, processes, devices):
+def free_port():
     with socket.socket() as free:
         free.bind(("localhost", 0))
-        port = str(free.getsockname()[1])
-    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
-    environment = {**os.environ, "XLA_FLAGS": flags}
+        return str(free.getsockname()[1])
+
+
+def with_devices(count):
+    """The environment of a process with so many devices; compiled steps are kept between runs."""
+    return os.environ | {
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={count}",
+        "JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.05",
+    }
+
+
+def train(data, folder, processes, devices, method="multi_task"):
+    environment, port = with_devices(devices), free_port()
     running = [
         subprocess.Popen(
-            [sys.executable, SCRIPT, data, folder, port, str(processes), str(process)],
+            [
+                *(sys.executable, HERE / "one_process.py", method),
+                *(data, folder, port, str(processes), str(process)),
+            ],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -42,3 +59,45 @@ def test_two_processes_train_and_score_as_one_does(tiny_faces, tmp_path):
     a, b = (stage.read_scores("opt-val", 1) for stage in (one, two))
     np.testing.assert_array_equal(a.keys, b.keys)
     np.testing.assert_allclose(a.logits, b.logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["moco", "recot"])
+def test_queues_and_label_tables_are_those_of_one_process(method, tiny_faces, tmp_path):
+    """Two processes of four devices each against one of eight, over the refinement of labels."""
+    one = train(tiny_faces, tmp_path / "one", 1, 8, method)
+    two = train(tiny_faces, tmp_path / "two", 2, 4, method)
+    expected, found = (log.read_metrics(stage.metrics) for stage in (one, two))
+    assert len(expected) == len(found) == 2
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-4)
+    if method == "recot":
+        tables = [run_dir.read_arrays(stage.label_table("noisy", 2)) for stage in (one, two)]
+        a, b = (table["probabilities"] for table in tables)
+        assert (a > 0).all()
+        np.testing.assert_allclose(b, a, atol=1e-4)
+
+
+def test_a_lost_process_ends_the_other_with_a_sentence():
+    address = f"localhost:{free_port()}"
+    running = [
+        subprocess.Popen(
+            [sys.executable, HERE / "lost_process.py"],
+            env=with_devices(1)
+            | {
+                "JAX_COORDINATOR_ADDRESS": address,
+                "JAX_NUM_PROCESSES": "2",
+                "JAX_PROCESS_ID": str(process),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for process in range(2)
+    ]
+    (said, error), _ = (process.communicate(timeout=60) for process in running)
+    assert "both are there" in said
+    assert running[1].returncode == -signal.SIGKILL
+    assert running[0].returncode == 1, error
+    assert "error: another process is lost" in error.strip().splitlines()[-1]
+    assert "give all hosts the same command again" in error
+    assert "Traceback" not in error

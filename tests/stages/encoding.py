@@ -15,6 +15,7 @@ MODEL = {
     "backbone": "tiny",
     "image_size": PIXELS,
     "precision": "float32",
+    "remat": False,
     "dropout": 0.0,
     "pose_branch": True,
     "weights": "",

@@ -27,7 +27,14 @@ PRETRAIN = Train(
         "factor": 0.1,
     },
     augmentation={"flip": 0.5},
-    train={"steps_per_epoch": 2, "steps": 0, "epochs": 1, "times": 1, "score_batch": 8},
+    train={
+        "steps_per_epoch": 2,
+        "steps": 0,
+        "epochs": 1,
+        "times": 1,
+        "score_batch": 8,
+        "accumulate": 1,
+    },
     validate=(),
     method="emoco",
     options={"queue": 16},
@@ -39,6 +46,20 @@ def some_unknown(source):
     rows = np.arange(len(source))
     emotion = np.where(rows % 4 == 0, -1, source.table.emotion).astype(np.int8)
     return with_table(source, emotion=emotion, face=rows % 6 != 1)
+
+
+@pytest.mark.parametrize(
+    ("count", "sentence"),
+    [
+        (3, r"'faces' has a share of 8 .* 1 devices times train\.accumulate=3 do not .* is 9"),
+        (0, r"train\.accumulate is 0; give the number of micro-batches, or 1"),
+    ],
+)
+def test_micro_batches_that_cannot_be_are_refused(count, sentence, tiny_faces, tmp_path):
+    context = make_context(tiny_faces, tmp_path, "pretrain")
+    train = {**PRETRAIN.train, "accumulate": count}
+    with pytest.raises(UserError, match=sentence):
+        dataclasses.replace(PRETRAIN, train=train).check(context)
 
 
 def test_a_pretraining_without_validation_keeps_its_network_and_says_what_it_leaves_out(

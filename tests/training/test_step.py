@@ -162,6 +162,9 @@ def test_unknown_labels_change_nothing():
 def test_a_share_that_the_devices_do_not_divide_is_named():
     with pytest.raises(UserError, match=r"'noisy' has a share of 10 .* 8 devices .* nearest .* 8"):
         sharding.check_shares({"opt": 16, "noisy": 10}, 8)
+    sharding.check_shares({"opt": 16, "noisy": 32}, 4, micro_batches=4)
+    with pytest.raises(UserError, match=r"share of 24 .* 4 devices times .*accumulate=4 .* is 32"):
+        sharding.check_shares({"opt": 16, "noisy": 24}, 4, micro_batches=4)
 
 
 def test_bfloat16_computes_in_half_and_keeps_float32():
