@@ -70,10 +70,8 @@ METHODS: dict[str, Rival] = {
     "noisy": Rival("Baseline (noisy)", "supervised", streams=("noisy",)),
     "both": Rival("Baseline (clean and noisy)", "supervised"),
     "ensemble": Rival("Baseline + ensemble", "supervised", {"views": 2}, ("clean",)),
-    "net_noisy": Rival(
-        "Baseline + net_noisy", "recot", {**PART, "views": 1, "consistency_weight": 0.0}
-    ),
-    "cot": Rival("Baseline + CoT", "recot", {**RECOT, "refine_after": 0.0, "noisy_weight": 0.0}),
+    "net_noisy": Rival("Baseline + net_noisy", "recot", {**PART, "views": 1, "lambda_cons": 0.0}),
+    "cot": Rival("Baseline + CoT", "recot", {**RECOT, "refine_after": 0.0, "lambda_n": 0.0}),
     "cot_net_noisy": Rival("Baseline + CoT + net_noisy", "recot", PART),
     "recot_1_1_1": Rival(
         "ReCoT, alpha beta gamma 1 1 1", "recot", {**RECOT, "beta": 1.0, "gamma": 1.0}
@@ -160,7 +158,7 @@ def add(
             sources["noisy"] |= {"labels": "labelled", "soft": name == "kd"}
         options = {"selective_ratios": RATIOS[data], **rival.options}
         if rival.method == "recot":
-            options.setdefault("noisy_weight", lambda_n)
+            options.setdefault("lambda_n", lambda_n)
         base.add_stage(
             config,
             name,

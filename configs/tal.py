@@ -149,10 +149,10 @@ def _ladders(
 # Table 3: what is left out, and how.
 ABLATION: dict[str, tuple[str, dict[str, float]]] = {
     "base": ("base model", {}),
-    "no_multi_view": ("without the multi-view loss", {"multi_view_weight": 0.0}),
+    "no_multi_view": ("without the multi-view loss", {"lambda_mv": 0.0}),
     "no_co_regularization": (
         "without the co-regularisation loss",
-        {"co_regularization_weight": 0.0},
+        {"lambda_cr": 0.0},
     ),
     "no_balancing": ("without batch balancing", {"balance_alpha": 0.0}),
 }

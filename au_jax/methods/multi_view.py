@@ -23,8 +23,8 @@ def create(
     *,
     balance_alpha: float | Sequence[float] = 0.2,
     balance_rule: str = "printed",
-    multi_view_weight: float = 400.0,
-    co_regularization_weight: float = 100.0,
+    lambda_mv: float = 800.0,
+    lambda_cr: float = 200.0,
     signed: bool = False,
 ) -> Method:
     """The method in a training's context.
@@ -35,9 +35,10 @@ def create(
 
     Args:
       balance_alpha, balance_rule: see `losses.balanced_mask`; the paper's.
-      multi_view_weight, co_regularization_weight: not given in the paper, but MLCR's as released,
-        for a recognition loss summed over the AUs. Ours is a mean, so that both are divided by the
-        number of AUs.
+      lambda_mv, lambda_cr: of L_mv and L_cr, divided by the number of AUs here. The paper gives
+        none. MLCR's released 400 and 100 stand beside (L1 + L2) / 2, each summed over the AUs; with
+        the paper's sum L1 + L2 of both views, ours a mean over the AUs, the same ratio is twice
+        that.
       signed: see `losses.multi_view_loss`.
     """
     aus, image_size, streams = context.aus, context.image_size, tuple(context.streams)
@@ -85,8 +86,8 @@ def create(
         co_regularization = losses.co_regularization_loss(*(logits[view] for view in VIEWS))
         total = (
             recognition
-            + multi_view_weight / len(aus) * multi_view
-            + co_regularization_weight / len(aus) * co_regularization
+            + lambda_mv / len(aus) * multi_view
+            + lambda_cr / len(aus) * co_regularization
         )
         logs = {
             "recognition": recognition,

@@ -18,12 +18,12 @@ from au_jax.training.model_card import ModelCard
 from au_jax.training.start import KeptEpoch
 
 AUS = ("AU01", "AU12")
-MULTI_VIEW = {"multi_view_weight": 1.0, "co_regularization_weight": 1.0}
+MULTI_VIEW = {"lambda_mv": 1.0, "lambda_cr": 1.0}
 RECOT = {
     "selective_ratios": (0.3, 0.3),
     "views": 2,
-    "noisy_weight": 0.7,
-    "consistency_weight": 2.0,
+    "lambda_n": 0.7,
+    "lambda_cons": 2.0,
     "alpha": 1.0,
     "beta": 0.1,
     "gamma": 0.9,
