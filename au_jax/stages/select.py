@@ -60,7 +60,8 @@ class Select:
     """A selection, made after training from kept scores.
 
     Attributes:
-      inputs: the train stages whose checkpoints may vote.
+      inputs: the train stages whose checkpoints may vote, STAGE or STAGE:CROPS, the latter where a
+        stage's images are seen through other crops than those of `crops`.
       split: the validation split that choices are made on.
       test: splits that the finished selection is scored on.
       epoch_rule, combine, threshold_rule, score, calibration: see `choose.choose`.
@@ -103,12 +104,18 @@ class Select:
             check_window(window)
 
     def renamed(self, rename: Callable[[str], str]) -> "Select":
-        return dataclasses.replace(self, inputs=tuple(rename(name) for name in self.inputs))
+        parts = [name.partition(":") for name in self.inputs]
+        inputs = tuple(f"{rename(stage)}{colon}{crops}" for stage, colon, crops in parts)
+        return dataclasses.replace(self, inputs=inputs)
 
     def run(self, context: StageContext) -> None:
+        inputs = []
+        for name in self.inputs:
+            stage, _, crops = name.partition(":")
+            inputs += [(*voter, crops or self.crops) for voter in context.voters((stage,))]
         select(
             context.folder,
-            inputs=context.voters(self.inputs),
+            inputs=inputs,
             split=self.split,
             test=self.test,
             rules=Rules(
@@ -118,7 +125,6 @@ class Select:
                 self.score,
                 self.calibration,
             ),
-            crops=self.crops,
             windows=self.windows,
             source=context.source,
             mesh=context.mesh,
@@ -168,11 +174,10 @@ class _Decided:
 def select(
     folder: StageFolder,
     *,
-    inputs: Sequence[tuple[RunFolder, StageFolder]],
+    inputs: Sequence[tuple[RunFolder, StageFolder, str]],
     split: str,
     test: Sequence[str],
     rules: Rules,
-    crops: str,
     source: OpenSource,
     mesh: Mesh,
     threads: int,
@@ -184,12 +189,12 @@ def select(
     is written before all is computed, so that a selection that cannot be made replaces none.
 
     Args:
-      inputs: train stages whose kept epochs may be chosen, each with its run.
+      inputs: train stages whose kept epochs may be chosen, each with its run, and with the test
+        crops that every image is seen through, as in `augment.test_crops`. Scores through other
+        crops than the centre are computed now, and kept.
       split: what is chosen on; every input keeps its scores.
       test: splits that the finished selection is scored on.
       rules: how it is chosen.
-      crops: the test crops that every image is seen through, as in `augment.test_crops`. Scores
-        through other crops than the centre are computed now, and kept.
       source: (split, crop) -> the records.
       mesh: the devices that missing scores are computed on.
       threads: the number of threads that read and decode images.
@@ -201,7 +206,7 @@ def select(
     """
     scoring = Scoring(folder.path.parent.parent, source, mesh, threads)
     windows = sorted(set(windows))
-    candidates, scores = _candidates(inputs, split, rules, crops, windows, scoring)
+    candidates, scores = _candidates(inputs, split, rules, windows, scoring)
     names = tuple(au for au in aus.MEANING if any(au in c.aus for c in candidates))
     chosen = rules.choose(candidates, _labels(scores, names), names)
     printed = _decide(chosen, scores, choose.member_logits(chosen, candidates))
@@ -241,17 +246,16 @@ def _say_uncalibrated(chosen: Selection, labels: np.ndarray) -> None:
 
 
 def _candidates(
-    inputs: Sequence[tuple[RunFolder, StageFolder]],
+    inputs: Sequence[tuple[RunFolder, StageFolder, str]],
     split: str,
     rules: Rules,
-    crops: str,
     windows: Sequence[int],
     scoring: Scoring,
 ) -> tuple[list[Candidate], list[Scores]]:
     """The kept scores of the epochs of the inputs, smoothed, and one epoch's for the labels."""
     candidates: list[Candidate] = []
     firsts: list[Scores] = []
-    for run, stage in inputs:
+    for run, stage, crops in inputs:
         epochs = _usable_epochs(stage, split, rules)
         run_path = os.path.relpath(run.path, scoring.workdir)
         kept = scoring.of_epochs(Member(run_path, stage.name, 0, crops), epochs, split)

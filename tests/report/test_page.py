@@ -129,11 +129,10 @@ class Run:
         )
         select(
             stage,
-            inputs=[(self.folder, self.folder.stage(n)) for n in inputs],
+            inputs=[(self.folder, self.folder.stage(n), "center") for n in inputs],
             split="opt-val",
             test=test,
             rules=rules,
-            crops="center",
             source=None,  # type: ignore[arg-type]
             mesh=None,  # type: ignore[arg-type]
             threads=1,

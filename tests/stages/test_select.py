@@ -43,11 +43,10 @@ def choose(run, rules=MEAN, split="val", test=("test",), windows=(1,)):
     stage = run.stage("chosen")
     select(
         stage,
-        inputs=[(run, run.stage(name)) for name in AUS],
+        inputs=[(run, run.stage(name), "center") for name in AUS],
         split=split,
         test=test,
         rules=rules,
-        crops="center",
         source=None,
         mesh=None,
         threads=1,
@@ -55,6 +54,11 @@ def choose(run, rules=MEAN, split="val", test=("test",), windows=(1,)):
     )
     stage.mark_done()
     return stage
+
+
+def test_an_input_may_name_its_own_crops():
+    renamed = Select(inputs=("a:five_flip", "b")).renamed(lambda name: f"{name}.seed1")
+    assert renamed.inputs == ("a.seed1:five_flip", "b.seed1")
 
 
 def contents(stage):
