@@ -19,7 +19,8 @@ before they are finetuned on A. After training: the best epoch and threshold of 
 linear ensemble of two backbones through ten test crops, all chosen on the manual set B, fourfold
 expanded. Two models: expression AUs on the close-up crop, head-pose AUs on a box that is not
 rotated. `default` has both ladders of Table 1, `ablation` has Table 3; both are small, on the
-embedded drawn faces.
+embedded drawn faces. The paper's backbones start from ImageNet weights, so that its variants ask
+for them: --config.model.weights='weights/{backbone}.pth', or =none.
 """
 
 from typing import Any
@@ -71,7 +72,7 @@ def _paper(config) -> None:
     """The paper gives neither optimiser nor rate, batch, lengths or size: these are ours."""
     config.data.name = "emotionet"
     config.data.val_fraction = 0.1
-    config.model.image_size = 224
+    config.model.update(image_size=224, weights="ask")
     config.optimizer.update(name="adam", learning_rate=1e-4, schedule="constant")
     config.train.epochs = 100
 
