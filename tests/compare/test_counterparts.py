@@ -32,7 +32,7 @@ FACES = {"streams": ("faces",)}
 CASES = {
     "multi_task": (
         "multi_task",
-        {"damping": 0.5},
+        {"damping": 0.5, "lambda_m": [1.0, 0.5, 2.0]},
         {
             "streams": {"opt": "opt", "clean": "opt", "noisy": "second"},
             "network": {"pose_branch": True, "pose_std": (10.0, 20.0, 5.0)},

@@ -254,6 +254,15 @@ def test_table_of_stages_shows_the_figures_of_results_json(run: Run, page: Eleme
     assert interval(results["final"]["ci"]) in text(headline)
 
 
+def test_a_run_that_declined_the_papers_weights_says_so(tmp_path):
+    run = Run(tmp_path)
+    run.train("teacher", "expression", EXPRESSION)
+    for weights, said in (("none", True), ("", False), ("resnet34.pth", False)):
+        run.config["model.weights"] = weights
+        text = " ".join(" ".join(run.write().itertext()).split())
+        assert ("Networks start from random weights" in text) == said
+
+
 def test_a_config_may_compare_f1(tmp_path):
     run = Run(tmp_path / "run")
     run.config["headline"] = "f1"
