@@ -152,9 +152,9 @@ def _small(config) -> None:
     row(
         "final",
         fused,
-        label="Fusion, best epoch and threshold of each AU",
-        epoch_rule="best",
-        threshold_rule="best",
+        label="Fusion, best average epoch, shrunken thresholds",
+        epoch_rule="best_average",
+        threshold_rule="shrunken",
     )
 
 

@@ -152,11 +152,17 @@ class _Decided:
     thresholds: np.ndarray
 
     def summaries(self, chosen: Selection, rows: np.ndarray | slice = slice(None)) -> Summaries:
-        """A SUMMARY over all AUs, and one for each group of AUs that the selection knows."""
+        """A SUMMARY over all AUs, and one for each group of AUs that the selection knows.
+
+        The 12 AUs of EmotioNet's challenge of 2018 are a group where all are known, and others.
+        """
         members = chosen.members_per_au()
         thresholds = self.thresholds[rows] if self.thresholds.ndim > 1 else self.thresholds
         summaries = {}
-        for group in ("all", "expression", "pose"):
+        groups = ["all", "expression", "pose"]
+        if set(aus.EMOTIONET_2018) < set(chosen.aus):
+            groups.append("emotionet_2018")
+        for group in groups:
             names = aus.group(chosen.aus, group)
             if names:
                 columns = aus.positions(chosen.aus, names)
