@@ -152,8 +152,7 @@ def _small(config) -> None:
     row(
         "final",
         fused,
-        label="Fusion, best average epoch, shrunken thresholds",
-        epoch_rule="best_average",
+        label="Fusion, shrunken thresholds",
         threshold_rule="shrunken",
     )
 

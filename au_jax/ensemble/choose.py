@@ -354,8 +354,9 @@ def choose(
     """Chooses epochs and windows, then the models' weights, then thresholds, each per AU.
 
     Probabilities are calibrated last, and the thresholds with them, which leaves all decisions.
-    Whoever reproduces no paper is best served by the epoch_rule "best_average" and the
-    threshold_rule "shrunken": a choice per AU on few people loses more to chance than it gains.
+    Whoever reproduces no paper is best served by the last epoch of a training whose rate ends low,
+    or else the best average one, and by shrunken thresholds: a choice per AU on few people loses
+    more to chance than it gains.
 
     Args:
       candidates: models, whose scores are of the same N examples in the same order.
