@@ -66,15 +66,20 @@ EMOTIONS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "
 
 
 def group(aus: Sequence[str], name: str) -> tuple[str, ...]:
-    """Returns those of `aus` in the group `name`: "expression", "pose" or "all".
+    """Returns those of `aus` in a group.
+
+    Args:
+      name: "expression", "pose", "emotionet_2018" (the 12 of that year's challenge) or "all".
 
     Raises:
-      UserError: `name` is none of the three.
+      UserError: `name` is none of these.
     """
     if name == "all":
         return tuple(aus)
+    if name == "emotionet_2018":
+        return tuple(au for au in aus if au in EMOTIONET_2018)
     if name not in ("expression", "pose"):
-        raise unknown("AU group", name, ("expression", "pose", "all"))
+        raise unknown("AU group", name, ("expression", "pose", "emotionet_2018", "all"))
     return tuple(au for au in aus if (au in POSE) == (name == "pose"))
 
 

@@ -52,7 +52,9 @@ def base() -> ConfigDict:
     config.model.backbone = "ownnet3"  # a name of au_jax.models, or module:function
     config.model.image_size = 96
     config.model.fields = ConfigDict()  # the backbone's own, such as pyramid; see its class
-    config.model.weights = ""  # a PyTorch file of ImageNet weights to start from, if any
+    # A PyTorch file of ImageNet weights to start from, in whose name "{backbone}" stands for the
+    # backbone's; "" or none for random weights. At "ask" a training asks for one of both.
+    config.model.weights = ""
     config.model.precision = "float32"  # or bfloat16: compute; parameters stay float32
     config.model.remat = False  # on accelerators, blocks compute activations again: less memory
     config.model.dropout = 0.5

@@ -13,10 +13,11 @@ au_jax/methods where a paper gives them. The others are ours, and stand here: th
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from configs import base
-from configs.paper_figures import RECOT_ABLATION, RECOT_F1
+from configs.paper_figures import RECOT_ABLATION, RECOT_F1, RECOT_SCRATCH
 
 AUS: dict[str, tuple[str, ...]] = {
     "emotionet": base.EMOTIONET_2018,
@@ -70,10 +71,8 @@ METHODS: dict[str, Rival] = {
     "noisy": Rival("Baseline (noisy)", "supervised", streams=("noisy",)),
     "both": Rival("Baseline (clean and noisy)", "supervised"),
     "ensemble": Rival("Baseline + ensemble", "supervised", {"views": 2}, ("clean",)),
-    "net_noisy": Rival(
-        "Baseline + net_noisy", "recot", {**PART, "views": 1, "consistency_weight": 0.0}
-    ),
-    "cot": Rival("Baseline + CoT", "recot", {**RECOT, "refine_after": 0.0, "noisy_weight": 0.0}),
+    "net_noisy": Rival("Baseline + net_noisy", "recot", {**PART, "views": 1, "lambda_cons": 0.0}),
+    "cot": Rival("Baseline + CoT", "recot", {**RECOT, "refine_after": 0.0, "lambda_n": 0.0}),
     "cot_net_noisy": Rival("Baseline + CoT + net_noisy", "recot", PART),
     "recot_1_1_1": Rival(
         "ReCoT, alpha beta gamma 1 1 1", "recot", {**RECOT, "beta": 1.0, "gamma": 1.0}
@@ -133,6 +132,8 @@ def add(
     test: tuple[str, ...] = ("test",),
     batch: int = 32,
     lambda_n: float = 0.3,
+    alone: Mapping[str, Any] | None = None,
+    scratch: bool = False,
 ) -> None:
     """Adds the methods `names`, each with its row of the table.
 
@@ -143,6 +144,8 @@ def add(
       batch: images of a step.
       lambda_n: the weight of ReCoT's noisy head, which the paper does not give. In the short small
         trainings L_noisy, whose positives are averaged over few entries, would drown L_clean at 1.
+      alone: the section `train` of the methods that see one stream alone, {} when not given.
+      scratch: whether the paper's figures are those without pretraining.
     """
     # The baseline of BP4D and DISFA labels EmotioNet's images; distillation takes it, too.
     relabelled = ":" in noisy
@@ -160,7 +163,7 @@ def add(
             sources["noisy"] |= {"labels": "labelled", "soft": name == "kd"}
         options = {"selective_ratios": RATIOS[data], **rival.options}
         if rival.method == "recot":
-            options.setdefault("noisy_weight", lambda_n)
+            options.setdefault("lambda_n", lambda_n)
         base.add_stage(
             config,
             name,
@@ -168,12 +171,15 @@ def add(
             method=rival.method,
             options=options,
             streams={stream: sources[stream] for stream in rival.streams},
+            train=dict(alone or {}) if len(rival.streams) == 1 else {},
             epoch_stream=rival.streams[0],
             aus=AUS[data],
             crop="closeup",
             validate=(split,),
         )
-        printed = [round(float(f) / 100, 3) for f in RECOT_F1[data].get(name, "").split()]
+        of_aus = "" if scratch else RECOT_F1[data].get(name, "")
+        printed = [round(float(f) / 100, 3) for f in of_aus.split()]
+        ablation = RECOT_SCRATCH if scratch else RECOT_ABLATION
         base.add_stage(
             config,
             f"{name}_row",
@@ -183,7 +189,7 @@ def add(
             test=test,
             score="f1",
             label=rival.label,
-            paper=printed[-1] if printed else RECOT_ABLATION.get(name, 0.0),
+            paper=printed[-1] if printed else ablation.get(name, 0.0),
             paper_au=dict(zip(AUS[data], printed, strict=False)),
         )
         if name == "baseline" and teaches:

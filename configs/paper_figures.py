@@ -95,6 +95,20 @@ RECOT_ABLATION = {
     "recot_1_1_09": 0.701,
     "recot_1_05_09": 0.703,
 }
+# The same without pretraining.
+RECOT_SCRATCH = {
+    "baseline": 0.631,
+    "noisy": 0.452,
+    "both": 0.566,
+    "net_noisy": 0.655,
+    "ensemble": 0.654,
+    "cot": 0.686,
+    "cot_net_noisy": 0.690,
+    "recot_1_1_1": 0.692,
+    "recot_1_1_09": 0.693,
+    "recot_1_05_09": 0.694,
+    "recot": 0.697,
+}
 
 # EmoCo (Sun et al. 2021), Tables I to III: F1 in % of every AU and their mean, of what is trained
 # here. "resnet50" and "alexnet" are supervised, AlexNet's row being taken by the paper from GFT's.

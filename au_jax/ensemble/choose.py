@@ -17,15 +17,19 @@ from au_jax.errors import UserError, unknown
 
 # What a choice maximises, per AU.
 SCORES = {"final_score": metrics.final_score_per_au, "f1": metrics.f1}
-EPOCH_RULES = ("last", "best")
+EPOCH_RULES = ("last", "best", "best_average", "smoothed")
 COMBINATIONS = ("mean", "best", "linear")
-THRESHOLD_RULES = ("default", "best")
+THRESHOLD_RULES = ("default", "best", "common", "shrunken")
 # Scores that differ by less are a tie, whatever the order of their sums.
 _DECIMALS = 12
 _FOLD_SEED = 0
 # TAL's alpha of batch balancing (section 2.3). The rule that it belongs to is documented with
 # `losses.balanced_mask`, whose callers take alpha from their configs.
 _BALANCE = 0.2
+# Examples of an AU's rarer class at which its own threshold counts as the common one does (ours).
+_HALFWAY = 50
+# What a common threshold is chosen from.
+_GRID = np.arange(1, 100) / 100
 
 
 def _score_per_au(
@@ -38,8 +42,8 @@ def _score_per_au(
 
     It is NaN where the AU has no score.
     """
-    if threshold_rule not in THRESHOLD_RULES:
-        raise unknown("threshold_rule", threshold_rule, THRESHOLD_RULES)
+    if threshold_rule not in ("default", "best"):
+        raise unknown("threshold_rule", threshold_rule, ("default", "best"))
     if threshold_rule == "best":
         scores = np.stack([_scores_of_cuts(p, labels, score)[0].max(0) for p in probabilities])
         return np.where(scores < 0, np.nan, scores)
@@ -57,8 +61,10 @@ def best_epoch_per_au(
     labels: np.ndarray,
     score: str = "final_score",
     threshold_rule: str = "default",
+    epoch_rule: str = "best",
+    windows: int = 1,
 ) -> np.ndarray:
-    """The epoch at which each AU scores best (TAL, Fig. 2).
+    """The epoch at which each AU scores best (TAL, Fig. 2), or that another rule gives it.
 
     Args:
       probabilities: float [N, A] of each epoch in order, such as one array [E, N, A].
@@ -66,15 +72,29 @@ def best_epoch_per_au(
       score: one of `SCORES`; "final_score" is (accuracy + F1) / 2 of the AU.
       threshold_rule: "default" judges every epoch at threshold 0.5. "best" judges each at its own
         best threshold, which is right where a later step moves the decision (ours).
+      epoch_rule: "best"; "best_average", the one epoch whose mean score over the AUs is best, which
+        TAL measures its choice per AU against (section 2.3); or "smoothed" (ours), the best by the
+        mean of its score and those of the epochs just before and after it, so that a single lucky
+        epoch wins less often.
+      windows: how many of the arrays, one after the other, are of one epoch.
 
     Returns:
       int [A], positions in `probabilities`. Of several equal epochs it is the earliest; for an AU
-      without positives, on which no choice can be based, it is the last.
+      without positives, on which no choice can be based, it is the last ("best_average": the same
+      as of the others).
 
     Raises:
       UserError: `score` or `threshold_rule` is unknown.
     """
     scores = _score_per_au(probabilities, labels, score, threshold_rule)
+    if epoch_rule == "best_average":
+        defined = ~np.isnan(scores).all(0)
+        mean = scores[:, defined].mean(1) if defined.any() else np.full(len(scores), np.nan)
+        scores = np.broadcast_to(mean.round(_DECIMALS)[:, None], scores.shape)
+    elif epoch_rule == "smoothed":
+        of_epochs = scores.reshape(-1, windows, scores.shape[1])
+        near = [of_epochs[max(0, e - 1) : e + 2].mean(0) for e in range(len(of_epochs))]
+        scores = np.stack(near).reshape(scores.shape).round(_DECIMALS)
     last = len(scores) - 1
     undefined = np.isnan(scores).all(0)
     return np.where(undefined, last, np.argmax(np.nan_to_num(scores, nan=-1.0), 0))
@@ -155,6 +175,60 @@ def best_thresholds(
     nearest = np.take_along_axis(middle, distance.argmin(0)[None], 0)[0]
     improves = best > np.nan_to_num(default[0], nan=np.inf)
     return np.where(improves, nearest, metrics.DEFAULT_THRESHOLD)
+
+
+def common_threshold(
+    probabilities: np.ndarray, labels: np.ndarray, score: str = "final_score"
+) -> float:
+    """The one threshold at which the mean score over the AUs is best (ours).
+
+    One number chosen from all AUs has much less variance than one chosen for each.
+
+    Args:
+      probabilities, labels, score: as in `best_thresholds`.
+
+    Returns:
+      A whole percentage; of several equally good ones the nearest to 0.5, and the lower of two
+      equally near. 0.5 where no AU has positives.
+
+    Raises:
+      UserError: `score` is unknown.
+    """
+    if score not in SCORES:
+        raise unknown("score to select by", score, SCORES)
+    counts = np.stack([metrics.confusion(metrics.decide(probabilities, t), labels) for t in _GRID])
+    scores = SCORES[score](counts)
+    defined = ~np.isnan(scores).all(0)
+    if not defined.any():
+        return metrics.DEFAULT_THRESHOLD
+    mean = scores[:, defined].mean(1).round(_DECIMALS)
+    best = _GRID[mean == mean.max()]
+    return float(best[np.abs(best - metrics.DEFAULT_THRESHOLD).round(_DECIMALS).argmin()])
+
+
+def shrunken_thresholds(
+    probabilities: np.ndarray, labels: np.ndarray, score: str = "final_score"
+) -> np.ndarray:
+    """The threshold of each AU, the nearer to the common one the fewer examples there are (ours).
+
+    Their logits are averaged: that of `best_thresholds` with the weight n / (n + 50), n being the
+    number of examples of the AU's rarer class, and that of `common_threshold`.
+
+    Args:
+      probabilities, labels, score: as in `best_thresholds`.
+
+    Returns:
+      float64 [A], above 0 and below 1.
+
+    Raises:
+      UserError: `score` is unknown.
+    """
+    common = common_threshold(probabilities, labels, score)
+    own = np.clip(best_thresholds(probabilities, labels, score), 1e-6, 1 - 1e-6)
+    rarer = np.minimum((labels == 1).sum(0), (labels == 0).sum(0))
+    weight = rarer / (rarer + _HALFWAY)
+    logit = weight * np.log(own / (1 - own)) + (1 - weight) * np.log(common / (1 - common))
+    return 1 / (1 + np.exp(-logit))
 
 
 def mean_of_members(knows: np.ndarray) -> np.ndarray:
@@ -280,16 +354,21 @@ def choose(
     """Chooses epochs and windows, then the models' weights, then thresholds, each per AU.
 
     Probabilities are calibrated last, and the thresholds with them, which leaves all decisions.
+    Whoever reproduces no paper is best served by the last epoch of a training whose rate ends low,
+    or else the best average one, and by shrunken thresholds: a choice per AU on few people loses
+    more to chance than it gains.
 
     Args:
       candidates: models, whose scores are of the same N examples in the same order.
       labels: int8 [N, A] over `aus`.
       aus: what the selection decides on; each must be known to a candidate.
-      epoch_rule: "last", or "best" (per model and AU, `best_epoch_per_au`; at threshold 0.5 unless
-        `combine` is "linear" or `threshold_rule` is "best"). A smoothing window, where a candidate
-        has several, is chosen in the same way by either rule, together with the epoch.
+      epoch_rule: "last", or a rule of `best_epoch_per_au`: "best" per model and AU, "best_average"
+        per model, "smoothed" per model and AU. Scores are those at threshold 0.5 unless `combine`
+        is "linear" or thresholds are chosen. A smoothing window, where a candidate has several, is
+        chosen together with the epoch; of the last epoch per AU.
       combine: "mean" of probabilities, "best" (the best model per AU), or "linear".
-      threshold_rule: "default" (0.5), or "best" (`best_thresholds` of the combined probabilities).
+      threshold_rule: "default" (0.5), or what is chosen for the combined probabilities: "best"
+        (`best_thresholds`), "common" (`common_threshold`) or "shrunken" (`shrunken_thresholds`).
       score: what "best" means, one of `SCORES`.
       calibration: one of `calibration.KINDS`.
 
@@ -312,18 +391,18 @@ def choose(
             f"no model to select from predicts {', '.join(missing)}; name one that does"
         )
     # A fitted bias, or a threshold chosen later, moves the decision from 0.5.
-    judge_rule = "best" if combine == "linear" or threshold_rule == "best" else "default"
+    judge_rule = "best" if combine == "linear" or threshold_rule != "default" else "default"
     version = np.zeros(knows.shape, np.int64)
     logits = np.zeros((len(candidates), *labels.shape), np.float32)
     for m, candidate in enumerate(candidates):
         known, column = knows[m], columns[m, knows[m]]
         windows = len(candidate.windows)
-        start = 0 if epoch_rule == "best" else len(candidate.logits) - windows
+        start = len(candidate.logits) - windows if epoch_rule == "last" else 0
         version[m, known] = len(candidate.logits) - 1
-        if epoch_rule == "best" or windows > 1:
+        if epoch_rule != "last" or windows > 1:
             of_versions = (metrics.probabilities(v[:, column]) for v in candidate.logits[start:])
             version[m, known] = start + best_epoch_per_au(
-                of_versions, labels[:, known], score, judge_rule
+                of_versions, labels[:, known], score, judge_rule, epoch_rule, windows
             )
         logits[m][:, known] = candidate.logits[version[m, known], :, column].T
     weights, bias, link = _combine(logits, labels, knows, combine, score, judge_rule)
@@ -333,10 +412,18 @@ def choose(
     if threshold_rule == "default" and calibration == "none":
         return selection
     combined = apply(selection, member_logits(selection, candidates))
-    if threshold_rule == "best":
-        thresholds = best_thresholds(combined, labels, score)
+    if threshold_rule != "default":
+        thresholds = _thresholds(threshold_rule, combined, labels, score)
         selection = dataclasses.replace(selection, thresholds=thresholds)
     return calibrated(selection, calibrations.fit(combined, labels, calibration))
+
+
+def _thresholds(rule: str, probabilities: np.ndarray, labels: np.ndarray, score: str) -> np.ndarray:
+    """The thresholds [A] by "best", "common" or "shrunken"."""
+    if rule == "common":
+        return np.full(labels.shape[1], common_threshold(probabilities, labels, score))
+    choose_thresholds = best_thresholds if rule == "best" else shrunken_thresholds
+    return choose_thresholds(probabilities, labels, score)
 
 
 def _combine(

@@ -19,8 +19,8 @@ def create(
     context: Context,
     *,
     selective_ratios: Sequence[Share],
-    multi_view_weight: Weight = 400.0,
-    co_regularization_weight: Weight = 100.0,
+    lambda_mv: Weight = 400.0,
+    lambda_cr: Weight = 100.0,
 ) -> Method:
     """The method in a training's context.
 
@@ -29,8 +29,8 @@ def create(
 
     Args:
       selective_ratios: see `Networks.of`.
-      multi_view_weight, co_regularization_weight: as released, for a recognition loss summed over
-        the AUs. Ours is a mean, so that both are divided by the number of AUs.
+      lambda_mv, lambda_cr: as released, for a recognition loss summed over the AUs. Ours is a
+        mean, so that both are divided by the number of AUs.
     """
     networks = Networks.of(context, selective_ratios, views=2)
     count = len(context.aus)
@@ -49,8 +49,8 @@ def create(
         }
         value = (
             logs["loss_clean"]
-            + multi_view_weight / count * logs["loss_multi_view"]
-            + co_regularization_weight / count * logs["loss_co_regularization"]
+            + lambda_mv / count * logs["loss_multi_view"]
+            + lambda_cr / count * logs["loss_co_regularization"]
         )
         return value, (batch_stats, method_state, logs)
 

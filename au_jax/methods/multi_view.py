@@ -24,8 +24,8 @@ def create(
     *,
     balance_alpha: Share | Sequence[Share] = 0.2,
     balance_rule: Annotated[str, OneOf(("printed", "released"))] = "printed",
-    multi_view_weight: Weight = 400.0,
-    co_regularization_weight: Weight = 100.0,
+    lambda_mv: Weight = 800.0,
+    lambda_cr: Weight = 200.0,
     signed: bool = False,
 ) -> Method:
     """The method in a training's context.
@@ -36,9 +36,10 @@ def create(
 
     Args:
       balance_alpha, balance_rule: see `losses.balanced_mask`; the paper's.
-      multi_view_weight, co_regularization_weight: not given in the paper, but MLCR's as released,
-        for a recognition loss summed over the AUs. Ours is a mean, so that both are divided by the
-        number of AUs.
+      lambda_mv, lambda_cr: of L_mv and L_cr, divided by the number of AUs here. The paper gives
+        none. MLCR's released 400 and 100 stand beside (L1 + L2) / 2, each summed over the AUs; with
+        the paper's sum L1 + L2 of both views, ours a mean over the AUs, the same ratio is twice
+        that.
       signed: see `losses.multi_view_loss`.
     """
     aus, image_size, streams = context.aus, context.image_size, tuple(context.streams)
@@ -86,8 +87,8 @@ def create(
         co_regularization = losses.co_regularization_loss(*(logits[view] for view in VIEWS))
         total = (
             recognition
-            + multi_view_weight / len(aus) * multi_view
-            + co_regularization_weight / len(aus) * co_regularization
+            + lambda_mv / len(aus) * multi_view
+            + lambda_cr / len(aus) * co_regularization
         )
         logs = {
             "recognition": recognition,

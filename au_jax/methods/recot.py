@@ -3,12 +3,12 @@
 Li et al., "ReCoT: Regularized Co-Training for Facial Action Unit Recognition with Noisy Labels"
 (BMVC 2023), section 3. The components of Table 4(b) are the same method with parts switched off:
 
-| in the table                     | views | noisy_weight | consistency_weight | refine_after |
-| -------------------------------- | ----- | ------------ | ------------------ | ------------ |
-| Baseline + net_noisy             | 1     | > 0          | 0                  | 0            |
-| Baseline + CoT                   | 2     | 0            | > 0                | 0            |
-| Baseline + CoT + net_noisy       | 2     | > 0          | > 0                | 0            |
-| ReCoT (CoT + net_noisy + TLR)    | 2     | > 0          | > 0                | > 0          |
+| in the table                     | views | lambda_n | lambda_cons | refine_after |
+| -------------------------------- | ----- | -------- | ----------- | ------------ |
+| Baseline + net_noisy             | 1     | > 0      | 0           | 0            |
+| Baseline + CoT                   | 2     | 0        | > 0         | 0            |
+| Baseline + CoT + net_noisy       | 2     | > 0      | > 0         | 0            |
+| ReCoT (CoT + net_noisy + TLR)    | 2     | > 0      | > 0         | > 0          |
 """
 
 import dataclasses
@@ -21,10 +21,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Sharding
-from jaxtyping import Array, Bool, Float, Float32, Int8
+from jaxtyping import Array, Bool, Float, Float32, Int, Int8
 
 from au_jax import losses
-from au_jax.allowed import Positive, Range, Share, Weight
+from au_jax.allowed import Decay, Positive, Range, Share, Weight
 from au_jax.errors import UserError
 from au_jax.methods.base import Context, Method, PyTree, Variables
 from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
@@ -96,18 +96,35 @@ def epochs_before_refining(refine_after: float, epochs: int) -> int:
     return max(1, math.floor(round(refine_after * epochs, 9)))
 
 
+def newest_share(phi: float, finished: Int[Array, ""], corrected: bool) -> Float32[Array, ""]:
+    """The share of the newest epoch's p_fusion in the average over epochs (Eq. 7).
+
+    The average p_t + share x (newest - p_t) then is Eq. 7 from p_0 = 0, divided by 1 - phi^t
+    (ours), in which an epoch counts phi times as much as the next. The paper does not say where its
+    average starts.
+
+    Args:
+      finished: t, the number of epochs that the average then holds, 1 at least.
+      corrected: False for Eq. 7 as printed, from the first epoch's p_fusion: that epoch keeps the
+        weight phi^(t - 1), which at t = 4 is 73 % for phi 0.9.
+    """
+    whole = 1 - phi**finished if corrected else jnp.where(finished == 1, 1 - phi, 1.0)
+    return jnp.asarray((1 - phi) / whole, jnp.float32)
+
+
 def create(
     context: Context,
     *,
     selective_ratios: Sequence[Share],
     views: Annotated[int, Range(ge=1, le=2)] = 2,
-    noisy_weight: Weight = 1.0,
-    consistency_weight: Weight = 1.0,
+    lambda_n: Weight = 1.0,
+    lambda_cons: Weight = 1.0,
     alpha: Weight = 1.0,
     beta: Weight = 0.1,
     gamma: Positive = 0.9,
     mu: Share = 0.1,
-    phi: Share = 0.9,
+    phi: Decay = 0.9,
+    corrected: bool = True,
     refine_after: Annotated[float, Range(ge=0, lt=1)] = 2 / 3,
 ) -> Method:
     """The method in a training's context.
@@ -118,12 +135,13 @@ def create(
     Args:
       selective_ratios: see `Networks.of`.
       views: networks, 1 or 2. A single one selects its own small-loss entries (ours).
-      noisy_weight: lambda_n; 0 leaves out the noisy head and the noisy labels.
-      consistency_weight: lambda_cons, of Eq. 5 over clean and noisy images alike.
+      lambda_n: lambda_n; 0 leaves out the noisy head and the noisy labels.
+      lambda_cons: lambda_cons, of Eq. 5 over clean and noisy images alike.
       alpha, beta, gamma: see `selective_balanced_loss`; the paper's. The paper gives none of the
         values below, nor both weights above: they are ours.
       mu, phi: the share of the noisy head in p_fusion (Eq. 6), and of the earlier epochs in its
-        average (Eq. 7). p_0 is the first epoch's p_fusion (ours).
+        average (Eq. 7).
+      corrected: see `newest_share`.
       refine_after: the share of the epochs, in [0, 1), after which refined labels take the place
         of the given ones; 0 for never. K is that share, rounded down to epochs, one at least: epoch
         K + 1 is the first to learn from refined labels.
@@ -136,14 +154,19 @@ def create(
             f"gamma is {gamma}, but it is the share of small-loss entries that are kept; give a "
             "number above 0 and up to 1"
         )
+    if not 0 <= phi < 1:
+        raise UserError(
+            f"phi is {phi}, but it is the share of the earlier epochs in an average; give a number "
+            "from 0 to below 1"
+        )
     if not 0 <= refine_after < 1:
         raise UserError(
             f"refine_after is {refine_after}, but it is the share of the epochs after which labels "
             "are refined; give a number from 0 (never) to below 1"
         )
-    if refine_after and not noisy_weight:
+    if refine_after and not lambda_n:
         raise UserError(
-            f"refine_after is {refine_after}, but with noisy_weight 0 no labels are refined; set "
+            f"refine_after is {refine_after}, but with lambda_n 0 no labels are refined; set "
             "refine_after to 0"
         )
     refine_from = epochs_before_refining(refine_after, context.epochs)
@@ -151,7 +174,7 @@ def create(
         context,
         selective_ratios,
         views=views,
-        heads=STREAMS if noisy_weight else (CLEAN,),
+        heads=STREAMS if lambda_n else (CLEAN,),
     )
 
     def init(key: jax.Array) -> tuple[PyTree, PyTree, PyTree]:
@@ -178,7 +201,7 @@ def create(
             )
         }
         total = logs["loss_clean"]
-        if noisy_weight:
+        if lambda_n:
             labels = labels_of(batch[NOISY], method_state)
             combined = (f_clean + by_head[NOISY])[:, share:]  # its sigmoid is p_noisy, Eq. 3
             values, selected = zip(
@@ -190,10 +213,10 @@ def create(
             )
             logs["loss_noisy"] = sum(values) / views
             logs |= _selection_logs(jnp.stack(selected), labels, batch[NOISY])
-            total += noisy_weight * logs["loss_noisy"]
-        if consistency_weight:
+            total += lambda_n * logs["loss_noisy"]
+        if lambda_cons:
             logs["loss_consistency"] = losses.co_regularization_loss(f_clean[0], f_clean[-1])
-            total += consistency_weight * logs["loss_consistency"]
+            total += lambda_cons * logs["loss_consistency"]
         if views == 2:
             logs["agreement"] = jnp.mean((f_clean[0] > 0) == (f_clean[1] > 0))
         return total, (batch_stats, method_state, logs)
@@ -204,9 +227,9 @@ def create(
         loss=loss,
         predict=networks.predict,
         kept=networks.kept,
-        end_of_epoch=_end_of_epoch(networks, mu, phi) if refine_after else None,
+        end_of_epoch=_end_of_epoch(networks, mu, phi, corrected) if refine_after else None,
         label_tables=(lambda state: {NOISY: state["fusion"]}) if refine_after else None,
-        unlabelled=() if noisy_weight else (NOISY,),
+        unlabelled=() if lambda_n else (NOISY,),
     )
 
 
@@ -232,7 +255,7 @@ def _selection_logs(
     return logs
 
 
-def _end_of_epoch(networks: Networks, mu: float, phi: float) -> Callable[..., Any]:
+def _end_of_epoch(networks: Networks, mu: float, phi: float, corrected: bool) -> Callable[..., Any]:
     """Temporal label refinement (section 3.3): a plain pass over the noisy stream.
 
     That it is a pass of its own, without augmentation, is ours.
@@ -251,8 +274,8 @@ def _end_of_epoch(networks: Networks, mu: float, phi: float) -> Callable[..., An
             p_noisy = jax.nn.sigmoid(by_head[CLEAN] + by_head[NOISY]).mean(0)
             fusion = mu * p_noisy + (1 - mu) * p_clean
             table = method_state["fusion"]
-            average = phi * table[batch["index"]] + (1 - phi) * fusion
-            average = jnp.where(method_state["finished"] == 1, fusion, average)
+            share = newest_share(phi, method_state["finished"], corrected)
+            average = (1 - share) * table[batch["index"]] + share * fusion
             # The batch's padding is written beyond the end, which drops it.
             rows = jnp.where(batch["valid"], batch["index"], len(table))
             return method_state | {"fusion": table.at[rows].set(average, mode="drop")}

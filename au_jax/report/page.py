@@ -108,6 +108,7 @@ class Page:
             "recipe": " ".join(part for part in (config["name"], config["variant"]) if part),
             "data": results["data"],
             "drawn": results["drawn"],
+            "unpretrained": self.config.get("model.weights") == "none",
             "device": results["device"],
             "seed": config["seed"],
             "done": self._done(),

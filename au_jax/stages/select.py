@@ -66,7 +66,8 @@ class Select:
     """A selection, made after training from kept scores.
 
     Attributes:
-      inputs: the train stages whose checkpoints may vote.
+      inputs: the train stages whose checkpoints may vote, STAGE or STAGE:CROPS, the latter where a
+        stage's images are seen through other crops than those of `crops`.
       split: the validation split that choices are made on.
       test: splits that the finished selection is scored on.
       epoch_rule, combine, threshold_rule, score, calibration: see `choose.choose`.
@@ -109,7 +110,9 @@ class Select:
             check_window(window)
 
     def renamed(self, rename: Callable[[str], str]) -> "Select":
-        return dataclasses.replace(self, inputs=tuple(rename(name) for name in self.inputs))
+        parts = [name.partition(":") for name in self.inputs]
+        inputs = tuple(f"{rename(stage)}{colon}{crops}" for stage, colon, crops in parts)
+        return dataclasses.replace(self, inputs=inputs)
 
     def run(self, context: StageContext) -> None:
         self.choose(context).write(context.folder)
@@ -120,9 +123,13 @@ class Select:
         Raises:
           UserError: see `select`.
         """
+        inputs = []
+        for name in self.inputs:
+            stage, _, crops = name.partition(":")
+            inputs += [(*voter, crops or self.crops) for voter in context.voters((stage,))]
         return select(
             context.folder,
-            inputs=context.voters(self.inputs),
+            inputs=inputs,
             split=self.split,
             test=self.test,
             rules=Rules(
@@ -132,7 +139,6 @@ class Select:
                 self.score,
                 self.calibration,
             ),
-            crops=self.crops,
             windows=self.windows,
             source=context.source,
             mesh=context.mesh,
@@ -160,11 +166,17 @@ class _Decided:
     thresholds: np.ndarray
 
     def summaries(self, chosen: Selection, rows: np.ndarray | slice = slice(None)) -> Summaries:
-        """A SUMMARY over all AUs, and one for each group of AUs that the selection knows."""
+        """A SUMMARY over all AUs, and one for each group of AUs that the selection knows.
+
+        The 12 AUs of EmotioNet's challenge of 2018 are a group where all are known, and others.
+        """
         members = chosen.members_per_au()
         thresholds = self.thresholds[rows] if self.thresholds.ndim > 1 else self.thresholds
         summaries = {}
-        for group in ("all", "expression", "pose"):
+        groups = ["all", "expression", "pose"]
+        if set(aus.EMOTIONET_2018) < set(chosen.aus):
+            groups.append("emotionet_2018")
+        for group in groups:
             names = aus.group(chosen.aus, group)
             if names:
                 columns = aus.positions(chosen.aus, names)
@@ -214,11 +226,10 @@ class Chosen:
 def select(
     folder: StageFolder,
     *,
-    inputs: Sequence[tuple[RunFolder, StageFolder]],
+    inputs: Sequence[tuple[RunFolder, StageFolder, str]],
     split: str,
     test: Sequence[str],
     rules: Rules,
-    crops: str,
     source: OpenSource,
     mesh: Mesh,
     threads: int,
@@ -230,12 +241,12 @@ def select(
 
     Args:
       folder: of the stage, in which nothing is written.
-      inputs: train stages whose kept epochs may be chosen, each with its run.
+      inputs: train stages whose kept epochs may be chosen, each with its run, and with the test
+        crops that every image is seen through, as in `augment.test_crops`. Scores through other
+        crops than the centre are computed now, and kept.
       split: what is chosen on; every input keeps its scores.
       test: splits that the finished selection is scored on.
       rules: how it is chosen.
-      crops: the test crops that every image is seen through, as in `augment.test_crops`. Scores
-        through other crops than the centre are computed now, and kept.
       source: (split, crop) -> the records.
       mesh: the devices that missing scores are computed on.
       threads: the number of threads that read and decode images.
@@ -247,7 +258,7 @@ def select(
     """
     scoring = Scoring(folder.path.parent.parent, source, mesh, threads)
     windows = sorted(set(windows))
-    candidates, scores = _candidates(inputs, split, rules, crops, windows, scoring)
+    candidates, scores = _candidates(inputs, split, rules, windows, scoring)
     names = tuple(au for au in aus.MEANING if any(au in c.aus for c in candidates))
     chosen = rules.choose(candidates, _labels(scores, names), names)
     printed = _decide(chosen, scores, choose.member_logits(chosen, candidates))
@@ -286,17 +297,16 @@ def _say_uncalibrated(chosen: Selection, labels: np.ndarray) -> None:
 
 
 def _candidates(
-    inputs: Sequence[tuple[RunFolder, StageFolder]],
+    inputs: Sequence[tuple[RunFolder, StageFolder, str]],
     split: str,
     rules: Rules,
-    crops: str,
     windows: Sequence[int],
     scoring: Scoring,
 ) -> tuple[list[Candidate], list[Scores]]:
     """The kept scores of the epochs of the inputs, smoothed, and one epoch's for the labels."""
     candidates: list[Candidate] = []
     firsts: list[Scores] = []
-    for run, stage in inputs:
+    for run, stage, crops in inputs:
         epochs = _usable_epochs(stage, split, rules)
         run_path = os.path.relpath(run.path, scoring.workdir)
         kept = scoring.of_epochs(Member(run_path, stage.name, 0, crops), epochs, split)

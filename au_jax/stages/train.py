@@ -77,7 +77,7 @@ class Train:
       epoch_stream: an epoch is one pass over this one, unless train.steps_per_epoch says otherwise.
       crop: the stored crop to read.
       model, optimizer, augmentation, train: the sections of the config, see configs/base.py.
-      group: the AUs to learn: expression, pose or all of the data set's.
+      group: the AUs to learn: expression, pose, emotionet_2018 or all of the data set's.
       aus: or the AUs by name, in this order.
       validate: splits that every epoch is scored on; none for a pretraining that tells no AUs.
       method: a name of `au_jax.methods`, or module:function; `options` are the keyword arguments

@@ -14,6 +14,13 @@ from au_jax.methods.base import Context, Method, Variables
 from au_jax.run_dir import StageFolder
 from au_jax.training.checkpoint import Checkpoints
 
+# Options by the names that cards of version 0.1.0 may have.
+_RENAMED = {
+    "recot": {"noisy_weight": "lambda_n", "consistency_weight": "lambda_cons"},
+    "mlcr": {"multi_view_weight": "lambda_mv", "co_regularization_weight": "lambda_cr"},
+    "multi_view": {"multi_view_weight": "lambda_mv", "co_regularization_weight": "lambda_cr"},
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelCard:
@@ -71,7 +78,10 @@ class ModelCard:
         """
         values = run_dir.read_json(path, mend)
         try:
-            return cls(**{**values, "context": Context.from_json(values["context"])})
+            renamed = _RENAMED.get(values["method"], {})
+            options = {renamed.get(name, name): v for name, v in values["options"].items()}
+            context = Context.from_json(values["context"])
+            return cls(**{**values, "options": options, "context": context})
         except (TypeError, KeyError, AttributeError) as error:
             reason = f"it lacks the field {error}" if isinstance(error, KeyError) else error
             version = values.get("version") if isinstance(values, dict) else "unknown"

@@ -20,6 +20,8 @@ from au_jax.training.model_card import ModelCard, restore
 
 # The last layers of a plain IResNet, which one with a feature pyramid does not have.
 _PLAIN_TAIL = "embedding"
+# Values of a config's `model.weights` that name no file.
+NONE, ASK = "none", "ask"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,17 +94,27 @@ def starting_weights(
 
     Args:
       start: a `KeptEpoch`, or "".
-      model: the section of a config, which may name a PyTorch file of ImageNet weights.
+      model: the section of a config. Its `weights` may name a PyTorch file of ImageNet weights, in
+        which "{backbone}" stands for the backbone's name; "none" is as good as "", but meant.
       of_stage: gives the folders of the same run's stages.
 
     Raises:
-      UserError: `start` names no finished stage.
+      UserError: `start` names no finished stage; or `weights` is "ask", which a config says where
+        its paper starts from ImageNet weights.
     """
+    weights, backbone = model["weights"], model["backbone"]
     if start:
         kept = KeptEpoch.parse(start)
         return functools.partial(continue_from, kept.folder(of_stage), kept.epoch, mesh)
-    if model["weights"]:
-        return functools.partial(import_weights, Path(model["weights"]), model["backbone"])
+    if weights == ASK:
+        raise UserError(
+            f"the paper's {backbone} starts from ImageNet weights; give "
+            "--config.model.weights=FILE, a PyTorch file ({backbone} in its name stands for the "
+            "backbone's), or --config.model.weights=none for random ones"
+        )
+    if weights and weights != NONE:
+        file = Path(weights.replace("{backbone}", backbone))
+        return functools.partial(import_weights, file, backbone)
     return None
 
 

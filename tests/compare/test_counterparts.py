@@ -32,7 +32,7 @@ FACES = {"streams": ("faces",)}
 CASES = {
     "multi_task": (
         "multi_task",
-        {"damping": 0.5},
+        {"damping": 0.5, "lambda_m": [1.0, 0.5, 2.0]},
         {
             "streams": {"opt": "opt", "clean": "opt", "noisy": "second"},
             "network": {"pose_branch": True, "pose_std": (10.0, 20.0, 5.0)},
@@ -40,10 +40,10 @@ CASES = {
     ),
     "multi_view": ("multi_view", {"balance_rule": "released"}, {}),
     "supervised": ("supervised", RATIOS, {}),
-    "recot": ("recot", {**RATIOS, "noisy_weight": 0.7, "refine_after": 0.5}, {}),
+    "recot": ("recot", {**RATIOS, "lambda_n": 0.7, "refine_after": 0.5}, {}),
     "recot, one view": (
         "recot",
-        {**RATIOS, "views": 1, "refine_after": 0.0, "consistency_weight": 0.0},
+        {**RATIOS, "views": 1, "refine_after": 0.0, "lambda_cons": 0.0},
         {},
     ),
     "emoco": ("emoco", {**CONTRAST, "emotion_weight": 0.7}, FACES),

@@ -62,12 +62,19 @@ def test_the_ladder_is_scored_as_printed_and_honest(run):
     stages = results(run)["stages"]
     plain, chosen = (stages[f"expression_step_{n}"]["split"] for n in (1, 6))
     assert set(plain) == {"opt-val-expanded", "opt-val", "test"}
-    assert plain["opt-val"]["as_printed"] == plain["opt-val"]["honest"]
+    one = run_dir.read_json(run.stage("expression_step_1").selection)
+    assert len(one["members"]) == 1  # the best epoch on average, which the last step is up against
     on_b = chosen["opt-val-expanded"]
     assert on_b["as_printed"]["final_score"] > on_b["honest"]["final_score"]
     assert on_b["honest"]["n"] == 4 * chosen["opt-val"]["honest"]["n"]
     assert chosen["test"]["as_printed"] is None
     assert chosen["test"]["honest"]["n"] == 24
+
+
+def test_the_last_row_sees_the_expression_members_alone_through_ten_crops():
+    inputs = tal.get_config().stages.final.inputs
+    assert inputs == ("finetuned_1:five_flip", "finetuned_2:five_flip", "pose_1", "pose_2")
+    assert tal.get_config("paper").model.dropout == 0.0
 
 
 def test_confirmed_labels_are_some_of_the_given_ones(run, data_dir):

@@ -62,6 +62,58 @@ def test_without_positives_the_last_epoch_is_taken():
     assert choose.best_epoch_per_au(probabilities, labels).tolist() == [0, 1, 1]
 
 
+# Right examples of five epochs: a lucky second one, and a plateau that starts at the fourth.
+HITS = np.array([0, 9, 1, 7, 7])
+
+
+def _epochs(hits):
+    """Probabilities [E, 10, 1] of epochs that are right for so many of ten present examples."""
+    return np.where(np.arange(10) < np.asarray(hits)[:, None], 0.9, 0.1)[..., None]
+
+
+def test_other_rules_for_the_epoch_by_hand():
+    probabilities = np.concatenate([_epochs(HITS), _epochs([8, 0, 9, 0, 9])], 2)
+    labels = np.ones((10, 2), np.int8)
+    rules = {
+        rule: choose.best_epoch_per_au(probabilities, labels, "f1", epoch_rule=rule).tolist()
+        for rule in ("best", "best_average", "smoothed")
+    }
+    # Sums of hits over both AUs: 8, 9, 10, 7, 16. Epoch 5 with its one neighbour is AU01's best.
+    assert rules == {"best": [1, 2], "best_average": [4, 4], "smoothed": [4, 3]}
+
+
+def test_the_average_leaves_out_aus_without_positives():
+    labels = np.array([[1, 0]] * 10, np.int8)
+    probabilities = np.concatenate([_epochs(HITS), _epochs(HITS[::-1])], 2)
+    chosen = choose.best_epoch_per_au(probabilities, labels, epoch_rule="best_average")
+    assert chosen.tolist() == [1, 1]
+
+
+def test_a_common_threshold_by_hand():
+    labels = np.array([[1, 1], [1, 0], [0, 0], [0, 0]], np.int8)
+    probabilities = np.array([[0.4, 0.9], [0.35, 0.2], [0.1, 0.1], [0.1, 0.1]])
+    # From 0.21 to 0.35 both AUs are right.
+    assert choose.common_threshold(probabilities, labels) == 0.35
+    assert choose.common_threshold(probabilities, np.zeros_like(labels)) == 0.5
+
+
+def test_thresholds_are_shrunken_towards_the_common_one_where_an_au_is_rare():
+    rng = np.random.default_rng(3)
+    labels = np.zeros((600, 2), np.int8)
+    labels[:200, 0], labels[:5, 1] = 1, 1
+    probabilities = _sigmoid(rng.normal(0, 1, labels.shape) + 2 * labels + [0.0, 1.5])
+    own, common = (
+        f(probabilities, labels, "f1") for f in (choose.best_thresholds, choose.common_threshold)
+    )
+    weight = np.array([200 / 250, 5 / 55])
+    expected = _sigmoid(
+        weight * np.log(own / (1 - own)) + (1 - weight) * np.log(common / (1 - common))
+    )
+    shrunken = choose.shrunken_thresholds(probabilities, labels, "f1")
+    np.testing.assert_allclose(shrunken, expected, rtol=1e-9)
+    assert abs(shrunken[1] - common) < abs(own[1] - common) / 2
+
+
 def _best_thresholds_by_hand(probabilities, labels, score):
     """Every candidate tried; of equal ones the nearest to 0.5, then the lower."""
     chosen = []
@@ -311,7 +363,7 @@ def test_an_au_that_no_model_predicts_is_refused():
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ({"epoch_rule": "first"}, "unknown epoch_rule 'first'; known: last, best"),
+        ({"epoch_rule": "first"}, "unknown epoch_rule 'first'; known: last, best, best_average"),
         ({"combine": "vote"}, "unknown combine 'vote'; known: mean, best, linear"),
         ({"threshold_rule": "high"}, "unknown threshold_rule 'high'; known: default, best"),
         ({"epoch_rule": "best", "score": "auc"}, "unknown score to select by 'auc'"),

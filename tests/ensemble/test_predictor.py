@@ -30,7 +30,7 @@ POSE, EXPRESSION = aus.POSE, ("AU01", "AU02", "AU04", "AU05", "AU12", "AU25")
 CARDS = {
     "pose": ModelCard(
         "multi_view",
-        {"multi_view_weight": 1.0 * len(POSE), "co_regularization_weight": 1.0 * len(POSE)},
+        {"lambda_mv": 1.0 * len(POSE), "lambda_cr": 1.0 * len(POSE)},
         make_context(POSE, augmentation={"flip": 0.5}, streams=("opt",)),
         "wide",
         40,

@@ -58,6 +58,7 @@ def test_a_config_opens_with_its_command_and_what_to_expect(name):
 TWICE = (
     ("tal", "paper_ablation"),
     ("recot", "bp4d"),
+    ("recot", "emotionet_ablation_scratch"),
     ("noisy_student", "control"),
     ("emoco", "disfa"),
     ("emoco", "labels"),
@@ -83,8 +84,7 @@ def test_every_kind_of_network_builds(name, variant, tiny_faces, data_dir):
     batches = {16, 32} if small else BATCHES.get(name, {16, 32})
     config.data.name = "synthetic_faces"
     config.folds = 0
-    if variant == "imagenet":
-        config.model.weights = ""
+    config.model.weights = ""
     config.data.synthetic.update(size=40, opt=48, noisy=40, test=24, seed=3, clips=0)
     config.data.size = config.model.image_size + 8
     recipe = Recipe(config, RunFolder(data_dir / "run"), data_dir)
@@ -167,6 +167,46 @@ def test_what_follows_from_other_values_moves_with_them():
     assert stage.epochs_and_steps(records=0, share=1) == (50, 10_000)
     config.train.steps_per_epoch = 1000
     assert recipe_of(config).stage("T1_expression").epochs_and_steps(0, 1) == (500, 1000)
+
+
+ASKING = {
+    ("recot", "emotionet"),
+    ("recot", "bp4d"),
+    ("recot", "disfa"),
+    ("recot", "emotionet_ablation"),
+    ("tal", "paper"),
+    ("tal", "paper_ablation"),
+    ("noisy_student", "paper"),
+}
+
+
+@pytest.mark.parametrize(("name", "variant"), sorted(ASKING))
+def test_paper_variants_ask_for_the_weights_that_the_paper_starts_from(name, variant):
+    recipe = recipe_of(get_config(name, variant))
+    stages = [recipe.stage(stage) for stage in recipe.config.order]
+    asks = {s.model["backbone"]: s.model["weights"] for s in stages if isinstance(s, Train)}
+    assert set(asks.values()) <= {"", "ask"}
+    assert {b for b, weights in asks.items() if not weights} == {b for b in asks if "own" in b}
+
+
+def test_no_other_variant_asks_for_weights():
+    for name, variant in VARIANTS:
+        if (name, variant) not in ASKING:
+            config = get_config(name, variant)
+            assert config.model.weights != "ask", (name, variant)
+
+
+@pytest.mark.parametrize("variant", ["emotionet", "emotionet_ablation", "bp4d", "disfa"])
+def test_all_methods_of_a_paper_table_train_for_as_many_steps(variant):
+    config = get_config("recot", variant)
+    steps = set()
+    for name in config.order:
+        stage = recipe_of(config).stage(name)
+        if isinstance(stage, Train):
+            lead = stage.streams[stage.epoch_stream]
+            epochs, each = stage.epochs_and_steps(15_000, lead["share"])
+            steps.add(epochs * each)
+    assert steps == {config.train.epochs * 300}
 
 
 def test_a_workdir_keeps_what_the_config_sets_and_no_more():

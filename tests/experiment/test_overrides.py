@@ -28,6 +28,7 @@ def test_fields_that_the_config_leaves_unset():
         "student.streams.noisy.share=4",
         "student.streams.noisy.soft=true",
         "teacher.options.damping=0.75",
+        "teacher.options.lambda_m=(2.0,)",
         "teacher.options.label_smoothing=0",
     )
     rate = stages.teacher.optimizer.learning_rate
@@ -41,6 +42,7 @@ def test_fields_that_the_config_leaves_unset():
     assert stages.student.streams.noisy.share == 4
     assert stages.student.streams.noisy.soft is True
     assert stages.teacher.options.damping == 0.75
+    assert stages.teacher.options.lambda_m == (2.0,)
     assert type(stages.teacher.options.label_smoothing) is float
 
 

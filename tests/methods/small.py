@@ -16,8 +16,8 @@ PIXELS, SHARES = 8, {"clean": 8, "noisy": 16}
 OPTIONS = {
     "recot": {
         "views": 2,
-        "noisy_weight": 0.7,
-        "consistency_weight": 2.0,
+        "lambda_n": 0.7,
+        "lambda_cons": 2.0,
         "alpha": 1.0,
         "beta": 0.1,
         "gamma": 0.9,
@@ -37,7 +37,7 @@ OPTIONS = {
         "epsilon": 0.02,
         "ramp_up_share": 4 / 30,
     },
-    "mlcr": {"multi_view_weight": 40.0, "co_regularization_weight": 100.0},
+    "mlcr": {"lambda_mv": 40.0, "lambda_cr": 100.0},
     "mlct": {"handed_share": 0.2, "handed_weight": 0.5},
 }
 

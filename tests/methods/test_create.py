@@ -92,6 +92,7 @@ def test_a_method_outside_the_package_trains(outside):
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
     [
+        ("multi_task", {"lambda_m": [1.0, 2.0]}, r"lambda_m has 2 weights for clean; give"),
         ("nothing", {}, r"unknown method 'nothing'; known: multi_task, multi_view"),
         (
             "mixup",

@@ -191,8 +191,8 @@ def create(balance_alpha=0.0):
     """The method with weights 3 and 5 of its two further losses."""
     options = {
         "balance_alpha": balance_alpha,
-        "multi_view_weight": 3.0 * len(AUS),
-        "co_regularization_weight": 5.0 * len(AUS),
+        "lambda_mv": 3.0 * len(AUS),
+        "lambda_cr": 5.0 * len(AUS),
     }
     return methods.create("multi_view", make_context(AUS, streams=("opt", "filtered")), options)
 

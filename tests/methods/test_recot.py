@@ -302,7 +302,7 @@ def test_noisy_labels_reach_the_clean_head_and_the_backbone(method, variables, b
         **batch,
         "clean": {**batch["clean"], "labels": np.full_like(batch["clean"]["labels"], -1)},
     }
-    alone = create("recot", consistency_weight=0.0)
+    alone = create("recot", lambda_cons=0.0)
     _, grads = value_and_grads(alone, variables, blank)
     for view in VIEWS:
         for part in ("output_clean", "output_noisy", "net"):
@@ -340,10 +340,10 @@ def test_a_flip_mirrors_labels_and_the_refined_table(method, variables, batch):
 
 def test_one_view_and_no_noisy_head_are_the_ablations(variables, batch):
     params, _, _ = jax.eval_shape(
-        create("recot", noisy_weight=0.0, refine_after=0.0).init, jax.random.PRNGKey(0)
+        create("recot", lambda_n=0.0, refine_after=0.0).init, jax.random.PRNGKey(0)
     )
     assert params["view1"].keys() == {"net", "output_clean"}
-    single = create("recot", views=1, consistency_weight=0.0, refine_after=0.0)
+    single = create("recot", views=1, lambda_cons=0.0, refine_after=0.0)
     params, batch_stats, state = start(single)
     assert not state
     assert single.end_of_epoch is None
@@ -416,7 +416,7 @@ def test_refinement_averages_fused_probabilities_over_epochs_on_one_and_eight_de
     )
     networks = networks_of(method)
     evaluate = jax.jit(lambda v, i, p: networks.evaluate(v, i, p, networks.net))
-    expected, ended = np.zeros((20, len(AUS))), []
+    total, ended = np.zeros((20, len(AUS))), []
     for devices in (1, 8):
         mesh = sharding.make_mesh(devices)
         optimizer = optax.sgd(0.1)
@@ -432,7 +432,8 @@ def test_refinement_averages_fused_probabilities_over_epochs_on_one_and_eight_de
             state, _ = step(state, sharding.put_batch(make_batch(epoch), mesh))
             if devices == 1:
                 now = fused(evaluate, state, batch)
-                expected = now if epoch == 1 else 0.9 * expected + 0.1 * now
+                total = 0.9 * total + 0.1 * now  # Eq. 7 from 0
+                expected = total / (1 - 0.9**epoch)
             before = state
             state = method.end_of_epoch(state, passes)
             assert int(state.method_state["finished"]) == epoch
@@ -444,6 +445,19 @@ def test_refinement_averages_fused_probabilities_over_epochs_on_one_and_eight_de
         ended.append(jax.device_get(state.params))
     assert np.abs(expected - now).max() > 1e-3
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *ended)
+
+
+@pytest.mark.parametrize("corrected", [True, False])
+def test_the_average_over_epochs_weighs_them_as_equation_7(corrected):
+    """By hand for phi 0.9: of four epochs the first keeps 21 % of the weight, uncorrected 73 %."""
+    weights = np.zeros(0)
+    for finished in range(1, 5):
+        share = float(recot.newest_share(0.9, jnp.int32(finished), corrected))
+        weights = np.append(weights * (1 - share), share)
+    powers = 0.1 * 0.9 ** np.arange(3, -1, -1)
+    expected = powers / (1 - 0.9**4) if corrected else [0.729, *powers[1:]]
+    np.testing.assert_allclose(weights, expected, rtol=1e-5)
+    np.testing.assert_allclose(weights.sum(), 1, rtol=1e-6)
 
 
 # ---- In the loop ----
@@ -614,9 +628,10 @@ def test_one_step_equals_pytorch(method, variables, batch):
     [
         ({"gamma": 0.0}, r"gamma is 0.0, .* give a number above 0 and up to 1"),
         ({"gamma": 1.1}, r"gamma is 1.1"),
+        ({"phi": 1.0}, r"phi is 1.0, .* from 0 to below 1"),
         ({"refine_after": 1.0}, r"refine_after is 1.0, .* from 0 \(never\) to below 1"),
         ({"refine_after": -0.1}, r"refine_after is -0.1"),
-        ({"noisy_weight": 0.0}, r"with noisy_weight 0 no labels are refined"),
+        ({"lambda_n": 0.0}, r"with lambda_n 0 no labels are refined"),
         ({"views": 3}, r"views is 3; give 1 or 2"),
         ({"selective_ratios": [0.3]}, r"selective_ratios has 1 .* 4 AUs"),
         ({"selective_ratios": [0.3, 2.0, 0.3, 0.3]}, r"selective_ratios .* AU12 is 2.0"),

@@ -303,7 +303,7 @@ def test_noisy_labels_are_not_used_by_the_semi_supervised():
         for s, fields in BATCH.items()
     }
     methods = [create(n) for n in ("mean_teacher", "deep_co_training", "mlcr", "mlct")]
-    methods += [create("distillation"), create("recot", noisy_weight=0.0, refine_after=0.0)]
+    methods += [create("distillation"), create("recot", lambda_n=0.0, refine_after=0.0)]
     for method in methods:
         assert method.unlabelled == ("noisy",)
         shapes = jax.eval_shape(method.init, jax.random.PRNGKey(0))

@@ -129,11 +129,10 @@ class Run:
         )
         select(
             stage,
-            inputs=[(self.folder, self.folder.stage(n)) for n in inputs],
+            inputs=[(self.folder, self.folder.stage(n), "center") for n in inputs],
             split="opt-val",
             test=test,
             rules=rules,
-            crops="center",
             source=None,  # type: ignore[arg-type]
             mesh=None,  # type: ignore[arg-type]
             threads=1,
@@ -253,6 +252,15 @@ def test_table_of_stages_shows_the_figures_of_results_json(run: Run, page: Eleme
     [headline] = page.findall(".//p[@class='headline']")
     assert headline[0].text == f"{results['final']['final_score']:.4f}" == expected[2][5]
     assert interval(results["final"]["ci"]) in text(headline)
+
+
+def test_a_run_that_declined_the_papers_weights_says_so(tmp_path):
+    run = Run(tmp_path)
+    run.train("teacher", "expression", EXPRESSION)
+    for weights, said in (("none", True), ("", False), ("resnet34.pth", False)):
+        run.config["model.weights"] = weights
+        text = " ".join(" ".join(run.write().itertext()).split())
+        assert ("Networks start from random weights" in text) == said
 
 
 def test_a_config_may_compare_f1(tmp_path):

@@ -43,11 +43,10 @@ def choose(run, rules=MEAN, split="val", test=("test",), windows=(1,)):
     stage = run.stage("chosen")
     select(
         stage,
-        inputs=[(run, run.stage(name)) for name in AUS],
+        inputs=[(run, run.stage(name), "center") for name in AUS],
         split=split,
         test=test,
         rules=rules,
-        crops="center",
         source=None,
         mesh=None,
         threads=1,
@@ -55,6 +54,29 @@ def choose(run, rules=MEAN, split="val", test=("test",), windows=(1,)):
     ).write(stage)
     stage.mark_done()
     return stage
+
+
+@pytest.mark.parametrize(("more", "shown"), [((), False), (("AU10",), True), (("AU51",), True)])
+def test_the_12_aus_of_2018_are_summed_up_beside_more(tmp_path, more, shown):
+    run, names = RunFolder(tmp_path), (*aus.EMOTIONET_2018, *more)
+    rng = np.random.default_rng(0)
+    keys = np.array([f"face{row}" for row in range(ROWS)])
+    for split in ("val", "test"):
+        labels = rng.integers(0, 2, (ROWS, len(names))).astype(np.int8)
+        logits = (labels + rng.normal(size=labels.shape)).astype(np.float32)
+        frame = np.zeros(ROWS, np.int32)
+        scores = Scores(logits, labels, np.array(names), keys, keys, keys, frame)
+        for stage in AUS:
+            run.stage(stage).write_scores(split, 1, scores)
+    groups = run_dir.read_json(choose(run).results)["test"]["groups"]
+    assert ("emotionet_2018" in groups) == shown
+    if shown:
+        assert set(groups["emotionet_2018"]["honest"]["au"]) == set(aus.EMOTIONET_2018)
+
+
+def test_an_input_may_name_its_own_crops():
+    renamed = Select(inputs=("a:five_flip", "b")).renamed(lambda name: f"{name}.seed1")
+    assert renamed.inputs == ("a.seed1:five_flip", "b.seed1")
 
 
 def contents(stage):

@@ -244,7 +244,7 @@ class Plain(models.Backbone):
 RATIOS = {"selective_ratios": [0.3] * len(AUS)}
 CO_TRAINED = {
     "mean_teacher": {"decay": 0.9, "consistency_weight": 1.0, **RATIOS},
-    "mlcr": {"multi_view_weight": 1.0, "co_regularization_weight": 1.0, **RATIOS},
+    "mlcr": {"lambda_mv": 1.0, "lambda_cr": 1.0, **RATIOS},
 }
 
 

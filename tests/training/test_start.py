@@ -18,12 +18,12 @@ from au_jax.training.model_card import ModelCard
 from au_jax.training.start import KeptEpoch
 
 AUS = ("AU01", "AU12")
-MULTI_VIEW = {"multi_view_weight": 1.0, "co_regularization_weight": 1.0}
+MULTI_VIEW = {"lambda_mv": 1.0, "lambda_cr": 1.0}
 RECOT = {
     "selective_ratios": (0.3, 0.3),
     "views": 2,
-    "noisy_weight": 0.7,
-    "consistency_weight": 2.0,
+    "lambda_n": 0.7,
+    "lambda_cons": 2.0,
     "alpha": 1.0,
     "beta": 0.1,
     "gamma": 0.9,
@@ -308,3 +308,30 @@ def test_other_differences_are_refused_with_more_parts(identity_run, tmp_path):
     plain = random_variables(make_method("multi_task", "iresnet_short")[1], seed=9)
     with pytest.raises(UserError, match=r"its 'batch_stats/embedding/.*' is absent, and here it"):
         starting("pyramid", other.stage)(*plain)
+
+
+def test_weights_may_be_asked_for_or_declined():
+    def starting(weights):
+        model = {"weights": weights, "backbone": "resnet34"}
+        return start.starting_weights("", model, None, None)
+
+    with pytest.raises(
+        UserError, match=r"resnet34 starts from ImageNet weights; give --config\.mod"
+    ):
+        starting("ask")
+    assert starting("") is None
+    assert starting("none") is None
+    assert starting("w/{backbone}.pth").args == (Path("w/resnet34.pth"), "resnet34")
+
+
+def test_a_card_of_an_older_version_is_read_with_the_names_of_today(tmp_path):
+    for method, old, new in (
+        ("recot", "noisy_weight", "lambda_n"),
+        ("mlcr", "multi_view_weight", "lambda_mv"),
+    ):
+        context = make_context(AUS, streams=("clean", "noisy"))
+        options = {old: 0.5, "selective_ratios": (0.3, 0.3)}
+        ModelCard(method, options, context, "closeup", 40, "x").to_file(tmp_path / "card.json")
+        card = ModelCard.from_file(tmp_path / "card.json")
+        assert set(card.options) == {new, "selective_ratios"}
+        assert card.create().aus == AUS

@@ -52,15 +52,23 @@ def balanced_loss(
 
 
 def create(
-    context: Context, *, predict_head: str, damping: float, label_smoothing: float
+    context: Context,
+    *,
+    predict_head: str,
+    damping: float,
+    label_smoothing: float,
+    lambda_m: Sequence[float],
 ) -> Counterpart:
     """The counterpart of `au_jax.methods.multi_task.create`, whose options these are."""
     heads = {stream: facts.head for stream, facts in context.streams.items()}
     shares = [facts.share for facts in context.streams.values()]
     module = build(context, dict.fromkeys(heads.values()))
     of_streams = [
-        class_weights(facts.positives, facts.negatives, damping).expand(facts.share, -1, -1)
-        for facts in context.streams.values()
+        weight
+        * class_weights(facts.positives, facts.negatives, damping).expand(facts.share, -1, -1)
+        for weight, facts in zip(
+            lambda_m or (1.0,) * len(heads), context.streams.values(), strict=True
+        )
     ]
     weight_of_entry = torch.cat(of_streams).to(torch.get_default_dtype())
     module.register_buffer("weight_of_entry", weight_of_entry, persistent=False)

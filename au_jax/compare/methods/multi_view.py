@@ -32,8 +32,8 @@ def create(
     *,
     balance_alpha: float | Sequence[float],
     balance_rule: str,
-    multi_view_weight: float,
-    co_regularization_weight: float,
+    lambda_mv: float,
+    lambda_cr: float,
     signed: bool,
 ) -> Counterpart:
     """The counterpart of `au_jax.methods.multi_view.create`, whose options these are."""
@@ -69,8 +69,8 @@ def create(
         # The weights are those of a loss summed over AUs; this is their mean.
         total = (
             recognition
-            + multi_view_weight / len(aus) * multi_view
-            + co_regularization_weight / len(aus) * co_regularization
+            + lambda_mv / len(aus) * multi_view
+            + lambda_cr / len(aus) * co_regularization
         )
         return total, {
             "recognition": recognition,

@@ -67,18 +67,19 @@ def create(
     *,
     selective_ratios: Sequence[float],
     views: int,
-    noisy_weight: float,
-    consistency_weight: float,
+    lambda_n: float,
+    lambda_cons: float,
     alpha: float,
     beta: float,
     gamma: float,
     mu: float,
     phi: float,
+    corrected: bool,
     refine_after: float,
 ) -> Counterpart:
     """The counterpart of `au_jax.methods.recot.create`, whose options these are."""
-    del mu, phi  # Of the refinement, which the JAX side computes.
-    heads = STREAMS if noisy_weight else (CLEAN,)
+    del mu, phi, corrected  # Of the refinement, which the JAX side computes.
+    heads = STREAMS if lambda_n else (CLEAN,)
     networks = Networks.of(context, selective_ratios, views=views, heads=heads)
     module = Views(context, networks.views, heads)
     refine_from = epochs_before_refining(refine_after, context.epochs)
@@ -97,7 +98,7 @@ def create(
             "labels": clean,
             "counted": networks.selective_masks(select_key, clean),
         }
-        if noisy_weight:
+        if lambda_n:
             drawn["noisy_labels"] = noisy_labels(method_state, batch[NOISY])
         return drawn
 
@@ -106,17 +107,17 @@ def create(
         f_clean, share = by_head[CLEAN], len(drawn["labels"])
         total = selective_loss(f_clean[:, :share], drawn["labels"], drawn["counted"])
         logs = {"loss_clean": total}
-        if noisy_weight:
+        if lambda_n:
             p_noisy = (f_clean + by_head[NOISY])[:, share:]  # As logits, Eq. 3.
             of_views = [
                 noisy_loss(logits, ranked_by, drawn["noisy_labels"], alpha, beta, gamma)
                 for logits, ranked_by in zip(p_noisy, p_noisy.flip(0), strict=True)
             ]
             logs["loss_noisy"] = torch.stack(of_views).mean()
-            total = total + noisy_weight * logs["loss_noisy"]
-        if consistency_weight:
+            total = total + lambda_n * logs["loss_noisy"]
+        if lambda_cons:
             logs["loss_consistency"] = co_regularization_loss(f_clean[0], f_clean[-1])
-            total = total + consistency_weight * logs["loss_consistency"]
+            total = total + lambda_cons * logs["loss_consistency"]
         return total, logs
 
     predict = functools.partial(module.predict, CLEAN)
