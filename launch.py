@@ -47,6 +47,9 @@ for name, text in (
     ("columns", "prepare csv: the table's columns, image=FILE,AU01=inner_brow,..."),
 ):
     flags.DEFINE_list(name, [], text)
+flags.DEFINE_boolean(
+    "allow_outside", False, "prepare: read images that a table or link names outside of --raw."
+)
 flags.DEFINE_integer("processes", 0, "prepare: how many to work with; 0: one per core.")
 flags.DEFINE_integer("every", 1, "predict: look at every Nth frame of a video.")
 flags.DEFINE_boolean(

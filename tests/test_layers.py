@@ -10,7 +10,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "au_jax"
 # From the lowest level to the highest; a name is a module or a folder of the package.
 LEVELS = (
-    ("errors", "aus", "outside", "large_pages", "cores", "similarity", "losses", "metrics"),
+    (
+        *("errors", "aus", "outside", "large_pages", "cores", "similarity", "losses", "metrics"),
+        *("plain_numbers", "regular_file"),
+    ),
     ("data", "models", "faces", "augment", "sharding", "log", "run_dir", "html"),
     ("methods",),
     ("training",),
@@ -28,7 +31,7 @@ SHARED = {
     "stages": ("base",),
 }
 # Within the two lowest levels a module may use these of its own level.
-FOUNDATIONS = {"errors", "aus", "outside", "cores"}
+FOUNDATIONS = {"errors", "aus", "outside", "cores", "plain_numbers", "regular_file"}
 
 
 def modules_of(file: Path) -> set[str]:
