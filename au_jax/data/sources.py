@@ -83,9 +83,19 @@ class Source:
         return {k: v for k, v in self.__dict__.items() if k != "_reader"}
 
     def jpegs(self, indices: Sequence[int] | np.ndarray) -> list[bytes]:
-        """The stored JPEG bytes of the records at `indices`."""
+        """The stored JPEG bytes of the records at `indices`.
+
+        Raises:
+          UserError: their files are damaged.
+        """
         field = f"crops/{self.crop}"
-        raw = self._reader.__getitems__(self.rows[indices].tolist())
+        try:
+            raw = self._reader.__getitems__(self.rows[indices].tolist())
+        except RuntimeError as error:  # array_record compares hashes of all that it reads
+            raise UserError(
+                f"records of split '{self.name}' in {Path(self.files[0]).parent} are damaged "
+                f"({error}); prepare the data set again"
+            ) from error
         parse = tf_example_pb2.Example.FromString
         return [parse(r).features.feature[field].bytes_list.value[0] for r in raw]
 
@@ -200,7 +210,12 @@ def open_source(
     for file, length in zip(files, lengths[name.stored], strict=True):
         if not os.path.exists(file) or _record_count(file) != length:
             raise UserError(f"{file} is missing or half-written; prepare the data set again")
-    table = _table(folder, name.stored, files, len(metadata["aus"]))
+    table = _table(folder, name.stored, files)
+    if table.labels.shape != (len(table.keys), len(metadata["aus"])):
+        raise UserError(
+            f"{folder / 'metadata.json'} names {len(metadata['aus'])} AUs, which the records of "
+            f"'{name.stored}' have not; prepare the data set again"
+        )
     whole = Source(
         name.stored, tuple(metadata["aus"]), table, crop, files, np.arange(len(table.keys)), size
     )
@@ -286,7 +301,7 @@ def _columns(split: str, files: Sequence[str]) -> dict[str, Any]:
     return {name: np.concatenate(arrays) for name, arrays in chunks.items()}
 
 
-def _table(folder: Path, split: str, files: Sequence[str], aus: int) -> Table:
+def _table(folder: Path, split: str, files: Sequence[str]) -> Table:
     """Reads the columns of a split; keeps them in a file beside it, so that it is done once.
 
     The file is believed only beside the shards that it was made of, by their sizes and times.
@@ -298,8 +313,6 @@ def _table(folder: Path, split: str, files: Sequence[str], aus: int) -> Table:
         return kept
     try:
         columns = _columns(split, files)
-        if columns["labels"].shape != (len(columns["keys"]), aus):
-            raise ValueError(f"the labels are not those of {aus} AUs")
     except Exception as error:  # array_record and protobuf raise undocumented types
         raise UserError(
             f"the records of split '{split}' in {folder} cannot be read ({error}); prepare the "
