@@ -5,6 +5,7 @@ must go on with the same ones. The index is built once, under another name until
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import sqlite3
@@ -105,9 +106,13 @@ def build(raw: RawSet, path: Path) -> None:
     A second row for one image is left out as a duplicate.
 
     Raises:
-      UserError: the label files hold no row, or more splits than a data set has.
+      UserError: the label files hold no row, or more splits than a data set has; the index that is
+        there was damaged.
     """
+    proof = path.with_suffix(".hash")
     if path.exists():
+        if not proof.is_file() or proof.read_text() != hash_of_file(path):
+            raise UserError(f"{path} is damaged; delete the folder {path.parent} and start again")
         return
     unfinished = path.with_suffix(".tmp")
     unfinished.unlink(missing_ok=True)
@@ -145,7 +150,14 @@ def build(raw: RawSet, path: Path) -> None:
         raise OSError(None, str(error), str(path)) from error
     finally:
         db.close()
+    proof.write_text(hash_of_file(unfinished))
     os.replace(unfinished, path)
+
+
+def hash_of_file(path: Path) -> str:
+    """A hash of all its bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
 def _insert(db: sqlite3.Connection, number: int, row: Row) -> None:

@@ -188,7 +188,7 @@ def _alone(work: Path) -> Iterator[None]:
     except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
         place = work.parent
         raise UserError(f"--data_dir={place} is no folder; give another one") from error
-    with open(work / "lock", "w") as lock:
+    with open(work / "lock", "a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -215,6 +215,7 @@ def _check_request(
         "files": files,
     }
     path = work / "request.json"
+    (work / "parts").mkdir(exist_ok=True)
     if (work / "index.sqlite").exists():
         try:
             begun = json.loads(path.read_text())
@@ -228,7 +229,6 @@ def _check_request(
                 "folder to start afresh, or ask for the same as then"
             )
         return
-    (work / "parts").mkdir(exist_ok=True)
     unfinished = path.with_suffix(".tmp")
     unfinished.write_text(json.dumps(request))
     os.replace(unfinished, path)

@@ -25,7 +25,7 @@ from au_jax.faces.align import cut
 from au_jax.faces.face import Face
 from au_jax.faces.openface import OpenFace, face_from_points
 from au_jax.prepare.readers.rows import Row
-from au_jax.prepare.row_index import Index, Task, text
+from au_jax.prepare.row_index import Index, Task, hash_of_file, text
 from au_jax.prepare.tfds_builder import Serializer, builder, shard_writer
 
 
@@ -115,9 +115,10 @@ class Note:
             self.contents.append((number, int.from_bytes(digest)))
 
     def write(self, path: Path) -> None:
-        """Writes the note under another name until it is whole."""
+        """Writes the note, and its hash behind it, under another name until it is whole."""
         unfinished = path.with_suffix(".note")
-        unfinished.write_text(json.dumps(dataclasses.asdict(self)))
+        content = json.dumps(dataclasses.asdict(self))
+        unfinished.write_text(f"{content}\n{_hash(content.encode())}")
         os.replace(unfinished, path)
 
 
@@ -199,25 +200,32 @@ class Worker:
                 writer.write(self._serialize(_record(job, row, image, data, face, has_face)))
                 note.keep(number, row, data, has_face, count)
                 self._seen(has_face)
-        note.part = _hash(job.part(task))
+        note.part = hash_of_file(job.part(task))
         note.write(job.note(task))
 
 
 def read_note(path: Path) -> Note:
-    return Note(**json.loads(path.read_text()))
+    """Reads what `Note.write` wrote.
+
+    Raises:
+      ValueError: the file is damaged.
+    """
+    content, _, said = path.read_text().partition("\n")
+    if said != _hash(content.encode()):
+        raise ValueError(f"{path} is damaged")
+    return Note(**json.loads(content))
 
 
 def is_done(job: Job, task: Task) -> bool:
     """Whether the task's note is there, whole, and that of the shard file beside it."""
     try:
-        return read_note(job.note(task)).part == _hash(job.part(task))
-    except (OSError, ValueError, TypeError):
+        return read_note(job.note(task)).part == hash_of_file(job.part(task))
+    except (OSError, ValueError):
         return False
 
 
-def _hash(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()
+def _hash(content: bytes) -> str:
+    return hashlib.blake2b(content).hexdigest()
 
 
 def _face_finder(job: Job) -> Callable[[np.ndarray, Row], tuple[Face | None, int]]:
