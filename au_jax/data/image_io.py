@@ -128,7 +128,8 @@ def _no_pixel_limit() -> Iterator[None]:
 
 
 def _short(error: Exception) -> str:
-    return str(error).split(" <_io")[0] or type(error).__name__
+    text = " ".join(str(error).split())
+    return text.split(" <_io")[0] or type(error).__name__
 
 
 class Video:
