@@ -31,6 +31,7 @@ MODES = {
     "formats": "export",
     "columns": "prepare",
     "processes": "prepare",
+    "allow_outside": "prepare",
     "every": "predict",
     "baseline": "predict",
     "port": "serve",
@@ -76,6 +77,9 @@ for name, text in (
     ("columns", "prepare csv: the table's columns, image=FILE,AU01=inner_brow,..."),
 ):
     flags.DEFINE_list(name, [], text)
+flags.DEFINE_boolean(
+    "allow_outside", False, "prepare: read images that a table or link names outside of --raw."
+)
 flags.DEFINE_integer("processes", 0, "prepare: how many to work with; 0: one per core.")
 flags.DEFINE_integer("every", 1, "predict: look at every Nth frame of a video.")
 flags.DEFINE_boolean(

@@ -223,6 +223,7 @@ def prepare(asked: flags.FlagValues, data_dir: Path) -> None:
         name=asked.name,
         columns=columns or None,
         processes=asked.processes,
+        outside=asked.allow_outside,
     )
 
 

@@ -1,13 +1,18 @@
 """The one exception that a user's mistake raises."""
 
+import re
 from collections.abc import Iterable
 
 
 class UserError(Exception):
     """A user's mistake: one sentence that names the file, field or flag at fault, and the mend.
 
-    `launch.py` prints the sentence without a stack trace and exits with code 1.
+    `launch.py` prints the sentence without a stack trace and exits with code 1. It is one line,
+    also where it quotes what a library says in several.
     """
+
+    def __init__(self, sentence: str):
+        super().__init__(re.sub(r"\s*[\r\n]\s*", " ", sentence))
 
 
 def unknown(kind: str, name: object, names: Iterable[object]) -> UserError:

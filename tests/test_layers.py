@@ -11,15 +11,8 @@ PACKAGE = ROOT / "au_jax"
 # From the lowest level to the highest; a name is a module or a folder of the package.
 LEVELS = (
     (
-        "errors",
-        "allowed",
-        "aus",
-        "outside",
-        "large_pages",
-        "cores",
-        "similarity",
-        "losses",
-        "metrics",
+        *("errors", "allowed", "aus", "outside", "large_pages", "cores", "similarity"),
+        *("losses", "metrics", "plain_numbers", "regular_file"),
     ),
     ("data", "models", "faces", "augment", "sharding", "log", "run_dir", "html"),
     ("methods",),
@@ -38,7 +31,7 @@ SHARED = {
     "stages": ("base",),
 }
 # Within the two lowest levels a module may use these of its own level.
-FOUNDATIONS = {"errors", "allowed", "aus", "outside", "cores"}
+FOUNDATIONS = {"errors", "allowed", "aus", "outside", "cores", "plain_numbers", "regular_file"}
 
 
 def modules_of(file: Path) -> set[str]:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from au_jax import log
+from au_jax.data.image_io import BadImageError, read_image
 from au_jax.errors import UserError
 from au_jax.faces.align import cut
 from au_jax.faces.mediapipe import MediaPipe
@@ -21,9 +22,10 @@ def show(photograph: Path) -> None:
     Raises:
       UserError: the file is no image, or shows no face.
     """
-    image = cv2.imread(str(photograph), cv2.IMREAD_COLOR_RGB)
-    if image is None:
-        raise UserError(f"--raw={photograph} is not an image; give a photograph with a face")
+    try:
+        image, _ = read_image(photograph)
+    except BadImageError as bad:
+        raise UserError(f"--raw={photograph}: {bad}; give a photograph with a face") from bad
     scale = min(_WIDTH / image.shape[1], _HEIGHT / image.shape[0])
     image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     below, right = _HEIGHT - image.shape[0], _WIDTH - image.shape[1]

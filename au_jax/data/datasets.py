@@ -73,13 +73,13 @@ def is_drawn(folder: Path) -> bool:
       UserError: the folder is not a prepared data set.
     """
     try:
-        metadata = json.loads((folder / "metadata.json").read_text())
-    except (OSError, ValueError) as error:
+        drawn = json.loads((folder / "metadata.json").read_text()).get("drawn")
+    except (OSError, ValueError, AttributeError) as error:
         raise UserError(
             f"{folder} is not a whole prepared data set (no readable metadata.json); run "
             "--mode=prepare for it, or name the right --data_dir"
         ) from error
-    return bool(metadata.get("drawn"))
+    return bool(drawn)
 
 
 def true_labels(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
@@ -93,9 +93,17 @@ def true_labels(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, np.nd
 
     Returns:
       Keys str [N], AU names str [A], labels int8 [N, A] (1 or 0); None where they are not known.
+
+    Raises:
+      UserError: their file is damaged.
     """
     path = records.truth_path(folder, split)
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as stored:
-        return stored["keys"], stored["aus"], stored["labels"]
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return stored["keys"], stored["aus"], stored["labels"]
+    except Exception as error:  # zipfile, zlib and NumPy each raise their own
+        raise UserError(
+            f"{path} is damaged ({error}); delete the folder {folder}, and it is drawn anew"
+        ) from error

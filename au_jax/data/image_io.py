@@ -8,22 +8,30 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import simplejpeg
 from PIL import Image, ImageOps
+
+from au_jax import regular_file
+from au_jax.data.file_kind import IMAGES, VIDEOS, kind_of
 
 # Larger images are refused before they are decoded: 100 megapixels take 300 MB.
 MOST_PIXELS = 100_000_000
+_MOST_BYTES = 10**9
+
+# Pillow knows many more formats, among them PostScript, for which it starts another program. Of an
+# animation or a document of several pages the first picture is taken.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+_ORIENTATION = 0x0112  # the EXIF tag
 
 # FFmpeg, in OpenCV, writes remarks on damaged videos onto the screen; the callers tell of them.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
 class BadImageError(Exception):
     """An image that cannot be used.
 
     Attributes:
-      kind: "missing", "unreadable", "too large" or "not square".
+      kind: "missing", "unreadable", "too large", "not square" or "outside".
     """
 
     def __init__(self, kind: str, reason: str):
@@ -38,49 +46,73 @@ def read_image(path: Path) -> tuple[np.ndarray, bytes]:
       uint8 [H, W, 3] RGB, and the file's bytes.
 
     Raises:
-      BadImageError: it is missing, unreadable, no image, cut off, or too large.
+      BadImageError: it is missing, no regular file, no image of a known format by its contents,
+        damaged, cut off, or too large.
     """
+    if _size(path) > _MOST_BYTES:
+        raise BadImageError("too large", f"the file has more than {_MOST_BYTES // 10**6} MB")
     try:
         data = path.read_bytes()
+    except OSError as error:
+        raise BadImageError("unreadable", f"cannot be opened ({error.strerror})") from error
+    return decode(data), data
+
+
+def _size(path: Path) -> int:
+    try:
+        return regular_file.size(path)
     except (FileNotFoundError, NotADirectoryError):
         raise BadImageError("missing", "there is no such file") from None
     except OSError as error:
         raise BadImageError("unreadable", f"cannot be opened ({error.strerror})") from error
     except ValueError as error:  # a path with a null character
         raise BadImageError("missing", f"is no file name ({error})") from error
-    return decode(data), data
 
 
 def decode(data: bytes) -> np.ndarray:
     """Decodes the bytes of an image file; see `read_image`."""
-    _check_header(data)
-    # A JPEG that ends as it should is decoded quickly. OpenCV fills what is missing of one that was
-    # cut off with grey and says nothing, so all others go through Pillow, which raises.
-    if data.startswith(_JPEG_START) and data.rstrip(b"\0").endswith(_JPEG_END):
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-        if image is not None:
-            return image
     try:
-        with Image.open(io.BytesIO(data)) as opened:
-            return np.array(_eight_bits(ImageOps.exif_transpose(opened)).convert("RGB"))
+        # Pillow warns of large images and refuses larger ones itself; here one limit decides.
+        with _no_pixel_limit(), Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
+            _check_pixels(*opened.size)
+            return _jpeg(data, opened) if opened.format == "JPEG" else _other(opened)
+    except BadImageError:
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise BadImageError("unreadable", f"is no image ({IMAGES})") from error
     except Exception as error:  # every format of Pillow raises its own
         raise BadImageError("unreadable", f"cannot be decoded ({_short(error)})") from error
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """The image with grey levels of 16 bits made 8, which Pillow would cut off at 255."""
-    if not image.mode.startswith("I"):
-        return image
-    return Image.fromarray((np.array(image).clip(0, 65535) >> 8).astype(np.uint8))
+def _jpeg(data: bytes, opened: Image.Image) -> np.ndarray:
+    """Decodes a JPEG strictly: whatever libjpeg warns of, such as missing data, is an error.
+
+    OpenCV and Pillow fill with grey, or with shifted pixels, what was lost in the middle of a file,
+    and say nothing.
+    """
+    if opened.mode == "CMYK":
+        simplejpeg.decode_jpeg(data, "CMYK")  # it checks the data, and knows no colours of print
+        return _other(opened)
+    pixels = simplejpeg.decode_jpeg(data)
+    with contextlib.suppress(Exception):  # EXIF data may be broken without harm to the picture
+        turned = Image.fromarray(pixels)
+        turned.getexif()[_ORIENTATION] = opened.getexif().get(_ORIENTATION, 1)
+        return np.array(ImageOps.exif_transpose(turned))
+    return pixels
 
 
-def _check_header(data: bytes) -> None:
-    try:
-        # Pillow warns of large images and refuses larger ones itself; here one limit decides.
-        with _no_pixel_limit(), Image.open(io.BytesIO(data)) as opened:
-            width, height = opened.size
-    except Exception as error:
-        raise BadImageError("unreadable", f"is no image ({_short(error)})") from error
+def _other(opened: Image.Image) -> np.ndarray:
+    """Decodes an image by Pillow, with levels of 16 bits made 8, which it would cut off at 255."""
+    upright = ImageOps.exif_transpose(opened)
+    if upright.mode == "F" or (upright.mode == "I" and opened.format != "PNG"):
+        reason = "its levels are floating-point or 32-bit numbers, of which none is known as white"
+        raise BadImageError("unreadable", f"{reason}; save it with 8 or 16 bits")
+    if upright.mode.startswith("I"):
+        upright = Image.fromarray((np.array(upright).clip(0, 65535) >> 8).astype(np.uint8))
+    return np.array(upright.convert("RGB"))
+
+
+def _check_pixels(width: int, height: int) -> None:
     if width * height > MOST_PIXELS:
         reason = f"{width} x {height} pixels are more than {MOST_PIXELS // 10**6} megapixels"
         raise BadImageError("too large", reason)
@@ -96,7 +128,8 @@ def _no_pixel_limit() -> Iterator[None]:
 
 
 def _short(error: Exception) -> str:
-    return str(error).split(" <_io")[0] or type(error).__name__
+    text = " ".join(str(error).split())
+    return text.split(" <_io")[0] or type(error).__name__
 
 
 class Video:
@@ -113,13 +146,22 @@ class Video:
         """Opens the video.
 
         Raises:
-          BadImageError: it is not there, or cannot be read as a video.
+          BadImageError: it is not there, no regular file, no video by its contents, cannot be
+            read as one, or has too large frames.
         """
-        if not path.exists():
-            raise BadImageError("missing", "there is no such file")
+        _size(path)
+        try:
+            with open(path, "rb") as file:
+                kind = kind_of(file.read(12))
+        except OSError as error:
+            raise BadImageError("unreadable", f"cannot be opened ({error.strerror})") from error
+        if kind != "video":
+            raise BadImageError("unreadable", f"cannot be read as a video ({VIDEOS})")
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
             raise BadImageError("unreadable", "cannot be read as a video")
+        sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        _check_pixels(*(max(0, int(self._capture.get(side))) for side in sides))
         self.decoded = 0
         self.timestamp = 0.0
 

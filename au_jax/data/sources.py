@@ -83,9 +83,19 @@ class Source:
         return {k: v for k, v in self.__dict__.items() if k != "_reader"}
 
     def jpegs(self, indices: Sequence[int] | np.ndarray) -> list[bytes]:
-        """The stored JPEG bytes of the records at `indices`."""
+        """The stored JPEG bytes of the records at `indices`.
+
+        Raises:
+          UserError: their files are damaged.
+        """
         field = f"crops/{self.crop}"
-        raw = self._reader.__getitems__(self.rows[indices].tolist())
+        try:
+            raw = self._reader.__getitems__(self.rows[indices].tolist())
+        except RuntimeError as error:  # array_record compares hashes of all that it reads
+            raise UserError(
+                f"records of split '{self.name}' in {Path(self.files[0]).parent} are damaged "
+                f"({error}); prepare the data set again"
+            ) from error
         parse = tf_example_pb2.Example.FromString
         return [parse(r).features.feature[field].bytes_list.value[0] for r in raw]
 
@@ -170,19 +180,22 @@ def open_source(
       size: pixels that images are resized to when read; 0 leaves them as stored.
 
     Raises:
-      UserError: the folder is missing or half-written, or lacks the split or crop; a label is
-        outside {-1, 0, 1}; the part that is asked for has no records.
+      UserError: the folder is missing, half-written or damaged, or lacks the split or crop; a
+        label is outside {-1, 0, 1}; the part that is asked for has no records.
     """
     try:
         builder = tfds.builder_from_directory(folder)
-    except (FileNotFoundError, ValueError, OSError) as error:
+        metadata = builder.info.metadata or {}
+        lengths = {name: info.shard_lengths for name, info in builder.info.splits.items()}
+    except Exception as error:  # TFDS raises as many kinds of error as its files have faults
         raise UserError(
-            f"{folder} is not a whole prepared data set (no readable dataset_info.json); run "
-            "--mode=prepare for it, or name the right --data_dir"
+            f"{folder} is not a whole prepared data set (no readable dataset_info.json, "
+            f"features.json and metadata.json: {error}); run --mode=prepare for it, or name the "
+            "right --data_dir"
         ) from error
-    metadata = builder.info.metadata or {}
-    if "aus" not in metadata or "crops" not in metadata:
+    if not (_are_names(metadata.get("aus")) and _are_names(metadata.get("crops"))):
         raise UserError(f"{folder} was not written by au_jax (no AU list); run --mode=prepare")
+    au_names.check(metadata["aus"])
     parts = ("", "train", "val")
     names = [str(SplitName(stored, part)) for stored in builder.info.splits for part in parts]
     if split not in names:
@@ -192,10 +205,17 @@ def open_source(
         raise unknown(f"crop in {folder}", crop, metadata["crops"])
     info = builder.info.splits[name.stored]
     files = tuple(str(f) for f in info.filepaths)
-    for file, length in zip(files, info.shard_lengths, strict=True):
+    if len(files) != len(lengths[name.stored]):
+        raise UserError(f"{folder / 'dataset_info.json'} is damaged; prepare the data set again")
+    for file, length in zip(files, lengths[name.stored], strict=True):
         if not os.path.exists(file) or _record_count(file) != length:
             raise UserError(f"{file} is missing or half-written; prepare the data set again")
     table = _table(folder, name.stored, files)
+    if table.labels.shape != (len(table.keys), len(metadata["aus"])):
+        raise UserError(
+            f"{folder / 'metadata.json'} names {len(metadata['aus'])} AUs, which the records of "
+            f"'{name.stored}' have not; prepare the data set again"
+        )
     whole = Source(
         name.stored, tuple(metadata["aus"]), table, crop, files, np.arange(len(table.keys)), size
     )
@@ -210,6 +230,10 @@ def open_source(
             "the subjects when you prepare the data set, or use splits of its own"
         )
     return whole.subset(chosen, split)
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def _record_count(file: str) -> int:
@@ -278,12 +302,22 @@ def _columns(split: str, files: Sequence[str]) -> dict[str, Any]:
 
 
 def _table(folder: Path, split: str, files: Sequence[str]) -> Table:
-    """Reads the columns of a split; keeps them in a file beside it, so that it is done once."""
+    """Reads the columns of a split; keeps them in a file beside it, so that it is done once.
+
+    The file is believed only beside the shards that it was made of, by their sizes and times.
+    """
     cache = Path(folder) / f"table-{split}.npz"
-    if cache.exists():
-        with np.load(cache) as columns:
-            return Table(**columns)
-    columns = _columns(split, files)
+    made_of = _fingerprint(files)
+    kept = _kept_table(cache, made_of)
+    if kept is not None:
+        return kept
+    try:
+        columns = _columns(split, files)
+    except Exception as error:  # array_record and protobuf raise undocumented types
+        raise UserError(
+            f"the records of split '{split}' in {folder} cannot be read ({error}); prepare the "
+            "data set again"
+        ) from error
     bad = ~np.isin(columns["labels"], (-1, 0, 1)).all(1)
     if bad.any():
         row = int(np.argmax(bad))
@@ -291,9 +325,27 @@ def _table(folder: Path, split: str, files: Sequence[str]) -> Table:
             f"record '{columns['keys'][row]}' of split '{split}' in {folder} has a label outside "
             f"-1, 0, 1 ({sorted(set(columns['labels'][row].tolist()))}); prepare the data set again"
         )
-    table = Table(**columns)
     if os.access(folder, os.W_OK):
         temporary = cache.with_name(f"{cache.stem}.{os.getpid()}.tmp.npz")
-        np.savez(temporary, **columns)
+        np.savez(temporary, made_of=made_of, **columns)
         os.replace(temporary, cache)
-    return table
+    return Table(**columns)
+
+
+def _fingerprint(files: Sequence[str]) -> np.ndarray:
+    """Name, size and time of change of each shard file: str [F, 3]."""
+    states = [(os.path.basename(file), os.stat(file)) for file in files]
+    rows = [(name, str(state.st_size), str(state.st_mtime_ns)) for name, state in states]
+    return np.array(rows, np.str_).reshape(-1, 3)
+
+
+def _kept_table(cache: Path, made_of: np.ndarray) -> Table | None:
+    """The table of an earlier reading of the same shards; None where it is not there or damaged."""
+    try:
+        with np.load(cache, allow_pickle=False) as stored:
+            columns = dict(stored)
+        if not np.array_equal(columns.pop("made_of"), made_of):
+            return None
+        return Table(**columns)
+    except Exception:  # zipfile, zlib and NumPy each raise their own; the shards say it all again
+        return None

@@ -1,15 +1,17 @@
 """OpenFace's CSV files, and other landmarks that come with a data set: faces found by others."""
 
 import csv
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from au_jax import plain_numbers, regular_file
 from au_jax.errors import UserError
 from au_jax.faces.face import Face
 from au_jax.faces.pose import head_pose
+
+_FARTHEST = 1e6  # pixels
 
 
 def face_from_points(
@@ -38,7 +40,7 @@ class OpenFace:
         if not folder.is_dir():
             raise UserError(f"--landmarks={folder} is not a folder of OpenFace's .csv files")
         self._folder = folder
-        self._video: tuple[str, dict[int, list[dict[str, str]]]] = ("", {})
+        self._video: tuple[str, dict[int, list[Face]]] = ("", {})
 
     def find(self, image: str, position: int = -1) -> tuple[Face | None, int]:
         """The face of an image, or of the frame at `position` (from 0) of a video.
@@ -50,33 +52,55 @@ class OpenFace:
           The face with the highest confidence, None without one, and how many there were.
 
         Raises:
-          UserError: the CSV file lacks the 2-D landmarks.
+          UserError: the CSV file cannot be read, lacks the 2-D landmarks or the confidence, or has
+            something else than numbers there.
         """
         if self._video[0] != image:
             self._video = (image, self._read(Path(image)))
-        rows = self._video[1].get(max(position, 0), [])
-        good = [row for row in rows if float(row.get("success", 1)) > 0]
-        if not good:
-            return None, 0
-        best = max(good, key=lambda row: float(row["confidence"]))
-        points = [float(best[f"{axis}_{i}"]) for i in range(68) for axis in "xy"]
-        return face_from_points(points, confidence=float(best["confidence"])), len(good)
+        good = self._video[1].get(max(position, 0), [])
+        return max(good, key=lambda face: face.confidence, default=None), len(good)
 
-    def _read(self, image: Path) -> dict[int, list[dict[str, str]]]:
-        """The rows of an input's file by frame, counted from 0; none when there is no file."""
+    def _read(self, image: Path) -> dict[int, list[Face]]:
+        """The faces in an input's file by frame, counted from 0; none when there is no file."""
         places = (self._folder / image.with_suffix(".csv"), self._folder / f"{image.stem}.csv")
-        path = next((place for place in places if place.is_file()), None)
+        path = next((place for place in places if place.exists()), None)
         if path is None:
             return {}
-        frames: dict[int, list[dict[str, str]]] = {}
-        with open(path, encoding="utf-8-sig", newline="") as lines:
-            for row in csv.DictReader(lines, skipinitialspace=True):
-                row = {(k or "").strip(): (v or "").strip() for k, v in row.items() if k}
-                wanted = [f"{a}_{i}" for a in "xy" for i in range(68)]
-                if not all(re.fullmatch(r"-?[\d.]+(e-?\d+)?", row.get(w, "")) for w in wanted):
-                    raise UserError(
-                        f"{path} lacks the 2-D landmarks x_0 .. y_67; run OpenFace with -2Dfp"
-                    )
-                # FeatureExtraction counts frames from 1; FaceLandmarkImg has no such column.
-                frames.setdefault(int(row.get("frame", 1)) - 1, []).append(row)
+        frames: dict[int, list[Face]] = {}
+        try:
+            regular_file.size(path)
+            with open(path, encoding="utf-8-sig", newline="") as lines:
+                reader = csv.DictReader(lines, skipinitialspace=True)
+                for cells in reader:
+                    row = {(k or "").strip(): v.strip() for k, v in cells.items() if k and v}
+                    frame, face = _face(row, path, reader.line_num)
+                    if face is not None:
+                        frames.setdefault(frame, []).append(face)
+        except (OSError, ValueError, csv.Error) as error:
+            raise UserError(f"{path} cannot be read ({error}); run OpenFace anew") from error
         return frames
+
+
+def _face(row: dict[str, str], path: Path, line: int) -> tuple[int, Face | None]:
+    """The frame, from 0, and the face of one row; no face where OpenFace had no success.
+
+    Raises:
+      UserError: a column is missing, or is no number.
+    """
+    # FeatureExtraction counts frames from 1 and notes its success; FaceLandmarkImg has neither.
+    frame = plain_numbers.whole(row.get("frame", "1"))
+    success = plain_numbers.real(row.get("success", "1"))
+    if frame is not None and success is not None and success <= 0:
+        return frame - 1, None
+    confidence = plain_numbers.real(row.get("confidence", ""))
+    points = [plain_numbers.real(row.get(f"{axis}_{i}", "")) for i in range(68) for axis in "xy"]
+    if any(point is None or abs(point) > _FARTHEST for point in points):
+        raise UserError(
+            f"{path} lacks the 2-D landmarks x_0 .. y_67 on line {line}; run OpenFace with -2Dfp"
+        )
+    if frame is None or success is None or confidence is None:
+        raise UserError(
+            f"{path} has no number as frame, success or confidence on line {line}; "
+            "run OpenFace anew"
+        )
+    return frame - 1, face_from_points(np.array(points, np.float32), confidence=confidence)

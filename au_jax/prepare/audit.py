@@ -64,6 +64,7 @@ class Audit:
       copies: pairs of names of image files with equal contents, some of them.
       copy_count: how many kept images equal an earlier one.
       crossing: how many contents stand in more than one split.
+      disputed: how many contents stand under several names with differing labels.
       shared_subjects: subjects that stand in more than one split.
       unlisted: subjects that the published folds do not name, where there are published folds.
       faceless: names of some images without a face.
@@ -76,6 +77,7 @@ class Audit:
     copies: list[tuple[str, str]]
     copy_count: int
     crossing: int
+    disputed: int
     shared_subjects: list[str]
     unlisted: list[str]
     faceless: list[str]
@@ -118,7 +120,7 @@ def collect(job: Job) -> Audit:
         rows.close()
     times = Counter(subject for people in subjects.values() for subject in people)
     everyone = times.keys()
-    copies, copy_count, crossing = _copies(job, [task for task, _ in tasks])
+    copies, copy_count, crossing, disputed = _copies(job, [task for task, _ in tasks])
     audit = Audit(
         splits,
         left_out,
@@ -126,6 +128,7 @@ def collect(job: Job) -> Audit:
         copies,
         copy_count,
         crossing,
+        disputed,
         sorted(subject for subject, count in times.items() if count > 1),
         PUBLISHED[job.name].unlisted(everyone) if job.name in PUBLISHED else [],
         names,
@@ -151,8 +154,8 @@ def _add(split: Split, note: Note, aus: tuple[str, ...]) -> None:
             split.emotions[name] = split.emotions.get(name, 0) + count
 
 
-def _copies(job: Job, tasks: list[Task]) -> tuple[list[tuple[str, str]], int, int]:
-    """Kept images of equal contents: some pairs of names, how many, how many across splits."""
+def _copies(job: Job, tasks: list[Task]) -> tuple[list[tuple[str, str]], int, int, int]:
+    """Kept images of equal contents: some pairs of names, how many, across splits, in dispute."""
     path = job.work / "contents.sqlite"
     path.unlink(missing_ok=True)
     db = sqlite3.connect(path)
@@ -174,13 +177,17 @@ def _copies(job: Job, tasks: list[Task]) -> tuple[list[tuple[str, str]], int, in
             f"SELECT COUNT(*) FROM (SELECT hash FROM contents JOIN listed.rows USING (number) "
             f"WHERE hash IN ({equal}) GROUP BY hash HAVING COUNT(DISTINCT split) > 1)"
         ).fetchone()[0]
+        disputed = db.execute(
+            f"SELECT COUNT(*) FROM (SELECT hash FROM contents JOIN listed.images USING (number) "
+            f"WHERE hash IN ({equal}) GROUP BY hash HAVING COUNT(DISTINCT labels) > 1)"
+        ).fetchone()[0]
         pairs = db.execute(
             f"SELECT a.image, b.image FROM ({equal} LIMIT {_LISTED}) AS e "
             "JOIN (SELECT hash, MIN(number) AS low, MAX(number) AS high FROM contents "
             "GROUP BY hash) AS m USING (hash) "
             "JOIN listed.rows AS a ON a.number = low JOIN listed.rows AS b ON b.number = high"
         ).fetchall()
-        return pairs, count, crossing
+        return pairs, count, crossing, disputed
     finally:
         db.close()
         path.unlink(missing_ok=True)
@@ -260,6 +267,10 @@ def _remarks(audit: Audit) -> Iterator[str]:
     elif audit.kept:
         yield f"Faces in {faces} of {audit.kept} kept images ({100 * faces / audit.kept:.2f} %)."
     yield f"{audit.copy_count} kept images have the contents of an earlier one."
+    if audit.disputed:
+        yield (
+            f"DISPUTED: {audit.disputed} contents stand under several names with differing labels."
+        )
     if audit.crossing:
         yield f"LEAK: {audit.crossing} contents stand in more than one split."
     if audit.shared_subjects:
@@ -306,6 +317,7 @@ def _as_json(job: Job, audit: Audit) -> dict[str, Any]:
         "splits": {name: dataclasses.asdict(split) for name, split in audit.splits.items()},
         "equal_pictures": audit.copy_count,
         "contents_in_several_splits": audit.crossing,
+        "contents_with_differing_labels": audit.disputed,
         "subjects_in_several_splits": audit.shared_subjects,
         "subjects_in_no_fold": audit.unlisted,
     }

@@ -5,6 +5,7 @@ must go on with the same ones. The index is built once, under another name until
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import sqlite3
@@ -19,7 +20,7 @@ from au_jax.prepare.readers.rows import Problem, RawSet, Row
 
 _SCHEMA = """
 CREATE TABLE rows (number INTEGER PRIMARY KEY, split TEXT, file TEXT, line INTEGER, image TEXT,
-                   subject TEXT, kind TEXT, reason TEXT, data TEXT);
+                   position INTEGER, subject TEXT, kind TEXT, reason TEXT, data TEXT);
 CREATE TABLE images (key TEXT PRIMARY KEY, number INTEGER, labels TEXT) WITHOUT ROWID;
 CREATE TABLE tasks (number INTEGER PRIMARY KEY, split TEXT, first INTEGER, last INTEGER,
                     size INTEGER);
@@ -29,6 +30,8 @@ CREATE TABLE counts (split TEXT, au TEXT, present INTEGER, absent INTEGER, unkno
 # Rows of one task of images: enough tasks to share out and to resume by, and shard files that
 # are neither tiny nor too many to keep open.
 _FEWEST, _MOST, _TASKS = 64, 4096, 200
+# Each split becomes a set of files; a column of other things, taken for splits, thousands of them.
+_MOST_SPLITS = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,9 +106,13 @@ def build(raw: RawSet, path: Path) -> None:
     A second row for one image is left out as a duplicate.
 
     Raises:
-      UserError: the label files hold no row.
+      UserError: the label files hold no row, or more splits than a data set has; the index that is
+        there was damaged.
     """
+    proof = path.with_suffix(".hash")
     if path.exists():
+        if not proof.is_file() or proof.read_text() != hash_of_file(path):
+            raise UserError(f"{path} is damaged; delete the folder {path.parent} and start again")
         return
     unfinished = path.with_suffix(".tmp")
     unfinished.unlink(missing_ok=True)
@@ -117,8 +124,15 @@ def build(raw: RawSet, path: Path) -> None:
         counts: dict[str, np.ndarray] = {}
         bar = tqdm(raw.rows(), desc=f"reading the labels of {raw.name}", unit=" rows")
         total = 0
+        splits: set[str] = set()
         for number, row in enumerate(bar):
             total += 1
+            splits.add(row.split)
+            if len(splits) > _MOST_SPLITS:
+                raise UserError(
+                    f"{row.file}, line {row.line}: '{row.split}' is the split number {len(splits)} "
+                    f"and a data set has at most {_MOST_SPLITS}; is that the column of the splits?"
+                )
             if row.labels:
                 sums = counts.setdefault(row.split, np.zeros((len(raw.aus), 3), np.int64))
                 for i, label in enumerate(row.labels):
@@ -136,7 +150,14 @@ def build(raw: RawSet, path: Path) -> None:
         raise OSError(None, str(error), str(path)) from error
     finally:
         db.close()
+    proof.write_text(hash_of_file(unfinished))
     os.replace(unfinished, path)
+
+
+def hash_of_file(path: Path) -> str:
+    """A hash of all its bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
 def _insert(db: sqlite3.Connection, number: int, row: Row) -> None:
@@ -155,10 +176,10 @@ def _insert(db: sqlite3.Connection, number: int, row: Row) -> None:
             reason = f"{file}, line {line} is kept for this image; it has {same} labels"
             row = dataclasses.replace(row, problem=Problem("duplicate", reason))
     data = None if row.problem else json.dumps(dataclasses.asdict(row))
-    place = (row.split, text(row.file), row.line, text(row.image), text(row.subject))
+    place = (row.split, text(row.file), row.line, text(row.image), row.position, text(row.subject))
     why = (row.problem.kind, text(row.problem.reason)) if row.problem else (None, None)
     # The data keep every byte: JSON spells out what is no UTF-8.
-    db.execute("INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?)", (number, *place, *why, data))
+    db.execute("INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?)", (number, *place, *why, data))
 
 
 def text(raw: str) -> str:
@@ -172,8 +193,7 @@ def _divide(db: sqlite3.Connection, total: int) -> Iterator[tuple[int, str, int,
     run: tuple[str, str | None] | None = None
     number = first = last = size = 0
     query = (
-        "SELECT number, split, image, json_extract(data, '$.position') >= 0 FROM rows "
-        "WHERE kind IS NULL ORDER BY number"
+        "SELECT number, split, image, position >= 0 FROM rows WHERE kind IS NULL ORDER BY number"
     )
     for row, split, image, of_video in db.execute(query):
         this = (split, image if of_video else None)

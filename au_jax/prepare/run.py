@@ -21,7 +21,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from au_jax import cores
-from au_jax.data.image_io import BadImageError, Video, read_image
+from au_jax.data.image_io import BadImageError
 from au_jax.data.records import CROPS, VERSION
 from au_jax.errors import UserError, unknown
 from au_jax.faces.align import SIDE
@@ -30,7 +30,7 @@ from au_jax.prepare.readers import open_raw
 from au_jax.prepare.readers.rows import RawSet
 from au_jax.prepare.row_index import Index, Task
 from au_jax.prepare.tfds_builder import builder
-from au_jax.prepare.worker import Job, Worker
+from au_jax.prepare.worker import Images, Job, Worker
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -45,6 +45,7 @@ def run(
     name: str = "",
     columns: Mapping[str, str] | None = None,
     processes: int = 0,
+    outside: bool = False,
 ) -> Path:
     """Prepares a data set, or goes on where an interrupted run stopped.
 
@@ -58,6 +59,7 @@ def run(
         crop in `crops` already, and is stored whole, resized to that crop's side.
       name, columns: see `readers.open_raw`.
       processes: how many to work with; 0 for one per core.
+      outside: whether images may lie outside of the raw folder, where a table or a link leads.
 
     Returns:
       The prepared data set's folder; `audit/index.html` in it shows what became of the rows.
@@ -73,14 +75,14 @@ def run(
     _check_landmarks(landmarks, source, chosen)
     work = Path(data_dir) / f"{source.name}.unfinished"
     with _disk(Path(data_dir)), _alone(work):
-        _check_request(work, source, Path(raw), chosen, landmarks)
+        _check_request(work, source, Path(raw), chosen, landmarks, outside)
         row_index.build(source, work / "index.sqlite")
         place = Path(raw).absolute() if Path(raw).is_dir() else Path(raw).absolute().parent
         whole = (0, 0)
         if landmarks == "aligned":
             whole = (SIDE[chosen[0]],) * 2
         elif "as_is" in chosen:
-            whole = _first_size(work, place)
+            whole = _first_size(work, Images(place, outside))
         job = Job(
             source.name,
             source.aus,
@@ -89,6 +91,7 @@ def run(
             place,
             work.absolute(),
             landmarks,
+            outside,
             whole,
         )
         _work(job, cores.as_many(processes, "--processes"))
@@ -108,15 +111,16 @@ def _already(folder: Path, crops: tuple[str, ...]) -> Path:
     """The finished data set, when it has what is asked for."""
     try:
         has = json.loads((folder / "metadata.json").read_text())["crops"]
-    except (OSError, ValueError, KeyError) as error:
+        lacking = [crop for crop in crops if crop not in has]
+        names = ", ".join(has)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{folder} is there but is no data set of this package; move it away, or give another "
             "--data_dir"
         ) from error
-    lacking = [crop for crop in crops if crop not in has]
     if lacking:
         raise UserError(
-            f"{folder} is prepared with the crops {', '.join(has)} and lacks {lacking[0]}; delete "
+            f"{folder} is prepared with the crops {names} and lacks {lacking[0]}; delete "
             "it, or give another --data_dir, and prepare it with all the crops that you need"
         )
     print(f"{folder} is prepared already; delete it to prepare it anew")
@@ -170,7 +174,10 @@ def _disk(data_dir: Path) -> Iterator[None]:
                 f"the unfinished work in {data_dir} is damaged ({error}); delete its folder "
                 "NAME.unfinished and start again"
             ) from error
-        raise
+        raise UserError(
+            f"{getattr(error, 'filename', None) or data_dir} cannot be used ({error}); "
+            "move it away, or give another --data_dir"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -181,7 +188,7 @@ def _alone(work: Path) -> Iterator[None]:
     except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
         place = work.parent
         raise UserError(f"--data_dir={place} is no folder; give another one") from error
-    with open(work / "lock", "w") as lock:
+    with open(work / "lock", "a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -190,7 +197,12 @@ def _alone(work: Path) -> Iterator[None]:
 
 
 def _check_request(
-    work: Path, source: RawSet, raw: Path, crops: tuple[str, ...], landmarks: str
+    work: Path,
+    source: RawSet,
+    raw: Path,
+    crops: tuple[str, ...],
+    landmarks: str,
+    outside: bool,
 ) -> None:
     """Finds out whether unfinished work was begun with the same files and wishes."""
     files = {str(f): [f.stat().st_size, f.stat().st_mtime_ns] for f in source.files}
@@ -198,15 +210,18 @@ def _check_request(
         "raw": str(raw.absolute()),
         "crops": list(crops),
         "landmarks": landmarks,
+        "allow_outside": outside,
         "aus": list(source.aus),
         "files": files,
     }
     path = work / "request.json"
+    (work / "parts").mkdir(exist_ok=True)
     if (work / "index.sqlite").exists():
         try:
             begun = json.loads(path.read_text())
         except (OSError, ValueError):
             begun = {}
+        begun = begun if isinstance(begun, dict) else {}
         changed = [key for key, value in request.items() if begun.get(key) != value]
         if changed:
             raise UserError(
@@ -214,20 +229,18 @@ def _check_request(
                 "folder to start afresh, or ask for the same as then"
             )
         return
-    (work / "parts").mkdir(exist_ok=True)
     unfinished = path.with_suffix(".tmp")
     unfinished.write_text(json.dumps(request))
     os.replace(unfinished, path)
 
 
-def _first_size(work: Path, raw: Path) -> tuple[int, int]:
+def _first_size(work: Path, images: Images) -> tuple[int, int]:
     """Height and width of the first image that can be read: those of the crop `as_is`."""
     rows = Index(work / "index.sqlite")
     try:
         for row in rows.first_images():
             with contextlib.suppress(BadImageError):
-                path = raw / row.image
-                image = read_image(path)[0] if row.position < 0 else Video(path).frame(0)
+                image, _ = images.read(row)
                 return image.shape[0], image.shape[1]
     finally:
         rows.close()
@@ -235,11 +248,11 @@ def _first_size(work: Path, raw: Path) -> tuple[int, int]:
 
 
 def _work(job: Job, processes: int) -> None:
-    """Does all tasks that have no note yet."""
+    """Does all tasks that are not done yet, or whose files were damaged since."""
     rows = Index(job.index)
     tasks = rows.tasks()
     rows.close()
-    todo = [task for task in tasks if not job.note(task).exists()]
+    todo = [task for task in tasks if not worker.is_done(job, task)]
     total = sum(task.size for task in tasks)
     bar = tqdm(
         total=total,
@@ -308,11 +321,12 @@ def _finish(job: Job, folder: Path) -> None:
     report = job.work / "audit"
     audit.write_quarantine(job, report / "quarantine.csv")
     if not results.kept:
+        kinds = ", ".join(kind for kind, _ in results.left_out.most_common())
         for begun in (job.work / "parts", job.index):  # the next run is to look again
             shutil.rmtree(begun) if begun.is_dir() else begun.unlink()
         raise UserError(
-            f"none of the {results.total} rows of {job.name} could be kept; "
-            f"{report / 'quarantine.csv'} says why"
+            f"none of the {results.total} rows of {job.name} could be kept "
+            f"({kinds}); {report / 'quarantine.csv'} says why"
         )
     audit.write_page(job, results, report)
     built = job.work / "built"

@@ -3,6 +3,7 @@
 The note (`000012.json`) is written last, so a task is done when its note is there.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -24,7 +25,7 @@ from au_jax.faces.align import cut
 from au_jax.faces.face import Face
 from au_jax.faces.openface import OpenFace, face_from_points
 from au_jax.prepare.readers.rows import Row
-from au_jax.prepare.row_index import Index, Task, text
+from au_jax.prepare.row_index import Index, Task, hash_of_file, text
 from au_jax.prepare.tfds_builder import Serializer, builder, shard_writer
 
 
@@ -37,6 +38,7 @@ class Job:
       raw: the raw folder.
       work: the folder of unfinished work, with the index and the parts.
       landmarks: "models", "dataset", "aligned" or a folder of OpenFace's CSV files.
+      outside: whether images may lie outside of the raw folder.
       whole: height and width that images are brought to which are stored whole: those of the crop
         `as_is`, or all of them if they are aligned already.
     """
@@ -48,6 +50,7 @@ class Job:
     raw: Path
     work: Path
     landmarks: str
+    outside: bool
     whole: tuple[int, int]
 
     @property
@@ -78,6 +81,7 @@ class Note:
       left_out: row number, kind and reason of each row that has no record.
       faceless: row numbers of records without a face.
       contents: row number and a short hash of each kept image file.
+      part: a hash of the shard file.
     """
 
     labels: list[list[int]]
@@ -88,6 +92,7 @@ class Note:
     left_out: list[tuple[int, str, str]] = dataclasses.field(default_factory=list)
     faceless: list[int] = dataclasses.field(default_factory=list)
     contents: list[tuple[int, int]] = dataclasses.field(default_factory=list)
+    part: str = ""
 
     def keep(self, number: int, row: Row, data: bytes, has_face: bool, count: int) -> None:
         """Counts a row that has a record.
@@ -110,33 +115,47 @@ class Note:
             self.contents.append((number, int.from_bytes(digest)))
 
     def write(self, path: Path) -> None:
-        """Writes the note under another name until it is whole."""
+        """Writes the note, and its hash behind it, under another name until it is whole."""
         unfinished = path.with_suffix(".note")
-        unfinished.write_text(json.dumps(dataclasses.asdict(self)))
+        content = json.dumps(dataclasses.asdict(self))
+        unfinished.write_text(f"{content}\n{_hash(content.encode())}")
         os.replace(unfinished, path)
 
 
-class _Images:
+class Images:
     """The images of rows, read one after another; a video stays open for its next frame."""
 
-    def __init__(self, raw: Path):
-        self._raw = raw
+    def __init__(self, raw: Path, outside: bool):
+        """Reads from the folder `raw`, and from elsewhere only if `outside`."""
+        self._raw, self._outside = raw, outside
+        self._root = os.path.realpath(raw)
         self._video: tuple[str, Video | BadImageError] | None = None
 
     def read(self, row: Row) -> tuple[np.ndarray, bytes]:
         """The row's image uint8 [H, W, 3] RGB, and its file's bytes, none for a video frame.
 
         Raises:
-          BadImageError: it cannot be used; a video that cannot be opened fails for each frame.
+          BadImageError: it cannot be used, or lies outside of the raw folder; a video that cannot
+            be opened fails for each frame.
         """
         if row.position < 0:
-            return read_image(self._raw / row.image)
+            return read_image(self._place(row.image))
         if self._video is None or self._video[0] != row.image:
-            self._video = (row.image, _open(self._raw / row.image))
+            self._video = (row.image, _open(self._place(row.image)))
         video = self._video[1]
         if isinstance(video, BadImageError):
             raise video
         return video.frame(row.position), b""
+
+    def _place(self, image: str) -> Path:
+        """The path of an image, when it may be read: a table or a link may name any file."""
+        path = self._raw / image
+        with contextlib.suppress(ValueError):  # a null character; there is no such file
+            real = os.path.realpath(path)
+            if not self._outside and not Path(real).is_relative_to(self._root):
+                reason = f"it lies outside of the raw folder, at {text(real)}"
+                raise BadImageError("outside", f"{reason}; --allow_outside permits that")
+        return path
 
 
 class Worker:
@@ -165,7 +184,7 @@ class Worker:
         """
         job = self._job
         note = Note([[0, 0, 0] for _ in job.aus])
-        images = _Images(job.raw)
+        images = Images(job.raw, job.outside)
         with shard_writer(job.part(task)) as writer:
             for number, row in self._index.rows(task):
                 try:
@@ -181,11 +200,32 @@ class Worker:
                 writer.write(self._serialize(_record(job, row, image, data, face, has_face)))
                 note.keep(number, row, data, has_face, count)
                 self._seen(has_face)
+        note.part = hash_of_file(job.part(task))
         note.write(job.note(task))
 
 
 def read_note(path: Path) -> Note:
-    return Note(**json.loads(path.read_text()))
+    """Reads what `Note.write` wrote.
+
+    Raises:
+      ValueError: the file is damaged.
+    """
+    content, _, said = path.read_text().partition("\n")
+    if said != _hash(content.encode()):
+        raise ValueError(f"{path} is damaged")
+    return Note(**json.loads(content))
+
+
+def is_done(job: Job, task: Task) -> bool:
+    """Whether the task's note is there, whole, and that of the shard file beside it."""
+    try:
+        return read_note(job.note(task)).part == hash_of_file(job.part(task))
+    except (OSError, ValueError):
+        return False
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.blake2b(content).hexdigest()
 
 
 def _face_finder(job: Job) -> Callable[[np.ndarray, Row], tuple[Face | None, int]]:

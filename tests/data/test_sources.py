@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import shutil
 
 import numpy as np
@@ -142,6 +143,59 @@ def test_half_written_folders_are_refused(broken, tmp_path):
     (broken / "dataset_info.json").unlink()
     with pytest.raises(UserError, match="not a whole prepared data set"):
         source(broken)
+
+
+def test_table_is_read_anew_beside_other_shards(broken, tiny_faces):
+    """The label table of a split is that of its shards, not one that fits their number."""
+    labels = source(broken).table.labels
+    stored = dict(np.load(broken / "table-opt.npz"))
+    np.savez(broken / "table-opt.npz", **stored | {"labels": 1 - np.abs(labels)})
+    assert (source(broken).table.labels == 1 - np.abs(labels)).all()  # it is believed
+    shard = next(broken.glob("*-opt.array_record*"))
+    shutil.copy(shard, broken / "other")
+    (broken / "other").replace(shard)  # the same records, written at another time
+    np.testing.assert_array_equal(source(broken).table.labels, labels)
+    np.testing.assert_array_equal(np.load(broken / "table-opt.npz")["labels"], labels)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", None])
+def test_damaged_table_is_read_anew(broken, content):
+    labels = source(broken).table.labels
+    table = broken / "table-opt.npz"
+    table.write_bytes(table.read_bytes()[:-400] if content is None else content)
+    np.testing.assert_array_equal(source(broken).table.labels, labels)
+
+
+@pytest.mark.parametrize("name", ["dataset_info.json", "features.json", "metadata.json"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "5", "{}"])
+def test_damaged_descriptions_are_refused(broken, name, content):
+    (broken / name).write_text(content)
+    with pytest.raises(UserError, match=f"^{broken} (is not|was not|holds)"):
+        source(broken)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"aus": "AU01"}, {"aus": [1]}, {"aus": ["AU01"]}, {"aus": ["x"]}, {"crops": None}]
+)
+def test_descriptions_that_do_not_fit_the_records(broken, changed):
+    metadata = json.loads((broken / "metadata.json").read_text())
+    (broken / "metadata.json").write_text(json.dumps(metadata | changed))
+    with pytest.raises(
+        UserError, match=r"run --mode=prepare|prepare the data set again|unknown AU"
+    ):
+        source(broken)
+
+
+def test_records_that_cannot_be_read(broken):
+    shard = next(broken.glob("*-opt.array_record*"))
+    whole = source(broken)
+    data = bytearray(shard.read_bytes())
+    data[data.index(b"\xff\xd8\xff") + 99] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(UserError, match=r"records of split 'opt' .*prepare the data set again"):
+        source(broken)
+    with pytest.raises(UserError, match=r"are damaged .*prepare the data set again"):
+        whole.jpegs(np.arange(48))
 
 
 def test_corrupt_jpeg_names_its_record(tiny_faces, monkeypatch):

@@ -51,3 +51,24 @@ def test_openface_without_landmarks_says_so(tmp_path):
         OpenFace(tmp_path).find("p.jpg")
     with pytest.raises(UserError, match="not a folder"):
         OpenFace(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("confidence", "c", "has no number as frame, success or confidence on line 2"),
+        ("1, 0.9", "x, 0.9", "has no number as frame"),
+        ("0.9, 1,", "0.9, yes,", "has no number as frame"),
+        ("0.9", "1e400", "has no number as frame"),
+        (", x_0,", ", z_0,", "lacks the 2-D landmarks x_0 .. y_67 on line 2"),
+        ("0.9, 1,", "0.9, 1, 1.2.3,", "lacks the 2-D landmarks"),
+        ("0.9", "\udcff", "cannot be read"),
+    ],
+)
+def test_openface_with_other_things_than_numbers(tmp_path, old, new, sentence):
+    path = tmp_path / "v.csv"
+    openface_csv(path, [(1, 0.9, 1, points(0))])
+    text = path.read_text().replace(old, new, 1)
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(UserError, match=rf"v\.csv {sentence}"):
+        OpenFace(tmp_path).find("v.avi", 0)

@@ -452,3 +452,61 @@ def test_a_data_set_with_a_reader_of_the_users_own(tmp_path, monkeypatch):
     labels = {row["key"].decode(): row["labels"].tolist() for row in records(folder)["train"]}
     assert labels == {f"mine/{number}.jpg#0": [code] for number, code in ((1, 1), (2, 0), (3, -1))}
     assert not is_drawn(folder)
+
+
+@pytest.mark.parametrize("damaged", ["000001.json", "000001.array_record"])
+@pytest.mark.parametrize("how", ["cut", "gone", "another's", "not of this form"])
+def test_damaged_parts_are_made_anew(tmp_path, monkeypatch, damaged, how):
+    """A part of unfinished work counts only together with its own note, both whole."""
+    raw_sets.emotionet(tmp_path / "raw", rows=100)
+    whole = run("emotionet", tmp_path / "raw", tmp_path / "whole")
+
+    def stops(job, folder):
+        raise KeyboardInterrupt
+
+    finish = preparation._finish
+    monkeypatch.setattr(preparation, "_finish", stops)
+    with pytest.raises(KeyboardInterrupt):
+        run("emotionet", tmp_path / "raw", tmp_path / "data")
+    monkeypatch.setattr(preparation, "_finish", finish)
+    path = tmp_path / "data" / "emotionet.unfinished" / "parts" / damaged
+    if how == "cut":
+        path.write_bytes(path.read_bytes()[:-20])
+    elif how == "gone":
+        path.unlink()
+    elif how == "another's":
+        path.write_bytes(path.with_stem("000000").read_bytes())
+    else:
+        path.write_text('{"kept": 5}')
+    folder = run("emotionet", tmp_path / "raw", tmp_path / "data")
+    assert files(folder) == files(whole)
+    assert audit(folder) == audit(whole)
+
+
+def test_damaged_index_is_not_believed(tmp_path, monkeypatch):
+    raw_sets.bp4d(tmp_path / "raw")
+    monkeypatch.setattr(preparation, "_finish", lambda job, folder: signal.raise_signal(2))
+    with pytest.raises(KeyboardInterrupt):
+        run("bp4d", tmp_path / "raw", tmp_path / "data")
+    index = tmp_path / "data" / "bp4d.unfinished" / "index.sqlite"
+    data = bytearray(index.read_bytes())
+    data[data.index(b'"labels": [') + 12] ^= 1
+    index.write_bytes(data)
+    with pytest.raises(UserError, match=r"index\.sqlite is damaged; delete the folder"):
+        run("bp4d", tmp_path / "raw", tmp_path / "data")
+
+
+@pytest.mark.parametrize("content", ["[]", "5", '{"crops": 5}', "{"])
+def test_finished_set_with_a_damaged_description(tmp_path, content):
+    raw_sets.bp4d(tmp_path / "raw")
+    folder = run("bp4d", tmp_path / "raw", tmp_path / "data")
+    (folder / "metadata.json").write_text(content)
+    with pytest.raises(UserError, match="is there but is no data set of this package"):
+        run("bp4d", tmp_path / "raw", tmp_path / "data")
+
+
+def test_folder_of_work_that_cannot_be_used(tmp_path):
+    raw_sets.bp4d(tmp_path / "raw")
+    (tmp_path / "data" / "bp4d.unfinished" / "lock").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"bp4d\.unfinished/lock cannot be used"):
+        run("bp4d", tmp_path / "raw", tmp_path / "data")

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 from red_faces import draw, write_video
 
+from au_jax.data.file_kind import kind_of
 from au_jax.errors import UserError
-from au_jax.serve.upload import Limits, check, kind_of
+from au_jax.serve.upload import Limits, check
 
 LIMITS = Limits()
 

@@ -82,8 +82,8 @@ def _reader(dataset: str) -> Callable[..., RawSet]:
 
 def _check_name(what: str, name: str, taken: Sequence[str]) -> None:
     """A name becomes a folder's and a TFDS data set's."""
-    if not re.fullmatch("[a-z][a-z0-9_]*", name) or name in taken:
+    if not re.fullmatch("[a-z][a-z0-9_]{0,63}", name) or name in taken:
         raise UserError(
-            f"{what} cannot be a data set's name; use small letters, digits and _, and none of "
-            + ", ".join(taken)
+            f"{what} cannot be a data set's name; use up to 64 small letters, digits and _, and "
+            f"none of {', '.join(taken)}"
         )

@@ -4,13 +4,14 @@ Splits: `train`, `validation` and, where its list is there, `automatic`. The ful
 face box and 68 points for each image, which say which of several faces is meant.
 """
 
-import math
+import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from au_jax import aus as au_names
+from au_jax import plain_numbers, regular_file
 from au_jax.data.csv_table import read_table
 from au_jax.errors import UserError
 from au_jax.prepare.readers import rows
@@ -33,6 +34,8 @@ _LISTS = {
     "automatic": ("automatically_annotated.csv", "Automatically_Annotated_Images"),
 }
 _REDUCED = {"train": "train_set", "validation": "val_set"}
+_FARTHEST = 1e6  # pixels
+_LARGEST = 10**6  # bytes of an annotation, which holds at most 136 numbers
 # The first eight codes are in the order of `aus.EMOTIONS`.
 _NO_EMOTION = {8: "none", 9: "uncertain", 10: "non-face"}
 
@@ -115,7 +118,7 @@ def _listed(raw: Path, split: str, file: Path) -> Iterator[Row]:
             split,
             where,
             line,
-            image=rows.relative(images / path.replace("\\", "/"), raw),
+            image=rows.relative(images / posixpath.normpath(path.replace("\\", "/")), raw),
             emotion=emotion,
             near=near if near and near[2] > 0 and near[3] > 0 else None,
             points=_numbers(landmarks.split(";"), 136),
@@ -124,10 +127,8 @@ def _listed(raw: Path, split: str, file: Path) -> Iterator[Row]:
 
 
 def _emotion(text: str) -> tuple[int, Problem | None]:
-    try:
-        code = int(float(text))
-    except ValueError:
-        return -1, Problem("out of range", f"expression is '{text[:40]}'; known codes: 0 to 10")
+    number = plain_numbers.real(text)  # the reduced release writes its codes as "3" or "3.0"
+    code = int(number) if number is not None and number == int(number) else -1
     if code in _NO_EMOTION:
         return -1, Problem("no label", f"expression {code} ({_NO_EMOTION[code]}) is no emotion")
     if not 0 <= code < len(au_names.EMOTIONS):
@@ -136,11 +137,10 @@ def _emotion(text: str) -> tuple[int, Problem | None]:
 
 
 def _numbers(fields: list[str], count: int) -> tuple[float, ...] | None:
-    try:
-        numbers = tuple(float(field) for field in fields)
-    except ValueError:
-        return None
-    return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
+    """`count` places in an image; None for anything else."""
+    numbers = [plain_numbers.real(field.strip()) for field in fields]
+    places = tuple(number for number in numbers if number is not None and abs(number) < _FARTHEST)
+    return places if len(places) == len(numbers) == count else None
 
 
 def _annotated(raw: Path, split: str, place: Path) -> Iterator[Row]:
@@ -163,13 +163,16 @@ def _annotated(raw: Path, split: str, place: Path) -> Iterator[Row]:
             1,
             image=rows.relative(place / "images" / f"{name}.jpg", raw),
             emotion=emotion,
-            points=None if points is None else _numbers(points.reshape(-1).tolist(), 136),
+            points=None if points is None else _numbers([*map(str, points.flat)], 136),
             problem=problem,
         )
 
 
 def _array(path: Path) -> np.ndarray | None:
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        if regular_file.size(path) > _LARGEST:
+            return None
+        array = np.load(path, allow_pickle=False)
+    except Exception:  # a header may hold anything, and NumPy raises as many kinds of error
         return None
+    return array if isinstance(array, np.ndarray) else None

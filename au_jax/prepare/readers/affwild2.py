@@ -4,11 +4,11 @@ Splits: `train` and `validation`, the challenge's own. Images are the challenge'
 aligned faces; a frame without a found face has a line and no image.
 """
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from au_jax import aus as au_names
+from au_jax import plain_numbers
 from au_jax.data.csv_table import read_table
 from au_jax.errors import UserError, unknown
 from au_jax.prepare.readers import rows
@@ -78,7 +78,7 @@ def _annotations(raw: Path, names: tuple[str, ...]) -> list[Path]:
 def _video(raw: Path, images: Path, split: str, file: Path, aus) -> Iterator[Row]:
     where, video = rows.relative(file, raw), file.stem
     (header, _), *lines = read_table(file)
-    misnumbered = _misnumbered(images, lines[-1][0] - header if lines else 0)
+    misnumbered = _gap([line for line, _ in lines], header) or _misnumbered(images, len(lines))
     names = [f"AU{int(au[2:])}" for au in aus]
     for line, fields in lines:
         frame = line - header
@@ -100,9 +100,19 @@ def _video(raw: Path, images: Path, split: str, file: Path, aus) -> Iterator[Row
         )
 
 
+def _gap(lines: list[int], header: int) -> Problem | None:
+    """A problem when the lines do not follow each other, so that frames cannot be counted."""
+    for number, line in enumerate(lines, 1):
+        if line - header != number:
+            reason = f"line {header + number} is empty: the frames of all lines below are not known"
+            return Problem("misnumbered", f"{reason}; delete empty lines that are no frames")
+    return None
+
+
 def _misnumbered(images: Path, count: int) -> Problem | None:
     """A problem when the images cannot belong to lines 1 .. `count`."""
-    numbers = [int(p.stem) for p in images.glob("*.jpg") if re.fullmatch(r"\d+", p.stem)]
+    found = (plain_numbers.whole(path.stem) for path in images.glob("*.jpg"))
+    numbers = [number for number in found if number is not None]
     if 0 in numbers:
         reason = f"{images.name}/ counts its frames from 0, Aff-Wild2 from 1"
         return Problem("misnumbered", f"{reason}: each would get its neighbour's labels")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from au_jax import aus as au_names
+from au_jax import plain_numbers
 from au_jax.data.csv_table import read_table
 from au_jax.errors import UserError
 from au_jax.prepare.readers import rows
@@ -60,12 +61,11 @@ def read(raw: Path) -> RawSet:
 def _columns(file: Path) -> tuple[int, list[int]]:
     """How many columns the file has, and where each AU of `_AUS` stands."""
     header = next(read_table(file), (0, []))[1]
-    try:
-        numbers = [int(cell) for cell in header]
-    except ValueError:
+    numbers = [number for cell in header if (number := plain_numbers.whole(cell)) is not None]
+    if not numbers or len(numbers) != len(header):
         raise UserError(
             f"{file} does not begin with a line of AU numbers; give it as BP4D delivers it"
-        ) from None
+        )
     if len(numbers) >= 50:  # BP4D: the columns are the AU numbers themselves
         for place, number in enumerate(numbers):
             if number != place:
@@ -99,12 +99,12 @@ def _sequence(raw: Path, images: Path, file: Path, columns) -> Iterator[Row]:
     next(lines)
     for line, fields in lines:
         problem = rows.wrong_columns(fields, width)
-        if problem is None and not fields[0].isdecimal():
-            problem = Problem("bad row", f"frame number '{fields[0]}' is not a whole number")
-        if problem:
+        frame = plain_numbers.whole(fields[0])
+        if problem is None and frame is None:
+            problem = Problem("bad row", f"frame number '{fields[0][:40]}' is not a whole number")
+        if problem or frame is None:
             yield Row(UNDIVIDED, where, line, subject=subject, problem=problem)
             continue
-        frame = int(fields[0])
         labels, problem = rows.decode(
             [fields[i] for i in at], [f"AU {n}" for n in _NUMBERS], _CODES
         )
@@ -131,6 +131,7 @@ def _intensities(file: Path, subject: str, task: str) -> dict[tuple[int, int], i
         au = f"AU{number:02d}"
         path = file.parent.parent / "AU_INT" / au / f"{subject}_{task}_{au}.csv"
         for _, fields in read_table(path) if path.exists() else ():
-            if len(fields) == 2 and fields[0].isdecimal() and fields[1] in _LEVELS:
-                levels[number, int(fields[0])] = _LEVELS[fields[1]]
+            frame = plain_numbers.whole(fields[0])
+            if len(fields) == 2 and frame is not None and fields[1] in _LEVELS:
+                levels[number, frame] = _LEVELS[fields[1]]
     return levels

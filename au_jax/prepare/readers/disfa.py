@@ -4,15 +4,16 @@ One undivided split; `folds` parts it by subject. Frames are read from the video
 of a label file is the n-th frame of the video, so 1 is the first.
 """
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
-
 from au_jax import aus as au_names
+from au_jax import plain_numbers
 from au_jax.data.csv_table import read_table
+from au_jax.data.image_io import BadImageError, Video
 from au_jax.errors import UserError
 from au_jax.prepare.readers import rows
 from au_jax.prepare.readers.rows import UNDIVIDED, Problem, RawSet, Row
@@ -84,21 +85,24 @@ class _Labels:
     def read(self, number: int, file: Path) -> None:
         """Adds the file of one AU."""
         for line, fields in read_table(file):
-            if len(fields) != 2 or not fields[0].isdecimal():
+            named = plain_numbers.whole(fields[0])
+            if len(fields) != 2 or named is None:
                 frame = -line  # a line without a frame number is a row of its own
                 reason = f"line {line} of {file.name} is not 'frame,intensity'"
                 self.problems[frame] = Problem("bad row", reason)
                 self.levels.setdefault(frame, {})
                 self.lines.setdefault(frame, line)
                 continue
-            frame = int(fields[0])
+            frame = named
             of_frame = self.levels.setdefault(frame, {})
             self.lines.setdefault(frame, line)
             if number in of_frame:
                 reason = f"{file.name} has frame {frame} twice"
                 self.problems[frame] = Problem("duplicate", reason)
             elif fields[1] not in _LEVELS:
-                reason = f"{file.name} has intensity '{fields[1]}' at frame {frame}; known: 0 to 5"
+                reason = (
+                    f"{file.name} has intensity '{fields[1][:40]}' at frame {frame}; known: 0 to 5"
+                )
                 self.problems[frame] = Problem("out of range", reason)
             of_frame[number] = _LEVELS.get(fields[1], -1)
 
@@ -150,8 +154,9 @@ def _whole_problem(raw, subject, levels, video, count) -> Problem | None:
 
 
 def _frame_count(video: Path) -> int:
-    capture = cv2.VideoCapture(str(video))
     try:
-        return int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
-    finally:
-        capture.release()
+        opened = Video(video)
+    except BadImageError:
+        return 0
+    with contextlib.closing(opened):
+        return opened.length

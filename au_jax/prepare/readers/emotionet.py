@@ -6,10 +6,12 @@ Splits: `opt`, the optimisation set's manual sheet (.xlsx or .csv); `noisy`, the
 
 import contextlib
 import re
+import zipfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from au_jax import aus as au_names
+from au_jax import regular_file
 from au_jax.data.csv_table import read_table
 from au_jax.errors import UserError
 from au_jax.prepare.readers import rows
@@ -18,6 +20,7 @@ from au_jax.prepare.readers.rows import Problem, RawSet, Row
 _CODES = rows.codes(("999",))
 _NUMBERS = tuple(int(au[2:]) for au in au_names.EMOTIONET)
 _NAME = re.compile(r"((N_\d+)_\d+\.\w+)$")
+_MOST_UNPACKED = 10**9  # bytes
 _AUTOMATIC_COLUMNS = 62  # URL, original URL, AU1 .. AU60
 
 
@@ -158,16 +161,30 @@ def _open_sheets(path: Path) -> Iterator[list[Iterator[tuple[int, list[str]]]]]:
         return
     import openpyxl
 
-    try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except Exception as error:  # zipfile, XML and openpyxl each raise their own
-        raise UserError(f"{path} cannot be read as .xlsx ({error}); download it again") from error
+    def damaged(error: Exception) -> UserError:
+        return UserError(f"{path} cannot be read as .xlsx ({error}); download it again")
 
     def lines(sheet) -> Iterator[tuple[int, list[str]]]:
-        for line, cells in enumerate(sheet.iter_rows(values_only=True), 1):
+        rows_of_sheet = enumerate(sheet.iter_rows(values_only=True), 1)
+        while True:
+            try:
+                line, cells = next(rows_of_sheet)
+            except StopIteration:
+                return
+            except Exception as error:
+                raise damaged(error) from error
             fields = ["" if cell is None else str(cell).strip() for cell in cells]
             if any(fields):
                 yield line, fields
 
+    try:
+        regular_file.size(path)
+        with zipfile.ZipFile(path) as packed:
+            unpacked = sum(part.file_size for part in packed.infolist())
+        if unpacked > _MOST_UNPACKED:
+            raise ValueError(f"it unpacks to {unpacked} bytes, which no sheet of labels has")
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except Exception as error:  # zipfile, XML and openpyxl each raise their own
+        raise damaged(error) from error
     with contextlib.closing(book):
         yield [lines(sheet) for sheet in book.worksheets]

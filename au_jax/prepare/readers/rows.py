@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from au_jax import aus as au_names
+from au_jax import plain_numbers
 from au_jax.aus import ABSENT, PRESENT, UNKNOWN
 from au_jax.errors import UserError
 
@@ -20,6 +21,7 @@ class Problem(NamedTuple):
       kind: what the audit counts it by:
         "missing": the image or video is not there;
         "unreadable": it is there and cannot be decoded whole;
+        "outside": it lies outside of the raw folder, which was not allowed;
         "too large": it is refused before it is decoded;
         "not square": it is taken for an aligned crop and cannot be one;
         "duplicate": it is a second row for one image;
@@ -41,7 +43,8 @@ class Row:
     Attributes:
       split: its TFDS split.
       file, line: where it stands; the path is relative to the raw folder, the first line is 1.
-      image: the image's path relative to the raw folder, or the video's when `position` >= 0.
+      image: the image's path relative to the raw folder, or the video's when `position` >= 0. A
+        path that leaves the folder is found out when it is read (`worker.Images`).
       labels: 1, 0 or -1 for each AU of the data set.
       position: place of the frame in a video file, counted from 0; -1 for an image.
       intensity: 0 to 5, -1 unknown, for each AU; None where the data set has none.
@@ -103,8 +106,8 @@ def folder(raw: Path) -> Path:
 
 
 def relative(path: Path, raw: Path) -> str:
-    """`path` under the raw folder, with forward slashes."""
-    return path.relative_to(raw).as_posix()
+    """`path` under the raw folder, with forward slashes; as it is where it lies elsewhere."""
+    return path.relative_to(raw).as_posix() if path.is_relative_to(raw) else path.as_posix()
 
 
 def wrong_columns(fields: Sequence[str], expected: int) -> Problem | None:
@@ -131,7 +134,9 @@ def decode(
     for field, name in zip(fields, names, strict=True):
         if field not in codes:
             known = ", ".join(codes)
-            return labels, Problem("out of range", f"{name} is '{field}'; known codes: {known}")
+            return labels, Problem(
+                "out of range", f"{name} is '{field[:40]}'; known codes: {known}"
+            )
     return labels, None
 
 
@@ -144,8 +149,8 @@ def codes(unknown: Sequence[str]) -> dict[str, int]:
 def au_name(text: str) -> str | None:
     """`AU01` from "AU1", "AU01", "au_1", "'AU 1'"; None when it names no AU."""
     name = text.strip().strip("'\"").strip().upper()
-    digits = name.removeprefix("AU").strip(" _")
-    if not name.startswith("AU") or not digits.isdecimal():
+    number = plain_numbers.whole(name.removeprefix("AU").strip(" _"))
+    if not name.startswith("AU") or number is None:
         return None
-    name = f"AU{int(digits):02d}"
+    name = f"AU{number:02d}"
     return name if name in au_names.MEANING else None

@@ -1,11 +1,13 @@
 """A table of the user's own: an image per row, a column per AU, and what else there is."""
 
 import math
+import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from au_jax import aus as au_names
+from au_jax import plain_numbers
 from au_jax.data.csv_table import read_table
 from au_jax.errors import UserError, unknown
 from au_jax.prepare.readers import rows
@@ -14,7 +16,7 @@ from au_jax.prepare.readers.rows import UNDIVIDED, Problem, RawSet, Row
 _CODES = rows.codes(("-1", "9", "999", ""))
 _TEXTS = ("image", "subject", "video", "frame", "pitch", "yaw", "roll", "emotion", "split")
 _ANGLES = ("pitch", "yaw", "roll")
-_SPLIT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*$")
+_SPLIT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")  # it becomes a part of files' names
 
 
 def read(
@@ -132,23 +134,28 @@ def _columns(file: Path, mapped: dict[str, str]) -> tuple[dict[str, int], dict[s
 def _row(where: str, line: int, cells: dict[str, str], fields, aus: dict[str, int]) -> Row:
     labels, problem = rows.decode([fields[i] for i in aus.values()], list(aus), _CODES)
     image = cells["image"].replace("\\", "/")
+    image = posixpath.normpath(image) if image else ""  # "./a.jpg" is "a.jpg"
     split = cells.get("split", UNDIVIDED) or UNDIVIDED
     frame, emotion, pose = -1, -1, None
     if not image:
         problem = problem or Problem("bad row", "the row names no image")
-    if not _SPLIT.match(split) or split == "all":
-        problem = problem or Problem("bad row", f"'{split}' cannot be a split's name")
+    if not _SPLIT.fullmatch(split) or split == "all":
+        problem = problem or Problem("bad row", f"'{split[:80]}' cannot be a split's name")
         split = UNDIVIDED
     if cells.get("frame"):
-        if cells["frame"].isdecimal():
-            frame = int(cells["frame"])
+        number = plain_numbers.whole(cells["frame"])
+        if number is None:
+            reason = f"frame '{cells['frame'][:40]}' is not a whole number"
+            problem = problem or Problem("bad row", reason)
         else:
-            problem = problem or Problem("bad row", f"frame '{cells['frame']}' is not a number")
+            frame = number
     if cells.get("emotion") not in (None, "", "-1"):
         emotion = _emotion(cells["emotion"])
         if emotion < 0:
             names = ", ".join(au_names.EMOTIONS)
-            reason = f"emotion is '{cells['emotion']}'; known: {names}, or 0 to 7 in that order"
+            reason = (
+                f"emotion is '{cells['emotion'][:40]}'; known: {names}, or 0 to 7 in that order"
+            )
             problem = problem or Problem("out of range", reason)
     if any(cells.get(angle) for angle in _ANGLES):
         pose = _pose([cells[angle] for angle in _ANGLES])
@@ -170,15 +177,18 @@ def _row(where: str, line: int, cells: dict[str, str], fields, aus: dict[str, in
 
 
 def _emotion(text: str) -> int:
-    if text.isdecimal():
-        return int(text) if int(text) < len(au_names.EMOTIONS) else -1
-    names = au_names.EMOTIONS
+    names, code = au_names.EMOTIONS, plain_numbers.whole(text)
+    if code is not None:
+        return code if code < len(names) else -1
     return names.index(text.lower()) if text.lower() in names else -1
 
 
 def _pose(texts: list[str]) -> tuple[float, float, float] | None:
-    try:
-        pitch, yaw, roll = (float(text) if text else math.nan for text in texts)
-    except ValueError:
+    """The angles in degrees, NaN where nothing or "nan" is written; None for what is no angle."""
+    angles = [
+        math.nan if text.lower() in ("", "nan") else plain_numbers.real(text) for text in texts
+    ]
+    if any(angle is None or abs(angle) > 180 for angle in angles):
         return None
-    return None if any(abs(a) > 180 for a in (pitch, yaw, roll)) else (pitch, yaw, roll)
+    pitch, yaw, roll = angles
+    return pitch, yaw, roll  # type: ignore[return-value]
