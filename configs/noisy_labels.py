@@ -112,7 +112,7 @@ def small(config) -> None:
     config.headline = "f1"
     config.data.size = 56
     config.data.val_fraction = 1 / 3
-    config.data.synthetic.update(size=80, opt=480, noisy=4000)
+    config.data.synthetic.update(size=80, opt=1800, noisy=4000)  # 1,200 to learn from: 1 to 3.3
     config.model.backbone = "ownnet2"
     config.model.image_size = 48
     config.model.dropout = 0.2
