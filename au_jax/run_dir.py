@@ -18,6 +18,7 @@ model/EPOCH/                       the kept networks
 state/STEP/                        the newest whole training states
 metrics.jsonl, events.*            the figures of every epoch, the latter for TensorBoard
 scores/SPLIT[@CROPS]/EPOCH.npz     logits on a split, see `ScoredSplit` and `Scores`
+given_labels/SPLIT.npz             a split's own labels beside the true ones, where known
 label_tables/STREAM/EPOCH.npz      what training made of a stream's labels
 labels/SPLIT.npz                   the labels that the stage gives to a split
 encoder.json                       what is needed beside the weights to use a frozen encoder
@@ -365,6 +366,18 @@ class StageFolder:
     def label_tables(self, stream: str) -> list[int]:
         """The epochs whose table is kept, ascending."""
         return _numbers(self.path / "label_tables" / stream)
+
+    def given_labels(self, split: str) -> Path:
+        """A split's own labels, which a training learned, beside the true ones.
+
+        Its arrays are aus, text [A]; labels, int8 [N, A]; true_aus, text [T]; true, int8 [N, T];
+        conditions, text [C], and held, float32 [N, C], how far each was the case, 0 to 1.
+        """
+        return self.path / "given_labels" / f"{split}.npz"
+
+    def given_splits(self) -> list[str]:
+        """The splits whose own labels are kept beside the true ones."""
+        return sorted(p.stem for p in (self.path / "given_labels").glob("*.npz"))
 
     def features(self, split: str) -> Path:
         """The features of a split's records, see `Features`."""

@@ -46,6 +46,8 @@ def base() -> ConfigDict:
     config.data.synthetic.test = 600
     config.data.synthetic.clips = 0  # short videos in the split clips; clips_test: a third as many
     config.data.synthetic.clip_frames = 24  # of each video
+    config.data.synthetic.noise = "systematic"  # or independent: how labels of noisy err
+    config.data.synthetic.strength = 1.0  # of systematic errors; 0: none
     config.data.synthetic.seed = 0
 
     config.model = ConfigDict()

@@ -6,9 +6,10 @@ Li et al., "ReCoT: Regularized Co-Training for Facial Action Unit Recognition wi
 (BMVC 2023).
 
     variant          data         time                              F1 to expect (test)
-    default          drawn faces  6 min on two cores (measured)     0.49
-    table            drawn faces  29 min on one core (measured)     see RESULTS.md
-    ablation         drawn faces  20 min on two cores (estimated)   see RESULTS.md
+    default          drawn faces  10 min on two cores (measured: 6  see RESULTS.md
+                     with half the images)
+    table            drawn faces  55 min on one core (estimated)    see RESULTS.md
+    ablation         drawn faces  35 min on two cores (estimated)   see RESULTS.md
     emotionet, bp4d, disfa        the data set, --data_dir=DIR
                      each one to three days on one GPU (an estimate, not measured);
                      paper: 0.706, 0.648, 0.626
@@ -102,6 +103,7 @@ def _table(config, names: tuple[str, ...], split: str, noisy: str, **changed: An
         split=f"{split}-test",
         test=(),
         batch=100,
+        split_batch=True,
         lambda_n=1.0,
         **changed,
     )

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -82,7 +82,27 @@ def is_drawn(folder: Path) -> bool:
     return bool(drawn)
 
 
-def true_labels(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+class Truth(NamedTuple):
+    """The true labels of N records, and the conditions under which a detector may have erred.
+
+    Attributes:
+      keys: str [N]. aus: names str [A]. labels: int8 [N, A], 1 or 0.
+      conditions: names str [C]. held: float32 [N, C], how far each was the case, 0 to 1.
+    """
+
+    keys: np.ndarray
+    aus: np.ndarray
+    labels: np.ndarray
+    conditions: np.ndarray
+    held: np.ndarray
+
+    def rows(self, keys: np.ndarray) -> np.ndarray:
+        """Where the records of these keys stand: int [M]."""
+        row_of = {key: row for row, key in enumerate(self.keys.tolist())}
+        return np.array([row_of[key] for key in keys.tolist()])
+
+
+def truth(folder: Path, split: str) -> Truth | None:
     """The true labels of a split whose stored labels are wrong in places, where they are known.
 
     The drawn faces have them for their split `noisy`; a real data set has none.
@@ -92,7 +112,7 @@ def true_labels(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, np.nd
       split: a stored split, whole.
 
     Returns:
-      Keys str [N], AU names str [A], labels int8 [N, A] (1 or 0); None where they are not known.
+      None where they are not known.
 
     Raises:
       UserError: their file is damaged.
@@ -102,7 +122,7 @@ def true_labels(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, np.nd
         return None
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return stored["keys"], stored["aus"], stored["labels"]
+            return Truth(**stored)
     except Exception as error:  # zipfile, zlib and NumPy each raise their own
         raise UserError(
             f"{path} is damaged ({error}); delete the folder {folder}, and it is drawn anew"

@@ -77,7 +77,7 @@ class Record:
 
 
 def truth_path(folder: Path, split: str) -> Path:
-    """The file of a split's true labels, for a builder that knows them (`datasets.true_labels`)."""
+    """The file of a split's true labels, for a builder that knows them (`datasets.truth`)."""
     return folder / f"truth-{split}.npz"
 
 

@@ -70,7 +70,7 @@ class Recipe:
             seed=self.config.seed + parsed.seed,
             data=self.config.data.name,
             source=functools.partial(self.source, fold=parsed.fold),
-            true_labels=lambda split: datasets.true_labels(self.data_folder(), split),
+            truth=lambda split: datasets.truth(self.data_folder(), split),
             input=lambda other: self._input(other, name, self.run),
             voters=lambda others: [
                 (run, self._input(other, name, run)) for run in self.voting for other in others

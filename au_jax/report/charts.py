@@ -17,6 +17,7 @@ from au_jax.html.numbers import DASH
 from au_jax.metrics import Reliability
 from au_jax.report.curves import Curve
 from au_jax.report.from_run import EpochScores, LabelCounts, LabelNoise
+from au_jax.report.label_errors import LabelErrors
 from au_jax.report.summaries import FIGURES, interval_of, of_au
 from au_jax.report.track import Track
 from au_jax.report.video_scores import VideoScores
@@ -522,6 +523,39 @@ def label_noise(noise: LabelNoise, lines: Sequence[Mapping[str, float]]) -> byte
         right.set_title("right labels of each AU, %", loc="left", fontsize=8.5)
         right.legend(frameon=False, fontsize=7, ncols=2)
         return _cropped_png(figure)
+
+
+def label_errors(errors: LabelErrors) -> bytes:
+    """How often labels are missed and invented, which AUs are confused, and what conditions do."""
+    count = len(errors.aus)
+    with matplotlib.rc_context(_STYLE):
+        figure = _figure(12, 0.9 + 0.22 * count)
+        widths = (8, len(errors.others), len(errors.conditions))
+        bars, confused, under = figure.subplots(1, 3, sharey=True, width_ratios=widths)
+        figure.subplots_adjust(wspace=0.05)
+        at = np.arange(count)
+        bars.barh(at - 0.2, 100 * errors.missed, 0.38, color=BLUE, label="missed, of present")
+        bars.barh(at + 0.2, 100 * errors.invented, 0.38, color=ORANGE, label="invented, of absent")
+        bars.set_yticks(at, [_title(au) for au in errors.aus])
+        bars.set_title("wrong labels, %", loc="left", fontsize=8.5)
+        bars.legend(frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.4, -0.08))
+        points = 100 * (errors.wrong_under - errors.wrong_else).T
+        _heat(confused, 100 * errors.confused, errors.others, "invented more where, points")
+        _heat(under, points, errors.conditions, "wrong more where, points")
+        return _cropped_png(figure)
+
+
+def _heat(axes: Axes, values: np.ndarray, columns: Sequence[str], title: str) -> None:
+    """A heat map around 0 with its whole numbers in it."""
+    most = max(1.0, float(np.nanmax(np.abs(values), initial=0)))
+    axes.imshow(values, cmap="PuOr_r", vmin=-most, vmax=most, aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value) and abs(value) >= 1:
+            colour = "white" if abs(value) > 0.6 * most else "black"
+            axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=6, c=colour)
+    axes.set_xticks(range(len(columns)), columns, rotation=90)
+    axes.tick_params(length=0)
+    axes.set_title(title, loc="left", fontsize=8.5)
 
 
 def labels(sets: Sequence[LabelCounts]) -> bytes:

@@ -1,7 +1,10 @@
 """The report's page: index.html in one file, from results.json and the files that stages left."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from au_jax import html, log, run_dir
 from au_jax.aus import MEANING
@@ -9,6 +12,7 @@ from au_jax.html.numbers import DASH, interval, number, setting
 from au_jax.metrics import RELIABILITY_BINS
 from au_jax.report import charts, from_run, summaries
 from au_jax.report.curves import Curve, Point, curves
+from au_jax.report.label_errors import LabelErrors, label_errors
 from au_jax.report.video_scores import VideoScores, video_scores
 from au_jax.run_dir import RunFolder, StageFolder, StageName
 
@@ -455,9 +459,52 @@ class Page:
         return {"chart": chart, "head": head, "rows": rows}
 
     def _label_noise(self) -> Section:
-        """How right noisy labels are before and after refinement, where the truth is known."""
+        """How noisy labels err, and what refinement mends, where the truth is known."""
+        learned = {
+            split: stage
+            for stage in map(self.folder.stage, self.networks)
+            for split in stage.given_splits()
+        }
+        splits = [self._given_labels(stage, split) for split, stage in learned.items()]
         streams = [stream for name in self.networks for stream in self._noisy_streams(name)]
-        return {"streams": streams} if streams else None
+        return {"splits": splits, "streams": streams} if splits or streams else None
+
+    def _given_labels(self, stage: StageFolder, split: str) -> dict[str, Any]:
+        errors = label_errors(stage, split)
+        chart = self._figure(
+            f"label_errors_{split}",
+            charts.label_errors(errors),
+            f"how often each AU of {split} is missed and invented, and where it is wrong more",
+            "Left: of each AU, how often the label is missed (absent where the AU is truly "
+            "present) and invented (the other way round). Middle: how much oftener the AU of the "
+            "row is invented on faces that show the AU of the column than on faces that do not, in "
+            "points of a percentage. Right: how much oftener a label is wrong on faces under a "
+            "condition than on all others.",
+        )
+        columns = (errors.wrong, errors.missed, errors.invented)
+        rows = [
+            (au, *(_percent(of[a]) for of in columns), *_strongest(errors, a))
+            for a, au in enumerate(errors.aus)
+        ]
+        return {
+            "name": split,
+            "records": errors.records,
+            "chart": chart,
+            "head": ("AU", "wrong", "missed", "invented", "most confused with", "most wrong when"),
+            "words": ("most confused with", "most wrong when"),
+            "rows": [*rows, ("mean", *(_percent(np.nanmean(of)) for of in columns), DASH, DASH)],
+            "conditions": [
+                (name, number, *(_percent(np.nanmean(of)) for of in shares))
+                for name, number, *shares in zip(
+                    errors.conditions,
+                    errors.held.tolist(),
+                    errors.wrong_under,
+                    errors.wrong_else,
+                    strict=True,
+                )
+                if number
+            ],
+        }
 
     def _noisy_streams(self, name: str) -> Iterator[dict[str, Any]]:
         stage = self.folder.stage(name)
@@ -574,5 +621,19 @@ def _cell(points: Sequence[Point], place: float) -> str:
     return "; ".join(shown) or DASH
 
 
+def _strongest(errors: LabelErrors, au: int) -> tuple[str, str]:
+    """With which AU the AU at the place `au` is confused most, and when it is wrong most."""
+    return (
+        _largest(errors.confused[au], errors.others),
+        _largest((errors.wrong_under - errors.wrong_else)[:, au], errors.conditions),
+    )
+
+
+def _largest(values: np.ndarray, names: Sequence[str]) -> str:
+    """The name of the largest value above 0, and that value in points; a dash without one."""
+    place = int(np.nanargmax(np.append(values, 0)))
+    return DASH if place == len(names) else f"{names[place]} (+{100 * values[place]:.0f})"
+
+
 def _percent(share: float | None) -> str:
-    return DASH if share is None else f"{100 * share:.1f} %"
+    return DASH if share is None or math.isnan(share) else f"{100 * share:.1f} %"

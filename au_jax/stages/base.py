@@ -6,6 +6,7 @@ from typing import Protocol
 
 from jax.sharding import Mesh
 
+from au_jax.data.datasets import Truth
 from au_jax.data.sources import Source
 from au_jax.run_dir import RunFolder, StageFolder
 
@@ -19,8 +20,7 @@ class StageContext:
       seed: of the run, to which a stage adds its own.
       data: the name of the data set that splits are of unless they name another.
       source: (split, crop) -> the records, in the stage's fold.
-      true_labels: split -> (keys str [N], aus, labels int8 [N, A]) where the true labels beside
-        noisy ones are known, else None.
+      truth: split -> the true labels where those beside noisy ones are known, else None.
       input: the name of an earlier stage -> its finished folder. Raises UserError where there is
         none.
       voters: the names of stages -> their finished folders, with the run of each, in every run
@@ -34,7 +34,7 @@ class StageContext:
     seed: int
     data: str
     source: Callable[[str, str], Source]
-    true_labels: Callable[[str], tuple | None]
+    truth: Callable[[str], Truth | None]
     input: Callable[[str], StageFolder]
     voters: Callable[[Sequence[str]], list[tuple[RunFolder, StageFolder]]]
     mesh: Mesh

@@ -126,7 +126,28 @@ class Train:
         for note in training.method.notes:
             log.say(f"  {note}")
         run_dir.write_json(context.folder.label_counts, _label_counts(training.streams, card.aus))
+        self._keep_given_labels(context, training.streams, card.aus)
         train(context.folder, training, context.mesh)
+
+    def _keep_given_labels(
+        self, context: StageContext, streams: Mapping[str, Stream], aus: Sequence[str]
+    ) -> None:
+        """Keeps the data set's own labels that are learned, where the true ones are known."""
+        for name, stream in streams.items():
+            fields = StreamConfig(**self.streams[name])
+            truth = context.truth(fields.split)
+            if truth is None or fields.labels:
+                continue
+            rows = truth.rows(stream.source.table.keys)
+            given = {
+                "aus": np.array(aus, np.str_),
+                "labels": stream.source.table.labels,
+                "true_aus": truth.aus,
+                "true": truth.labels[rows],
+                "conditions": truth.conditions,
+                "held": truth.held[rows],
+            }
+            run_dir.write_arrays(context.folder.given_labels(fields.split), given)
 
     def prepare(self, context: StageContext) -> tuple[Training, ModelCard]:
         """Opens the streams and makes the method: the training, and its checkpoints' card.
@@ -287,10 +308,10 @@ class Train:
         faces = source.table.face
         source = source.aligned(aus).subset(faces)
         columns = {field: column[faces] for field, column in columns.items()}
-        true = context.true_labels(fields.split)
-        if true is not None:
-            keys, known, labels = true
-            columns["true"] = _labels_of(source, keys, known, labels, aus)
+        truth = context.truth(fields.split)
+        if truth is not None:
+            labels = truth.labels[truth.rows(source.table.keys)]
+            columns["true"] = au_names.align(labels, truth.aus.tolist(), aus)
         resampled = None
         if fields.resample:
             resampled = resampling.resampled_rows(
@@ -358,19 +379,6 @@ def _identified(stream: Stream) -> Stream:
     identity = np.where(subject == "", -1, np.searchsorted(_subjects(stream), subject))
     columns = {**stream.columns, "identity": identity.astype(np.int32)}
     return dataclasses.replace(stream, columns=columns)
-
-
-def _labels_of(
-    source: Source,
-    keys: np.ndarray,
-    labelled: Sequence[str],
-    labels: np.ndarray,
-    aus: Sequence[str],
-) -> np.ndarray:
-    """The labels int8 [N, A] over `aus` of the records of `source`, joined by key."""
-    rows = {key: row for row, key in enumerate(keys.tolist())}
-    at = np.array([rows[key] for key in source.table.keys.tolist()])
-    return au_names.align(labels[at], labelled, aus)
 
 
 def _label_counts(streams: Mapping[str, Stream], aus: Sequence[str]) -> dict[str, Any]:

@@ -47,11 +47,15 @@ def test_drawn_faces_and_photographs(tiny_faces, tmp_path):
         datasets.is_drawn(tmp_path / "nowhere")
 
 
-def test_true_labels_are_those_of_the_noisy_records(tiny_faces, tmp_path):
-    keys, aus, labels = datasets.true_labels(tiny_faces, "noisy")
+def test_the_truth_is_that_of_the_noisy_records(tiny_faces, tmp_path):
+    truth = datasets.truth(tiny_faces, "noisy")
     noisy = open_source(tiny_faces, "noisy", "closeup", 0.25, 0)
-    assert sorted(keys.tolist()) == sorted(noisy.table.keys.tolist())
-    assert labels.shape == (len(noisy), len(aus))
-    assert set(np.unique(labels)) == {0, 1}
-    assert datasets.true_labels(tiny_faces, "opt") is None
-    assert datasets.true_labels(tmp_path, "noisy") is None
+    np.testing.assert_array_equal(truth.keys[truth.rows(noisy.table.keys)], noisy.table.keys)
+    assert len(truth.keys) == len(noisy)
+    assert truth.labels.shape == (len(noisy), len(truth.aus))
+    assert set(np.unique(truth.labels)) == {0, 1}
+    assert truth.held.shape == (len(noisy), len(truth.conditions))
+    assert truth.held.min() >= 0
+    assert truth.held.max() == 1
+    assert datasets.truth(tiny_faces, "opt") is None
+    assert datasets.truth(tmp_path, "noisy") is None

@@ -28,6 +28,7 @@ from au_jax.data.synthetic_faces.population import (
 from au_jax.data.synthetic_faces.worker import rendered
 from au_jax.errors import UserError
 
+INDEPENDENT = ("independent", 1.0)
 TINY = {"size": 40, "opt": 16, "noisy": 24, "test": 8}
 RAW = {"crops": {view: tfds.decode.SkipDecoding() for view in ("closeup", "wide")}}
 
@@ -134,7 +135,8 @@ def test_clips_have_changed_no_still_image(split):
     digest, grey = hashlib.sha256(), []
     for number in (0, 7, 8, 1599):
         spec = sample_spec(0, split, number)
-        stored = builder._record(0, split, number, render(spec, 104)).example()
+        config = builder.SyntheticFacesConfig(noise="independent")
+        stored = builder._record(config, split, number, render(spec, 104)).example()
         for field in ("labels", "intensity", "pose"):
             digest.update(stored[field].tobytes())
         rest = [stored[field] for field in ("key", "emotion", "subject", "video", "frame")]
@@ -149,12 +151,15 @@ def test_clips_have_changed_no_still_image(split):
 
 def test_config_names_tell_data_apart():
     config = builder.SyntheticFacesConfig
-    assert config().name == "s104-opt1600-noisy3200-test600-seed0"
+    assert config().name == "s104-opt1600-noisy3200-test600-systematic1-seed0"
+    assert config(strength=0.5).name == "s104-opt1600-noisy3200-test600-systematic0.5-seed0"
+    independent = config(noise="independent", strength=0.5)
+    assert independent.name == "s104-opt1600-noisy3200-test600-independent-seed0"
     names = {config(**{field: 50}).name for field in ("size", "opt", "noisy", "test", "seed")}
     assert len(names | {config().name}) == 6
     assert config(workers=3).name == config(clip_frames=9).name == config().name
     clips = {config(clips=n, clip_frames=f).name for n, f in ((2, 24), (3, 24), (2, 9))}
-    assert "s104-opt1600-noisy3200-test600-clips2x24-seed0" in clips
+    assert "s104-opt1600-noisy3200-test600-clips2x24-systematic1-seed0" in clips
     assert len(clips) == 3
 
 
@@ -167,6 +172,8 @@ def test_config_names_tell_data_apart():
         {"clips": -1},
         {"clip_frames": 0},
         {"clip_frames": 1001},
+        {"strength": -0.1},
+        {"noise": "random"},
     ],
 )
 def test_config_refuses_impossible_values(wrong):
@@ -180,7 +187,7 @@ def test_nobody_is_in_two_splits(made):
 
 
 def test_truth_of_the_noisy_split(made):
-    keys, names, true = datasets.true_labels(made.data_path, "noisy")
+    keys, names, true, conditions, held = datasets.truth(made.data_path, "noisy")
     assert tuple(names) == AUS
     assert true.dtype == np.int8
     assert set(np.unique(true)) == {0, 1}
@@ -190,6 +197,7 @@ def test_truth_of_the_noisy_split(made):
     known = labels >= 0
     assert known.sum() == len(keys) * 12
     assert 0.5 < (labels == true)[known].mean() < 1
+    assert held.shape == (len(keys), len(conditions))
     # Nothing stored beside the labels gives the truth away.
     assert all((row["intensity"] == -1).all() for row in stored.values())
 
@@ -225,7 +233,7 @@ def test_a_killed_generation_is_not_taken_for_a_whole_one(tmp_path):
     assert list(tmp_path.rglob("truth-noisy.npz"))  # it was on its way
     again = prepared(tmp_path)
     assert len(rows(again, "noisy")) == TINY["noisy"]
-    assert len(datasets.true_labels(again.data_path, "noisy")[0]) == TINY["noisy"]
+    assert len(datasets.truth(again.data_path, "noisy").keys) == TINY["noisy"]
 
 
 def test_another_process_was_faster(tmp_path):
@@ -489,19 +497,24 @@ def test_head_aus_follow_the_angles(population_of_1200):
 def test_careful_labels_are_right_where_known(population_of_1200):
     true = np.stack([p.labels() for p in population_of_1200["opt"]])
     written = np.stack(
-        [written_labels(p, 0, "opt", n) for n, p in enumerate(population_of_1200["opt"])]
+        [
+            written_labels(p, 0, "opt", n, *INDEPENDENT)
+            for n, p in enumerate(population_of_1200["opt"])
+        ]
     )
     unknown = written == -1
     assert 0.02 < unknown.mean() < 0.04
     np.testing.assert_array_equal(written[~unknown], true[~unknown])
     spec = sample_spec(0, "test", 0)
-    np.testing.assert_array_equal(written_labels(spec, 0, "test", 0), spec.labels())
+    np.testing.assert_array_equal(written_labels(spec, 0, "test", 0, *INDEPENDENT), spec.labels())
 
 
 def test_detected_labels_err_where_faces_are_hard(population_of_1200):
     specs = population_of_1200["noisy"]
     true = np.stack([p.labels() for p in specs])
-    written = np.stack([written_labels(p, 0, "noisy", n) for n, p in enumerate(specs)])
+    written = np.stack(
+        [written_labels(p, 0, "noisy", n, *INDEPENDENT) for n, p in enumerate(specs)]
+    )
     detected = np.isin(AUS, aus.EMOTIONET_2018)
     assert (written[:, ~detected] == -1).all()
     assert (written[:, detected] >= 0).all()

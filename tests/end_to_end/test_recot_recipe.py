@@ -71,6 +71,7 @@ def test_label_noise_is_judged_by_the_truth(folds):
     assert 0.05 < wrong < 0.4
     page = (folds.report / "index.html").read_text()
     assert "<h2>Label noise</h2>" in page
+    assert "Given labels of noisy, 40 faces" in page
     assert (folds.report / "label_noise_recot_noisy.png").stat().st_size > 5000
 
 

@@ -65,7 +65,7 @@ TWICE = (
     ("abaw3", "ladder"),
     ("abaw3", "paper_weights"),
 )
-# Examples of a step, where it has another number than 16 or 32.
+# Examples of a step of the configs that are not small, where it has another number than 16 or 32.
 BATCHES = {
     "tal": {100},
     "recot": {100},
@@ -81,7 +81,7 @@ def test_every_kind_of_network_builds(name, variant, tiny_faces, data_dir):
     """With the config's own networks and sizes; shapes only."""
     config = get_config(name, variant)
     small = config.data.name == "synthetic_faces" and name not in ("emoco", "abaw3")
-    batches = {16, 32} if small else BATCHES.get(name, {16, 32})
+    batches = {16, 32, 64} if small else BATCHES.get(name, {16, 32})
     config.data.name = "synthetic_faces"
     config.folds = 0
     config.model.weights = ""

@@ -19,6 +19,7 @@ from au_jax.html.numbers import DASH
 from au_jax.report import charts, from_run
 from au_jax.report import page as html_page
 from au_jax.report.curves import curves
+from au_jax.report.label_errors import label_errors
 from au_jax.report.page import Page
 from au_jax.report.results import collect
 from au_jax.report.video_scores import video_scores
@@ -561,6 +562,39 @@ def test_label_noise_is_shown_where_the_truth_is_known(tmp_path: Path):
     [table] = [t for t in page.iter("table") if "given" in [text(h) for h in t.iter("th")]]
     assert rows(table) == [["AU51", "100.0", "100.0", "100.0"], ["AU52", "0.0", "50.0", "50.0"]]
     assert (run.folder.report / "label_noise_only_noisy.png").exists()
+
+
+def test_given_labels_are_shown_beside_the_truth(tmp_path: Path):
+    run = Run(tmp_path)
+    run.train("only", "pose", POSE, epochs=1)
+    given = np.array([[1, 0], [1, 0], [0, -1], [0, 1]], np.int8)
+    true = np.array([[1, 1, 0], [0, 0, 1], [0, 1, 0], [0, 1, 0]], np.int8)
+    held = np.array([[1, 0], [1, 0], [0.4, 0], [0, 0]], np.float32)
+    arrays = {"aus": np.array(POSE), "labels": given, "true": true, "held": held}
+    arrays |= {"true_aus": np.array([*POSE, "AU12"]), "conditions": np.array(["dim", "blurred"])}
+    stage = run.folder.stage("only")
+    run_dir.write_arrays(stage.given_labels("noisy"), arrays)
+    errors = label_errors(stage, "noisy")
+    np.testing.assert_allclose(errors.wrong, [1 / 4, 1 / 3])
+    np.testing.assert_allclose(errors.missed, [0, 1 / 2])
+    np.testing.assert_allclose(errors.invented, [1 / 3, 0])
+    # AU51 is invented on the one face with AU12, and not on the two without, which show AU52.
+    # All faces without AU52 show AU12, so there is nothing to compare with.
+    np.testing.assert_allclose(errors.confused, [[np.nan, -1, 1], [np.nan] * 3])
+    np.testing.assert_array_equal(errors.held, [2, 0])
+    np.testing.assert_allclose(errors.wrong_under, [[1 / 2, 1 / 2], [np.nan, np.nan]])
+    np.testing.assert_allclose(errors.wrong_else, [[0, 0], [1 / 4, 1 / 3]])
+    page = run.write()
+    assert "Given labels of noisy, 4 faces" in [text(h) for h in page.iter("h3")]
+    [table] = [t for t in page.iter("table") if "invented" in [text(h) for h in t.iter("th")]]
+    assert rows(table) == [
+        ["AU51", "25.0 %", "0.0 %", "33.3 %", "AU12 (+100)", "dim (+50)"],
+        ["AU52", "33.3 %", "50.0 %", "0.0 %", DASH, "dim (+50)"],
+        ["mean", "29.2 %", "25.0 %", "16.7 %", DASH, DASH],
+    ]
+    [table] = [t for t in page.iter("table") if "condition" in [text(h) for h in t.iter("th")]]
+    assert rows(table) == [["dim", "2", "50.0 %", "0.0 %"]]
+    assert (run.folder.report / "label_errors_noisy.png").exists()
 
 
 LAMBDA, SHARE = "weight of the contrast", "labelled subjects, %"

@@ -33,7 +33,7 @@ def make_context(tiny_faces, path, stage, *, seed=0, devices=1, change=lambda so
         seed=seed,
         data="synthetic_faces",
         source=lambda split, crop: change(splits.open(split, crop)),
-        true_labels=lambda split: None,
+        truth=lambda split: None,
         input=run.stage,
         voters=lambda names: [],
         mesh=sharding.make_mesh(devices),

@@ -1,7 +1,8 @@
 """The TFDS builder of the drawn faces, with the splits `opt`, `noisy` and `test` by person.
 
-`opt` has careful labels with a few open, `noisy` a detector's labels for 12 AUs (the truth lies in
-`truth-noisy.npz` beside the records), `test` complete, correct labels. Where they are asked for,
+`opt` has careful labels with a few open, `noisy` a detector's labels for 12 AUs (the truth and the
+conditions of each image lie in `truth-noisy.npz` beside the records), `test` complete, correct
+labels. Where they are asked for,
 `clips` and `clips_test` hold the frames of short videos with complete, correct labels.
 """
 
@@ -16,10 +17,11 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from au_jax import cores
-from au_jax.allowed import Count, CountOrNone, Range, Seed
+from au_jax.allowed import Count, CountOrNone, OneOf, Range, Seed
 from au_jax.data import records
 from au_jax.data.records import quiet_tfds
-from au_jax.data.synthetic_faces.annotators import written_labels
+from au_jax.data.synthetic_faces.annotators import NOISES, SYSTEMATIC, written_labels
+from au_jax.data.synthetic_faces.conditions import CONDITIONS, conditions
 from au_jax.data.synthetic_faces.population import (
     AUS,
     CLIP_SPLITS,
@@ -30,7 +32,7 @@ from au_jax.data.synthetic_faces.population import (
     sample_spec,
 )
 from au_jax.data.synthetic_faces.worker import VIEWS, rendered
-from au_jax.errors import UserError
+from au_jax.errors import UserError, unknown
 
 # With fewer images than this, another process takes longer to start than it saves.
 _WORTH_A_PROCESS = 100
@@ -46,6 +48,9 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
       clips: number of videos of the split `clips`, each of another person; `clips_test` has a third
         as many. 0: no such splits.
       clip_frames: number of frames of a video, of which some videos lack a few.
+      noise: how the labels of `noisy` err, "systematic" (`systematic_detector`) or "independent"
+        (each label by chance, see `annotators`).
+      strength: of systematic noise; 0: the labels are true, 1: a fifth of them is wrong.
       seed: other seeds give other people.
       workers: drawing processes, 0 for one per core; no bearing on the data.
     """
@@ -57,11 +62,13 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
     test: Count = 600
     clips: CountOrNone = 0
     clip_frames: Annotated[int, Range(ge=1, le=MOST_FRAMES)] = 24
+    noise: Annotated[str, OneOf(NOISES)] = SYSTEMATIC
+    strength: Annotated[float, Range(ge=0, le=10)] = 1.0
     seed: Seed = 0
     workers: int = 0
 
     def __post_init__(self) -> None:
-        least = {"size": 32, "clips": 0, "clip_frames": 1, "seed": 0, "workers": 0}
+        least = {"size": 32, "clips": 0, "clip_frames": 1, "strength": 0, "seed": 0, "workers": 0}
         least |= dict.fromkeys(SPLITS, 1)
         for field, minimum in least.items():
             if getattr(self, field) < minimum:
@@ -71,9 +78,12 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
             raise UserError(
                 f"synthetic_faces: clip_frames is {self.clip_frames}; give at most {MOST_FRAMES}"
             )
+        if self.noise not in NOISES:
+            raise unknown("noise of synthetic_faces", self.noise, NOISES)
         counts = "-".join(f"{split}{getattr(self, split)}" for split in SPLITS)
         clips = f"-clips{self.clips}x{self.clip_frames}" if self.clips else ""
-        self.name = f"s{self.size}-{counts}{clips}-seed{self.seed}"
+        noise = f"{self.noise}{self.strength:g}" if self.noise == SYSTEMATIC else self.noise
+        self.name = f"s{self.size}-{counts}{clips}-{noise}-seed{self.seed}"
 
     def counts(self) -> dict[str, int]:
         """Split -> number of its images, or of its videos where it is one of clips."""
@@ -88,8 +98,9 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
 
     url_infos = None  # nothing is downloaded; spares TFDS a search for checksums beside the code
 
-    VERSION = tfds.core.Version("1.0.1")
+    VERSION = tfds.core.Version("1.1.0")
     RELEASE_NOTES = {  # noqa: RUF012
+        "1.1.0": "Noisy labels may err systematically; the truth says under which conditions.",
         "1.0.1": "The metadata say that the faces are drawn.",
         "1.0.0": "First version.",
     }
@@ -137,26 +148,33 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
         workers, count = config.workers or most, config.counts()[split]
         drawn = rendered(config.seed, split, count, config.size, workers, config.clip_frames)
         for number, crops in zip(numbers, drawn, strict=True):
-            record = _record(config.seed, split, number, crops)
+            record = _record(config, split, number, crops)
             bar.update(len(VIEWS))
             yield record.key, record.example()
 
     def _write_truth(self) -> None:
         config = self.builder_config
         numbers = range(config.noisy)
-        labels = [sample_spec(config.seed, "noisy", n).labels() for n in numbers]
-        keys = np.array([_key("noisy", n) for n in numbers])
-        path = records.truth_path(Path(self.data_path), "noisy")
-        np.savez_compressed(path, keys=keys, aus=np.array(AUS), labels=np.stack(labels))
+        images = [sample_spec(config.seed, "noisy", n) for n in numbers]
+        np.savez_compressed(
+            records.truth_path(Path(self.data_path), "noisy"),
+            keys=np.array([_key("noisy", n) for n in numbers]),
+            aus=np.array(AUS),
+            labels=np.stack([image.labels() for image in images]),
+            conditions=np.array(list(CONDITIONS)),
+            held=np.stack([conditions(image) for image in images]).astype(np.float32),
+        )
 
 
 def _key(split: str, number: int) -> str:
     return f"synthetic_faces/{split}/{number:06d}/0"
 
 
-def _record(seed: int, split: str, number: int, crops: dict[str, bytes]) -> records.Record:
-    spec = sample_spec(seed, split, number)
-    rng = generator(seed, split, number, 3)
+def _record(
+    config: SyntheticFacesConfig, split: str, number: int, crops: dict[str, bytes]
+) -> records.Record:
+    spec = sample_spec(config.seed, split, number)
+    rng = generator(config.seed, split, number, 3)
     # As a pose estimator would give it: a little off, and now and then nothing.
     pose = spec.angles + rng.normal(0, 2.0, 3)
     if rng.random() < 0.02:
@@ -166,7 +184,7 @@ def _record(seed: int, split: str, number: int, crops: dict[str, bytes]) -> reco
     return records.Record(
         key=_key(split, number),
         crops=crops,
-        labels=written_labels(spec, seed, split, number),
+        labels=written_labels(spec, config.seed, split, number, config.noise, config.strength),
         intensity=intensity,
         pose=pose.tolist(),
         emotion=spec.emotion,
