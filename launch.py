@@ -93,14 +93,20 @@ flags.DEFINE_integer("port", 7860, "serve: the port; 0 takes a free one.", 0, 65
 flags.DEFINE_boolean("dry", False, "benchmark: memory and FLOPs from shapes alone.")
 
 
+# The modes that take training steps, which large memory pages are for.
+_TRAINING = ("run", "benchmark", "compare")
+
+
 def main(arguments: list[str]) -> None:
     logging.set_verbosity(logging.ERROR)
-    cli.check_flags(flags.FLAGS, MODES, arguments[1:])
+    given = flags.FLAGS
+    cli.check_flags(given, MODES, arguments[1:])
+    if given.mode in _TRAINING:
+        restart_with_large_pages()
     # The stack is imported only now, so that a mistyped flag is answered at once.
     from au_jax.experiment import modes
 
     cli.start()
-    given = flags.FLAGS
     data_dir = Path(given.data_dir) if given.data_dir else cli.cache_dir()
 
     @functools.cache
@@ -134,5 +140,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    restart_with_large_pages()
     app.run(main, flags_parser=cli.parse)

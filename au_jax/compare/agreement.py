@@ -72,17 +72,15 @@ def measure(
     subject = subject.in_precision("float32")
     training = dataclasses.replace(training, method=subject.method())
     sides = _Sides(subject, training)
+    first_step = sides.first_step()
     with log.progress("agreement", steps * seeds, "step") as bar:
         runs = [
-            sides.train(training.seed + seed, steps, own_augmentation, first=not seed, bar=bar)
-            for seed in range(seeds)
+            sides.train(training.seed + seed, steps, own_augmentation, bar) for seed in range(seeds)
         ]
-    first = runs[0]
-    assert first.first_step is not None
     return {
-        **first.first_step,
+        **first_step,
         "double": in_double(subject, training) if double else None,
-        "curves": curves(first.jax, first.torch),
+        "curves": curves(runs[0].jax, runs[0].torch),
         "final": _final(runs),
     }
 
@@ -100,12 +98,26 @@ def in_double(subject: Subject, training: Training) -> dict[str, float]:
 
 @dataclasses.dataclass(frozen=True)
 class _Run:
-    """Both sides' training from one seed: losses, final figures, and what the first step shows."""
+    """Both sides' training from one seed: losses and final figures."""
 
     jax: list[float]
     torch: list[float]
     final: dict[str, Any] | None
-    first_step: dict[str, Any] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _FirstStep:
+    """The first step of JAX's side whose loss is not 0.
+
+    Attributes:
+      state: before the step. drawn: what it draws, see `Counterpart.draw`.
+      loss: in nats. gradients: of `state.params`, a tree like it.
+    """
+
+    state: TrainState
+    drawn: Any
+    loss: float
+    gradients: Any
 
 
 class _Sides:
@@ -119,26 +131,24 @@ class _Sides:
         self._score = make_scorer(self._method, self._mesh, training.score_batch, training.threads)
         self._draw = jax.jit(counterpart_of(subject).draw)
 
-    def train(self, seed: int, steps: int, own_augmentation: bool, first: bool, bar: Any) -> _Run:
+    def train(self, seed: int, steps: int, own_augmentation: bool, bar: Any) -> _Run:
+        """Both sides' training of `steps` steps from one seed."""
         state = self._begin(seed)
         pytorch = self._torch(state)
         own = self._augmented_by_torch(seed, steps) if own_augmentation else None
         batches = dataclasses.replace(self._training, seed=seed).batches()
-        first_step = None
         losses: tuple[list[float], list[float]] = ([], [])
         for batch in itertools.islice(batches, steps):
             on_device = sharding.put_batch(batch, self._mesh)
             key = jax.random.fold_in(state.key, state.step)
             drawn = self._draw(state.method_state, on_device, state.step, key)
-            if first and not (first_step and first_step["loss"]["jax"]):
-                first_step = self._first_step(state, on_device, key, drawn)
             if own is not None:
                 drawn = own(state, key)
             state, logs = self._step(state, on_device)
             losses[0].append(float(logs["loss"]))
             losses[1].append(pytorch.step(drawn))
             bar.update()
-        return _Run(*losses, self._final(state, pytorch.counterpart), first_step)
+        return _Run(*losses, self._final(state, pytorch.counterpart))
 
     def _begin(self, seed: int) -> TrainState:
         state = init_state(self._method, self._training.optimizer, seed, self._mesh)
@@ -155,18 +165,32 @@ class _Sides:
         training.load(*jax.device_get((state.params, state.batch_stats, state.method_state)))
         return training
 
-    def _first_step(
-        self, state: TrainState, batch: Any, key: jax.Array, drawn: Any
-    ) -> dict[str, Any]:
-        """Losses and gradients of both sides, and of PyTorch in float64."""
+    def _first_with_loss(self, state: TrainState) -> _FirstStep:
+        """Trains JAX's side from `state` up to the first step whose loss is not 0."""
         gradient = jax.jit(jax.value_and_grad(self._method.loss, has_aux=True))
-        (loss, _), grads = gradient(
-            state.params, state.batch_stats, state.method_state, batch, state.step, key
+        for batch in self._training.batches():
+            on_device = sharding.put_batch(batch, self._mesh)
+            key = jax.random.fold_in(state.key, state.step)
+            (loss, _), grads = gradient(
+                state.params, state.batch_stats, state.method_state, on_device, state.step, key
+            )
+            if loss:
+                drawn = self._draw(state.method_state, on_device, state.step, key)
+                return _FirstStep(state, drawn, float(loss), jax.device_get(grads))
+            state, _ = self._step(state, on_device)
+        raise UserError(
+            f"the loss of method {self._subject.card.method} is 0 at every step, so that there is "
+            "nothing to compare"
         )
+
+    def first_step(self) -> dict[str, Any]:
+        """Losses and gradients of both sides, and of PyTorch in float64, see `measure`."""
+        first = self._first_with_loss(self._begin(self._training.seed))
+        state, drawn = first.state, first.drawn
         single, double = self._torch(state), self._torch(state, torch.float64)
-        ours = single.counterpart.state(jax.device_get(grads), {})
+        ours = single.counterpart.state(first.gradients, {})
         compared = gradients(ours, single.gradients(drawn), double.gradients(drawn))
-        losses = {"jax": float(loss)}
+        losses = {"jax": first.loss}
         for name, dtype in (("torch", torch.float32), ("torch_double", torch.float64)):
             losses[name] = self._torch(state, dtype).step(drawn)
         losses["relative"] = _relative_loss(losses["jax"], losses["torch"])
@@ -219,22 +243,13 @@ class _Sides:
                 for part in ("params", "batch_stats", "method_state")
             },
         )
-        gradient = jax.jit(jax.value_and_grad(self._method.loss, has_aux=True))
-        for batch in self._training.batches():
-            on_device = sharding.put_batch(batch, self._mesh)
-            key = jax.random.fold_in(state.key, state.step)
-            drawn = self._draw(state.method_state, on_device, state.step, key)
-            (loss, _), grads = gradient(
-                state.params, state.batch_stats, state.method_state, on_device, state.step, key
-            )
-            if loss:
-                break
-            state, _ = self._step(state, on_device)
-        pytorch = self._torch(state, torch.float64)
-        ours = pytorch.counterpart.state(jax.device_get(grads), {})
-        theirs = pytorch.gradients(drawn)
+        first = self._first_with_loss(state)
+        pytorch = self._torch(first.state, torch.float64)
+        ours = pytorch.counterpart.state(first.gradients, {})
+        theirs = pytorch.gradients(first.drawn)
+        their_loss = self._torch(first.state, torch.float64).step(first.drawn)
         return {
-            "loss": _relative_loss(float(loss), self._torch(state, torch.float64).step(drawn)),
+            "loss": _relative_loss(first.loss, their_loss),
             "gradients": gradients(ours, theirs, theirs)["largest"]["jax_torch"],
         }
 

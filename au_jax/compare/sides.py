@@ -102,6 +102,9 @@ class JaxSide:
         peak = told.get("peak_bytes_in_use")
         return peak / _MIB if peak else self._memory.growth()
 
+    def close(self) -> None:
+        """The threads that read end with the process."""
+
 
 class TorchSide:
     """A variant of PyTorch's training step, and the loop with PyTorch's own input."""
@@ -178,6 +181,13 @@ class TorchSide:
         if self._device == "cuda":
             return torch.cuda.max_memory_allocated() / _MIB
         return self._memory.growth()
+
+    def close(self) -> None:
+        """Ends the processes that read, which PyTorch does when their iterator is let go.
+
+        At the end of this process they would be killed first, of which PyTorch complains.
+        """
+        self._batches = None
 
 
 def _with_images(drawn: Any, images: torch.Tensor) -> Any:

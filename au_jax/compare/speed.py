@@ -60,6 +60,10 @@ class Side(Protocol):
         """MiB: of the device where it tells, else what the process's peak has grown by."""
         ...
 
+    def close(self) -> None:
+        """Ends what reads its input; nothing is asked of the side afterwards."""
+        ...
+
 
 class SideFailed(Exception):
     """A side could not do what it was told; the text says why."""
@@ -118,9 +122,9 @@ def _serve(
         try:
             command = connection.recv()
         except EOFError:
-            return
+            command = None
         if command is None:
-            return
+            break
         what, arguments = command
         try:
             side = side or make()
@@ -129,6 +133,8 @@ def _serve(
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             answer = False, f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
         connection.send(answer)
+    if side is not None:
+        side.close()
 
 
 def measure(

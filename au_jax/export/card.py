@@ -40,6 +40,7 @@ def write(
     folder: str,
     formats: Sequence[str],
     left_out: Mapping[str, str],
+    figures: Mapping[str, Any] | None,
 ) -> None:
     """Writes the card.
 
@@ -47,6 +48,7 @@ def write(
       run: where the networks were trained.
       folder: the name of the exported folder.
       formats: those in it. left_out: why others of the default are not.
+      figures: of the stage, see `stage_figures.of_run`.
 
     Raises:
       UserError: the file cannot be written, or a file of the run cannot be read.
@@ -55,8 +57,6 @@ def write(
     config = run_dir.read_json(of_run.config)
     data = run_dir.read_json(of_run.data) if of_run.data.exists() else {}
     made_with = run_dir.read_json(of_run.environment) if of_run.environment.exists() else {}
-    results = of_run.report / "results.json"
-    report = run_dir.read_json(results) if results.exists() else None
     chosen_on = chosen.selection
     text = _template().render(
         folder=folder,
@@ -75,8 +75,7 @@ def write(
         first=chosen.networks[0],
         data=sorted({network.card.data for network in chosen.networks}),
         drawn=data.get("drawn", False),
-        splits=_figures(report, chosen.stage),
-        reported=report is not None,
+        figures=figures,
         program=program_name(chosen.networks[0], chosen.networks[0].crops[0]),
         formats=formats,
         left_out=left_out,
@@ -84,11 +83,6 @@ def write(
         made_with=made_with,
     )
     run_dir.write_text(path, text)
-
-
-def _figures(report: Mapping[str, Any] | None, stage: str) -> dict[str, Any]:
-    """{split: {"as_printed", "honest"}} of the stage in results.json; {} where there are none."""
-    return report["stages"].get(stage, {}).get("split", {}) if report else {}
 
 
 def _by_stage(chosen: Chosen) -> list[list[Network]]:

@@ -1,6 +1,7 @@
 """The course of `--mode=export`: from a run to a folder that needs no run, in several formats.
 
-The folder holds README.md, what people should know of the networks; model.json and networks/, what
+The folder holds README.md, what people should know of the networks; figures.json, what the run's
+report says of them, if it does (`report.stage_figures`); model.json and networks/, what
 `au_jax.load` reads (`ensemble.model_folder`); and a folder for each other format, pytorch/,
 stablehlo/ and onnx/.
 """
@@ -16,6 +17,8 @@ from au_jax.errors import UserError, unknown
 from au_jax.export import card, onnx, stablehlo
 from au_jax.export.chosen import Chosen, NoForm, choose
 from au_jax.export.pytorch import folder as pytorch
+from au_jax.report import stage_figures
+from au_jax.run_dir import RunFolder
 from au_jax.training import weights_file
 
 Write = Callable[[Path], None]
@@ -86,7 +89,12 @@ def export(run: Path, output: Path, stage: str | None = None, formats: Sequence[
             _write_networks(temporary, chosen)
         for write in ready.values():
             write(temporary)
-        card.write(temporary / "README.md", run, chosen, place.name, tuple(ready), left_out)
+        figures = stage_figures.of_run(RunFolder(run), chosen.stage)
+        if figures:
+            stage_figures.write(temporary, figures)
+        card.write(
+            temporary / "README.md", run, chosen, place.name, tuple(ready), left_out, figures
+        )
         os.replace(temporary, output)
     except OSError as error:
         raise UserError(f"cannot write {output}: {error.strerror or error}") from error

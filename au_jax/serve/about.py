@@ -1,67 +1,79 @@
 """Description of a served model: its networks, its honest figures and its training data."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from au_jax import html, run_dir
 from au_jax.data.datasets import EMBEDDED
-from au_jax.ensemble.predictor import Predictor
+from au_jax.ensemble import model_folder
+from au_jax.ensemble.model_folder import ModelFolder
+from au_jax.ensemble.predictor import Networks, Predictor, RunNetworks
+from au_jax.report import stage_figures
 from au_jax.report.summaries import FIGURES, interval_of
-from au_jax.run_dir import RunFolder, StageFolder
+from au_jax.run_dir import RunFolder
 from au_jax.serve.upload import Limits
-from au_jax.training.model_card import ModelCard
 
 
-def about(stage: StageFolder, model: Predictor, limits: Limits) -> str:
+def about(place: Path, stage: str, model: Predictor, limits: Limits) -> str:
     """The head of the page, as HTML.
 
     Args:
-      stage: whose selection `model` is, in its run's folder.
+      place: the folder of a run, or an exported one, of `model`.
+      stage: whose selection `model` is; "" of an exported folder, which has none.
     """
-    run = RunFolder(stage.path.parent.parent)
-    networks = len(model.selection.members)
-    noun = "network" if networks == 1 else "networks"
+    networks: Networks
+    if model_folder.is_one(place):
+        figures, networks = stage_figures.of_exported(place), ModelFolder.read(place)
+    else:
+        figures, networks = stage_figures.of_run(RunFolder(place), stage), RunNetworks(place)
+    count = len(model.selection.members)
+    of_stage = f", stage {stage}" if stage else ""
     return html.render(
         "serve/about.html",
-        model=f"Model: {run.path.resolve().name}, stage {stage.name}: {networks} trained {noun}, "
-        f"{len(model.aus)} action units (AUs).",
-        figure=figure_of(run, stage.name),
-        drawn=is_drawn(run, model),
+        model=f"Model: {place.resolve().name}{of_stage}: {count} trained "
+        f"{'network' if count == 1 else 'networks'}, {len(model.aus)} action units (AUs).",
+        figure=figure_of(figures),
+        drawn=bool(figures and figures["drawn"]) or _is_drawn(place, networks, model),
         limits=str(limits),
     )
 
 
-def figure_of(run: RunFolder, stage: str) -> str:
-    """How well a stage does by the report of its run, honest, in a sentence."""
-    results = run.report / "results.json"
-    scored = _honest(run_dir.read_json(results), stage) if results.exists() else None
-    if scored is None:
-        return "How well it does is not known here, as the run has no report of this stage."
-    split, figures, headline, data = scored
-    ends = interval_of(figures, headline)
+def figure_of(figures: Mapping[str, Any] | None) -> str:
+    """How well a model does by the report of its run, honest, in a sentence.
+
+    Args:
+      figures: see `stage_figures.of_run`.
+    """
+    scored = _honest(figures) if figures else None
+    if figures is None or scored is None:
+        return "How well it does is not known here, as there is no report of its run's figures."
+    (split, honest), headline = scored, figures["headline"]
+    ends = interval_of(honest, headline)
     between = f" (95 % interval {ends[0]:.3f} to {ends[1]:.3f})" if ends else ""
     return (
-        f"{FIGURES[headline].capitalize()} {figures[headline]:.3f}{between} on the {figures['n']} "
-        f"faces of the split {split} of {data}, with epochs and thresholds chosen on other people."
+        f"{FIGURES[headline].capitalize()} {honest[headline]:.3f}{between} on the {honest['n']} "
+        f"faces of the split {split} of {figures['data']}, with epochs and thresholds chosen on "
+        "other people."
     )
 
 
-def _honest(results: dict[str, Any], stage: str) -> tuple[str, dict[str, Any], str, str] | None:
-    """The split, its honest SUMMARY, the headline figure and the data set; None where unknown."""
-    splits = results["stages"].get(stage, {}).get("split", {})
-    headline = results["config"]["headline"]
+def _honest(figures: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """The split and its honest SUMMARY, of the test split if it can be; None where unknown."""
+    splits = figures["split"]
     for split in sorted(splits, key=lambda name: name != "test"):
-        figures = splits[split]["honest"]
-        if figures and figures[headline] is not None:
-            return split, figures, headline, results["data"]
+        honest = splits[split]["honest"]
+        if honest and honest[figures["headline"]] is not None:
+            return split, honest
     return None
 
 
-def is_drawn(run: RunFolder, model: Predictor) -> bool:
+def _is_drawn(place: Path, networks: Networks, model: Predictor) -> bool:
     """Whether any of the networks was trained on faces that a program drew."""
     for member in model.selection.members:
-        home = RunFolder(run.path / member.run)
-        if ModelCard.read(home.stage(member.stage)).data == EMBEDDED:
+        if networks.card(member).data == EMBEDDED:
             return True
-        if home.data.exists() and run_dir.read_json(home.data)["drawn"]:
+        data = RunFolder(place / member.run).data
+        if data.exists() and run_dir.read_json(data)["drawn"]:
             return True
     return False

@@ -11,11 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from au_jax import log
-from au_jax.ensemble.member_scores import read_selection
-from au_jax.ensemble.predictor import RunNetworks, predicting_stage
+from au_jax.ensemble import predictor
 from au_jax.errors import UserError
 from au_jax.predict.model import Model
-from au_jax.run_dir import RunFolder
 from au_jax.serve import INSTALL
 from au_jax.serve.about import about
 from au_jax.serve.upload import Limits
@@ -24,13 +22,14 @@ LOCAL = "127.0.0.1"
 
 
 def serve(workdir: Path, host: str = LOCAL, port: int = 7860, stage: str | None = None) -> None:
-    """Serves the page of a run's model until the process is interrupted.
+    """Serves the page of a model until the process is interrupted.
 
     Args:
-      workdir: the folder of a finished run.
+      workdir: the folder of a finished run, or an exported one.
       host: the address of this machine that browsers may use.
       port: 0 for a free one.
-      stage: the stage whose selection predicts; by default the last one that can.
+      stage: the stage whose selection predicts; by default the last one that can;
+        none of an exported folder.
 
     Raises:
       UserError: Gradio or the face models are not installed, the run is not finished, or the
@@ -38,10 +37,10 @@ def serve(workdir: Path, host: str = LOCAL, port: int = 7860, stage: str | None 
     """
     if importlib.util.find_spec("gradio") is None:
         raise UserError(f"the page needs Gradio; {INSTALL}")
-    run, limits = RunFolder(workdir), Limits()
+    limits = Limits()
     port = usable_port(host, port)
-    folder = predicting_stage(run, stage)
-    model = Model(read_selection(folder), RunNetworks(run.path))
+    model = Model(*predictor.opened(workdir, stage))
+    head = about(workdir, predictor.stage_name(workdir, stage), model, limits)
     # A picture without a face makes the face models ready, or tells that they are missing.
     model.predict([np.zeros((64, 64, 3), np.uint8)], faces="all")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -52,7 +51,7 @@ def serve(workdir: Path, host: str = LOCAL, port: int = 7860, stage: str | None 
         )
         from au_jax.serve import page as web
 
-        page = web.build(model, about(folder, model, limits), limits)
+        page = web.build(model, head, limits)
         try:
             web.start(page, host, port, limits)
             if host != LOCAL:

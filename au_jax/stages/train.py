@@ -21,7 +21,6 @@ from au_jax.augment import Augment
 from au_jax.data import resampling
 from au_jax.data.pipeline import BatchRows, Stream, batch_shapes
 from au_jax.data.records import Crop
-from au_jax.data.sources import Source
 from au_jax.data.split_name import Split
 from au_jax.errors import UserError, unknown
 from au_jax.methods.base import Context, Method, StreamFacts

@@ -1,14 +1,16 @@
 """A side of a comparison that computes nothing, in a module that a process imports at once."""
 
 import dataclasses
+from pathlib import Path
 
 
 @dataclasses.dataclass
 class FakeSide:
-    """A side whose step takes `seconds`."""
+    """A side whose step takes `seconds`, and that writes the file `closed`, if any, at its end."""
 
     seconds: float
     broken: str = ""
+    closed: str = ""
 
     def first_step(self):
         if self.broken == "first_step":
@@ -26,3 +28,7 @@ class FakeSide:
 
     def peak_memory(self):
         return 3.0
+
+    def close(self):
+        if self.closed:
+            Path(self.closed).touch()

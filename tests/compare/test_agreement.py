@@ -92,15 +92,23 @@ def test_a_wrong_layer_is_named(subject, monkeypatch):
 
 
 def test_gradients_are_those_of_the_first_step_that_has_a_loss(subject, monkeypatch):
-    asked = []
+    method_of = type(subject[0]).method
 
-    def first_step(sides, state, *rest):
-        asked.append(int(state.step))
-        return {"loss": {"jax": 0.0 if len(asked) == 1 else 0.5}}
+    def late(of):
+        method = method_of(of)
 
-    monkeypatch.setattr(agreement._Sides, "_first_step", first_step)
-    assert measure(*subject)["loss"] == {"jax": 0.5}
-    assert asked == [0, 1]
+        def loss(params, batch_stats, method_state, batch, step, key):
+            value, others = method.loss(params, batch_stats, method_state, batch, step, key)
+            return value * (step > 0), others
+
+        return dataclasses.replace(method, loss=loss)
+
+    monkeypatch.setattr(type(subject[0]), "method", late)
+    first = measure(*subject, steps=1)
+    assert first["loss"]["step"] == 2
+    assert first["loss"]["jax"] > 0.1
+    assert first["loss"]["relative"] < 1e-4
+    assert first["gradients"]["largest"]["jax_torch"] < 1e-3
 
 
 def test_each_side_may_augment_by_itself(subject):

@@ -65,6 +65,15 @@ def test_a_training_that_predicts_no_aus_is_not_timed_at_it(monkeypatch):
     assert figures["ratio"]["eager"]["predicting"] is None
 
 
+def test_sides_are_closed_before_their_processes_end(monkeypatch, tmp_path):
+    files = {name: tmp_path / name for name in ("jax", "eager", "amp")}
+    makers = {
+        name: functools.partial(FakeSide, 2.0, closed=str(path)) for name, path in files.items()
+    }
+    measure(monkeypatch, makers, comparable=["eager"])
+    assert all(path.exists() for path in files.values())
+
+
 def test_no_working_variant_is_an_error(monkeypatch):
     makers = {
         "jax": functools.partial(FakeSide, 2.0),

@@ -101,7 +101,21 @@ def run(tmp_path_factory):
     }
     printed = {**figures, "final_score": 0.625, "n": 17}
     split = {"opt-val": {"as_printed": printed, "honest": figures}}
-    results = {"stages": {"chosen": {"split": split}}}
+    results = {
+        "config": {"headline": "final_score"},
+        "data": "synthetic_faces",
+        "drawn": True,
+        "stages": {"chosen": {"split": split}},
+        "folds": {"chosen": {"opt-val": {"each": [{"f1": 0.45}, {"f1": 0.55}], "pooled": {}}}},
+        "seeds": {
+            "chosen": {
+                "opt-val": {
+                    "final_score": {"values": [0.25, 0.5], "mean": 0.375, "std": 0.125},
+                    "f1": {"values": [0.5, 0.5], "mean": 0.5, "std": 0.0},
+                }
+            }
+        },
+    }
     run_dir.write_json(folder.report / "results.json", results)
     return folder
 
@@ -140,7 +154,8 @@ def test_what_the_folder_holds(exported):
         f"networks/{n}.{e}" for n in ("near@1", "near@2", "far@3") for e in ("json", "safetensors")
     }
     programs = {f"stablehlo/{n}.stablehlo" for n in ("near", "near-five_flip", "far")}
-    assert files == {"README.md", "model.json", "stablehlo/programs.json", *networks, *programs}
+    about = {"README.md", "figures.json", "model.json", "stablehlo/programs.json"}
+    assert files == {*about, *networks, *programs}
 
 
 def test_readme_has_the_reports_figures(exported, run, tmp_path):
@@ -150,6 +165,9 @@ def test_readme_has_the_reports_figures(exported, run, tmp_path):
     assert f"| AU51 | {DASH} | {DASH} | 0.1234 | 0.1234 | 3 of 11 |" in text
     assert "honest: 0.3750 (95 % interval 0.3000 to 0.4000)." in text
     assert "as printed: 0.6250" in text
+    assert "means over 2 folds of the data. Mean F1 of each fold, honest: 0.4500, 0.5500." in text
+    assert "Over 2 seeds of the whole recipe" in text
+    assert "final score 0.3750 ± 0.1250, mean F1 0.5000 ± 0.0000." in text
     assert "| AU52 | head turn right | 0.7500 | far@3, near@1~3, near@2, near@2:five_flip |" in text
     assert '16 records of its stream "opt" of synthetic_faces' in text
     assert "drawn by a program" in text
@@ -157,7 +175,7 @@ def test_readme_has_the_reports_figures(exported, run, tmp_path):
     # The stage alone is in no report.
     export(run.path, tmp_path / "near", "near", ["jax"])
     alone = (tmp_path / "near" / "README.md").read_text()
-    assert "The run's report has no figures of stage near." in alone
+    assert "No figures are known, as the run has no report of stage near." in alone
     assert "stablehlo" not in alone
 
 

@@ -5,15 +5,19 @@ import importlib.util
 import json
 import os
 import re
+import signal
 import socket
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import pytest
 from red_faces import draw
 
+from au_jax import serve
 from au_jax.errors import UserError
+from au_jax.export.run import export
 from au_jax.serve import run as run_module
 from au_jax.serve.upload import Limits
 
@@ -34,6 +38,28 @@ def test_ports_in_use_and_strange_addresses_are_refused():
     assert run_module.usable_port("127.0.0.1", 0) > 0
     with pytest.raises(UserError, match=r"cannot listen at 203\.0\.113\.1:7860 "):
         run_module.usable_port("203.0.113.1", 7860)
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_runs_and_exported_folders_are_served(networks, red, exported, tmp_path, monkeypatch):
+    place, stage = networks, ", stage chosen"
+    if exported:
+        place, stage = tmp_path / "run", ""
+        export(networks, place, formats=["jax"])
+    built = []
+    page = SimpleNamespace(block_thread=lambda: None, close=lambda: None)
+    web = SimpleNamespace(build=lambda *given: built.append(given) or page, start=lambda *_: None)
+    monkeypatch.setattr(serve, "page", web, raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    for variable in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED", "HF_HUB_OFFLINE"):
+        monkeypatch.setenv(variable, "to be restored")
+    run_module.serve(place, port=0)
+    ((model, head, _),) = built
+    assert model.aus == ("AU01", "AU12", "AU25")
+    assert f"Model: run{stage}: 3 trained networks, 3 action units (AUs)." in head
+    with pytest.raises(UserError, match="no stages" if exported else "finished stage in"):
+        run_module.serve(place, port=0, stage="none")
 
 
 class Browser:
