@@ -30,6 +30,18 @@ def start() -> None:
         jax.distributed.initialize()
 
 
+def imagine_devices(count: int) -> None:
+    """Makes the CPU appear as `count` devices, for a step that is not run; 0 leaves it as it is.
+
+    It must be called before JAX looks for devices. On a machine with accelerators these are used;
+    `JAX_PLATFORMS=cpu` hides them.
+    """
+    import jax
+
+    if count:
+        jax.config.update("jax_num_cpu_devices", count)
+
+
 def load_config(config: ConfigDict | None) -> ConfigDict:
     """The config that the flags name, with the fields of its stages set."""
     if config is None:
