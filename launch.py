@@ -90,7 +90,13 @@ flags.DEFINE_boolean(
     "tracks of fewer than 10 frames, are no probabilities, and change no decision.",
 )
 flags.DEFINE_integer("port", 7860, "serve: the port; 0 takes a free one.", 0, 65535)
-flags.DEFINE_boolean("dry", False, "benchmark: memory and FLOPs from shapes alone.")
+flags.DEFINE_boolean(
+    "dry",
+    False,
+    "benchmark: memory, FLOPs and checks of every training's step for CPUs, GPUs and TPUs, from "
+    "shapes alone, as a table and in dry.json in the workdir; --config.devices=8 shares the batch "
+    "out over 8 devices, which the CPU stands in for.",
+)
 
 
 # The modes that take training steps, which large memory pages are for.
@@ -120,7 +126,8 @@ def main(arguments: list[str]) -> None:
         if given.raw:
             cli.benchmark_raw(given)
         elif given.dry:
-            modes.measure_dry(config(), data_dir)
+            cli.imagine_devices(config().devices)
+            modes.measure_dry(config(), workdir(), data_dir)
         else:
             modes.measure(config(), data_dir)
 

@@ -97,6 +97,18 @@ def _check_address(address: str) -> None:
     socket.getaddrinfo(host.strip("[]"), int(port))
 
 
+def imagine_devices(count: int) -> None:
+    """Makes the CPU appear as `count` devices, for a step that is not run; 0 leaves it as it is.
+
+    It must be called before JAX looks for devices. On a machine with accelerators these are used;
+    `JAX_PLATFORMS=cpu` hides them.
+    """
+    import jax
+
+    if count:
+        jax.config.update("jax_num_cpu_devices", count)
+
+
 def load_config(config: ConfigDict | None, mode: str) -> ConfigDict:
     """The config that the flags name, with the fields of its stages set, checked.
 

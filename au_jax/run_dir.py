@@ -478,6 +478,11 @@ class RunFolder:
         return self.path / "environment.json"
 
     @property
+    def dry(self) -> Path:
+        """What `--mode=benchmark --dry` finds of every training, see `experiment.modes`."""
+        return self.path / "dry.json"
+
+    @property
     def report(self) -> Path:
         return self.path / "report"
 

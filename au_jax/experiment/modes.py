@@ -112,13 +112,18 @@ def measure(config: ConfigDict, data_dir: Path) -> None:
         throughput.show_steps(throughput.measure_steps(trainings, recipe.mesh))
 
 
-def measure_dry(config: ConfigDict, data_dir: Path) -> None:
-    """Tells the memory and work of every training's step from shapes alone, alike ones once."""
-    recipe = Recipe(config, RunFolder(Path("benchmark")), data_dir)
+def measure_dry(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
+    """Tells memory, work and faults of every training's step from shapes alone, alike ones once.
+
+    Prints a table, and a sentence on the checks of each training; writes dry.json into `workdir`:
+    {"config", "devices", "trainings": {NAME: the figures of `benchmark.dry.measure`, and "alike",
+    the trainings whose figures are the same}}.
+    """
+    recipe = Recipe(config, RunFolder(workdir), data_dir)
     data = config.data
     drawn = data.synthetic.size if data.name == datasets.EMBEDDED else 0
-    figures: dict[str, dict[str, float]] = {}
-    seen: list[str] = []
+    figures: dict[str, dict[str, Any]] = {}
+    first: dict[str, str] = {}
     for name in config.order:
         stage = recipe.stage(name)
         if not isinstance(stage, Train):
@@ -126,15 +131,26 @@ def measure_dry(config: ConfigDict, data_dir: Path) -> None:
         alike = dataclasses.replace(stage, start="", seed=0, validate=(), streams={})
         shares = {n: (s["share"], s.get("soft")) for n, s in stage.streams.items()}
         kind = repr((alike, shares, bool(stage.validate)))
-        if kind in seen:
+        if kind in first:
+            figures[first[kind]]["alike"].append(name)
             continue
-        seen.append(kind)
-        log.say(f"compiling the step of {name}")
+        first[kind] = name
+        precision = stage.model["precision"]
+        log.say(f"{name}: {stage.method}, {stage.model['backbone']} in {precision}")
         outline = stage.outline(data.size or drawn or SIDE.get(stage.crop, SIDE["closeup"]))
-        figures[name] = dry.measure(*outline, recipe.mesh)
+        figures[name] = {**dry.measure(*outline, recipe.mesh, precision), "alike": []}
+        for sentence in dry.verdict(figures[name]):
+            log.say(f"  {sentence}")
     if not figures:
         raise UserError(f"config {config.name} has no training stage to measure")
     dry.show(figures, recipe.mesh)
+    results = {
+        "config": f"{config.name}:{config.variant}",
+        "devices": sharding.describe(recipe.mesh),
+        "trainings": figures,
+    }
+    run_dir.write_json(recipe.run.dry, results)
+    log.say(f"the figures are in {recipe.run.dry}")
 
 
 def compare(config: ConfigDict, workdir: Path, data_dir: Path) -> None:

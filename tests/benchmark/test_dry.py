@@ -10,7 +10,7 @@ import pytest
 from tiny import make_context
 
 from au_jax import methods, sharding
-from au_jax.benchmark import dry
+from au_jax.benchmark import collectives, dry
 from au_jax.data.pipeline import batch_shapes
 from au_jax.experiment.recipe import Recipe
 from au_jax.run_dir import RunFolder
@@ -62,15 +62,23 @@ def test_figures_of_a_step_by_hand():
             for field, shape in batch_shapes(8, 40, 2, soft=False).items()
         }
     }
-    figures = dry.measure(method, optimizer, batch, mesh)
+    figures = dry.measure(method, optimizer, batch, mesh, "float32")
     state = init_state(method, optimizer, 0, mesh)
     # 3x3 convolutions 3-6 and 6-6, scales and biases of 6, a head of 6 x 2 and its bias.
     assert figures["parameters"] == 27 * 6 + 9 * 36 + 4 * 6 + 12 + 2
-    assert figures["state_mib"] * 2**20 == sum(a.nbytes for a in jax.tree.leaves(state))
-    assert figures["batch_mib"] * 2**20 == 8 * (40 * 40 * 3 + 2 + 12 + 1 + 4)
+    of_part = figures["bytes"]
+
+    def nbytes(*trees):
+        return sum(a.nbytes for a in jax.tree.leaves(trees))
+
+    assert of_part["network"] == nbytes(state.params, state.batch_stats)
+    assert of_part["optimizer"] == nbytes(state.opt_state) == nbytes(state.params)
+    assert of_part["method"] == 0
+    assert figures["images"] == 8
+    assert of_part["batch"] == 8 * (40 * 40 * 3 + 2 + 12 + 1 + 4)
     multiplications = 8 * 16 * 16 * (27 * 6 + 9 * 36)
-    assert figures["gflops"] * 1e9 > 2 * multiplications
-    assert figures["temporary_mib"] * 2**20 > 8 * 32 * 32 * 3 * np.dtype(np.float32).itemsize
+    assert figures["flops"] > 2 * multiplications
+    assert of_part["temporary"] > 8 * 32 * 32 * 3 * np.dtype(np.float32).itemsize
 
 
 def test_a_device_has_its_share_of_sharded_centres():
@@ -84,10 +92,45 @@ def test_a_device_has_its_share_of_sharded_centres():
         }
     }
     one, eight = (
-        dry.measure(method, optimizer, batch, sharding.make_mesh(devices)) for devices in (1, 8)
+        dry.measure(method, optimizer, batch, sharding.make_mesh(devices), "float32")
+        for devices in (1, 8)
     )
     # 1000 centres of 6 numbers are padded to 1024; their momentum is as large.
-    saved = 2 * (1024 - 128) * 6 * 4
-    assert (one["state_mib"] - eight["state_mib"]) * 2**20 == pytest.approx(saved)
+    saved = (1024 - 128) * 6 * 4
+    for part in ("network", "optimizer"):
+        assert one["bytes"][part] - eight["bytes"][part] == saved
     assert one["parameters"] == eight["parameters"]
-    assert eight["temporary_mib"] < one["temporary_mib"] / 2
+    assert (one["images"], eight["images"]) == (8, 1)
+    assert eight["bytes"]["temporary"] < one["bytes"]["temporary"] / 2
+    # The two kernels' gradients go together; the centres' stay where their shards are.
+    assert eight["collectives"]["gradient_groups"] == 1
+    assert dry.verdict(eight)[0] == "lowers for cpu, cuda, tpu: checks hold"
+
+
+KERNELS = ((3, 3, 3, 6), (3, 3, 6, 6), (6, 2))
+ONE_GROUP = (
+    "  %a = (f32[3,3,3,6]{3,2,1,0}, f32[3,3,6,6]{3,2,1,0}, f32[2,6]{1,0}) all-reduce(%x, %y)"
+)
+STATISTICS = "  %b = f32[1,1,6]{2,1,0} all-reduce(%z), channel_id=1"
+
+
+@pytest.mark.parametrize(
+    ("more", "sentences"),
+    [
+        ("", []),
+        (
+            "  %c = f32[9,36]{1,0} all-reduce(%w)",
+            ["2 arrays of 324 elements are summed over the devices, but 1 parameters have as many"],
+        ),
+        (
+            "  %c = f32[6,2]{1,0} all-gather(%w), dimensions={0}",
+            ["an array as large as a parameter, 12 elements, is gathered"],
+        ),
+    ],
+)
+def test_what_devices_exchange(more, sentences):
+    found = collectives.collectives("\n".join((ONE_GROUP, STATISTICS, more)))
+    assert collectives.problems(found, KERNELS) == sentences
+    summary = collectives.summary(found[:2], KERNELS)
+    size = 4 * (27 * 6 + 9 * 36 + 12 + 6)
+    assert summary == {"all-reduce": {"count": 2, "bytes": size}, "gradient_groups": 1}
