@@ -94,8 +94,8 @@ flags.DEFINE_boolean(
     "dry",
     False,
     "benchmark: memory, FLOPs and checks of every training's step for CPUs, GPUs and TPUs, from "
-    "shapes alone, as a table and in dry.json in the workdir; --config.devices=8 shares the batch "
-    "out over 8 devices, which the CPU stands in for.",
+    "shapes alone, as a table and in dry.json in the workdir. With and without it "
+    "--config.devices=8 shares the batch out over 8 devices, which a CPU stands in for.",
 )
 
 
@@ -125,8 +125,9 @@ def main(arguments: list[str]) -> None:
     def benchmark() -> None:
         if given.raw:
             cli.benchmark_raw(given)
-        elif given.dry:
-            cli.imagine_devices(config().devices)
+            return
+        cli.imagine_devices(config().devices)
+        if given.dry:
             modes.measure_dry(config(), workdir(), data_dir)
         else:
             modes.measure(config(), data_dir)

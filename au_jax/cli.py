@@ -29,8 +29,8 @@ def cache_dir() -> Path:
 def start() -> None:
     """Makes JAX ready: compiled steps are kept, and processes on several hosts find each other.
 
-    Ends the process with a sentence where the cache, the devices or the other hosts that the
-    environment names cannot be used.
+    Ends the process with a sentence where the cache or the other hosts that the environment names
+    cannot be used.
     """
     try:
         _start()
@@ -41,15 +41,13 @@ def start() -> None:
 def _start() -> None:
     import jax
 
-    from au_jax import run_dir, sharding
+    from au_jax import run_dir
 
     # A second start of the same config then begins at once.
     kept = cache_dir() / "xla"
     run_dir.make_folder(kept, f"the cache ({CACHE})")
     jax.config.update("jax_compilation_cache_dir", str(kept))
     _join_processes()
-    if os.environ.get("JAX_PLATFORMS"):
-        sharding.devices()
 
 
 def _join_processes() -> None:

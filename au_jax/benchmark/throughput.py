@@ -87,30 +87,58 @@ def measure_steps(
       {stage: {"images_per_second", and where its method works at the end of an epoch
       "end_of_epoch", the time of that over the time of plain scoring of the same records}}.
     """
-    states, run = {}, {}
-    for name, training in trainings.items():
-        states[name] = init_state(training.method, training.optimizer, training.seed, mesh)
-        step = make_train_step(training.method, training.optimizer, mesh)
-        run[name] = step, sharding.put_batch(next(training.batches()), mesh)
-    seconds: dict[str, list[float]] = {name: [] for name in trainings}
-    with log.progress("steps", len(trainings) * (_ROUNDS + 1), "round") as bar:
+    runs = {name: _Steps(training, mesh) for name, training in trainings.items()}
+    figures = {}
+    for name, seconds in _in_turns(runs, steps).items():
+        training = trainings[name]
+        images = sum(s.share for s in training.streams.values())
+        figures[name] = {"images_per_second": images / seconds}
+        if training.method.end_of_epoch is not None:
+            figures[name]["end_of_epoch"] = _end_of_epoch(training, runs[name].state, mesh)
+    return figures
+
+
+def measure_scaling(training: Training, mesh: Mesh, steps: int = 15) -> dict[int, float]:
+    """Times one batch's step, shared out over 1, 2, 4... of the devices of `mesh`, in turns.
+
+    Args:
+      steps: of each number of devices in each of the 5 rounds.
+
+    Returns:
+      {devices: seconds per step}, for the numbers that divide every stream's share.
+    """
+    shares = [stream.share for stream in training.streams.values()]
+    counts = [2**n for n in range(mesh.devices.size.bit_length()) if 2**n <= mesh.devices.size]
+    fitting = [count for count in counts if all(share % count == 0 for share in shares)]
+    return _in_turns({n: _Steps(training, sharding.make_mesh(n)) for n in fitting}, steps)
+
+
+class _Steps:
+    """Train steps on one batch that lies on the devices of a mesh."""
+
+    def __init__(self, training: Training, mesh: Mesh):
+        self.state = init_state(training.method, training.optimizer, training.seed, mesh)
+        self._step = make_train_step(training.method, training.optimizer, mesh)
+        self._batch = sharding.put_batch(next(training.batches()), mesh)
+
+    def __call__(self, steps: int) -> None:
+        for _ in range(steps):
+            self.state, logs = self._step(self.state, self._batch)
+        jax.block_until_ready((self.state, logs))
+
+
+def _in_turns(runs: Mapping[Any, _Steps], steps: int) -> dict[Any, float]:
+    """Median seconds per step of each run over the rounds."""
+    seconds: dict[Any, list[float]] = {name: [] for name in runs}
+    with log.progress("steps", len(runs) * (_ROUNDS + 1), "round") as bar:
         for round_ in range(_ROUNDS + 1):  # the first warms up
-            for name, (step, batch) in run.items():
+            for name, run in runs.items():
                 started = time.perf_counter()
-                for _ in range(steps):
-                    states[name], logs = step(states[name], batch)
-                jax.block_until_ready((states[name], logs))
+                run(steps)
                 if round_:
                     seconds[name].append(time.perf_counter() - started)
                 bar.update()
-    figures = {}
-    for name, training in trainings.items():
-        images = sum(s.share for s in training.streams.values())
-        rate = images * steps / statistics.median(seconds[name])
-        figures[name] = {"images_per_second": rate}
-        if training.method.end_of_epoch is not None:
-            figures[name]["end_of_epoch"] = _end_of_epoch(training, states[name], mesh)
-    return figures
+    return {name: statistics.median(taken) / steps for name, taken in seconds.items()}
 
 
 def _end_of_epoch(training: Training, state: TrainState, mesh: Mesh) -> float:
@@ -158,6 +186,22 @@ def show_steps(figures: Mapping[str, Mapping[str, float]]) -> None:
     for name, own in figures.items():
         rate, end = own["images_per_second"], own.get("end_of_epoch")
         table.add_row(name, f"{rate:.0f}", f"{first / rate:.2f}", f"{end:.2f}" if end else "")
+    Console().print(table)
+
+
+def show_scaling(seconds: Mapping[int, float], mesh: Mesh) -> None:
+    """Prints the figures of `measure_scaling` as a table."""
+    fake = mesh.devices.flat[0].platform == "cpu"
+    note = "; they are the same cores, so that what is added is overhead" if fake else ""
+    table = Table(
+        "devices",
+        "ms a step",
+        "added to one device's, ms",
+        title=f"one batch shared out over devices{note}",
+    )
+    for count, of_step in seconds.items():
+        added = (of_step - seconds[1]) * 1e3
+        table.add_row(str(count), f"{of_step * 1e3:.1f}", f"{added:+.1f}")
     Console().print(table)
 
 

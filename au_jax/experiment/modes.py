@@ -102,12 +102,17 @@ def report(workdir: Path) -> None:
 
 
 def measure(config: ConfigDict, data_dir: Path) -> None:
-    """Times the parts of the config's first training stage, then every method's step beside it."""
+    """Times the parts of the config's first training, and the step of every method beside it.
+
+    Where there are several devices, its step is timed on fewer of them, too.
+    """
     recipe = Recipe(config, RunFolder(Path("benchmark")), data_dir)
     trainings = recipe.trainings()
     name, training = next(iter(trainings.items()))
     figures = throughput.measure(training, recipe.mesh)
     throughput.show(figures, recipe.mesh, f"{config.name}:{config.variant}, stage {name}")
+    if recipe.mesh.devices.size > 1:
+        throughput.show_scaling(throughput.measure_scaling(training, recipe.mesh), recipe.mesh)
     if len(trainings) > 1:
         throughput.show_steps(throughput.measure_steps(trainings, recipe.mesh))
 

@@ -26,12 +26,15 @@ def test_every_kind_of_training_is_measured_once(data_dir, tiny_faces, tmp_path)
     assert set(figures) == set(two)
     assert all(own["images_per_second"] > 0 for own in figures.values())
     assert [name for name, own in figures.items() if "end_of_epoch" in own] == ["recot"]
+    seconds = throughput.measure_scaling(trainings["recot"], sharding.make_mesh(4), steps=1)
+    assert list(seconds) == [1, 2, 4]
+    assert min(seconds.values()) > 0
 
 
-def test_a_config_that_trains_nothing_is_not_measured(data_dir):
+def test_a_config_that_trains_nothing_is_not_measured(data_dir, tmp_path):
     config = noisy_student.get_config()
     config.order = ("svm",)
     with pytest.raises(UserError, match="config noisy_student has no training stage to measure"):
         modes.measure(config, data_dir)
     with pytest.raises(UserError, match="config noisy_student has no training stage to measure"):
-        modes.measure_dry(config, data_dir)
+        modes.measure_dry(config, tmp_path, data_dir)
