@@ -11,7 +11,7 @@ import jax
 import optax
 from jax.sharding import Mesh
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from au_jax import sharding
 from au_jax.benchmark import collectives, lowered_checks
@@ -145,7 +145,7 @@ def show(trainings: Mapping[str, Mapping[str, Any]], mesh: Mesh) -> None:
     """Prints the figures of `measure` of several trainings as a table."""
     memory = ("network", "optimizer", "method", "batch", "temporary")
     table = Table(
-        "stage",
+        Column("stage", overflow="fold"),
         "images",
         "parameters",
         *memory,
