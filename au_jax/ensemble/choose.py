@@ -355,7 +355,7 @@ def choose(
 
     Probabilities are calibrated last, and the thresholds with them, which leaves all decisions.
     Whoever reproduces no paper is best served by the last epoch of a training whose rate ends low,
-    or else the best average one, and by shrunken thresholds: a choice per AU on few people loses
+    or else the best average one, and by shrunken thresholds: a choice per AU on few people can lose
     more to chance than it gains.
 
     Args:

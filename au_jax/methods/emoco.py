@@ -163,8 +163,9 @@ def _method(
         images, index = batch[stream]["image"], batch[stream]["index"]
         label = class_of[batch[stream]["emotion"].astype(jnp.int32)]
         query_key, key_key, shuffle_key = jax.random.split(key, 3)
+        dropout_key = jax.random.fold_in(query_key, 0)
         q, net_stats = encoder.apply(
-            params["encoder"], batch_stats["encoder"], encoder.view(query_key, images)
+            dropout_key, params["encoder"], batch_stats["encoder"], encoder.view(query_key, images)
         )
         value, logs = jnp.zeros(()), {}
         if emotion_weight:

@@ -93,24 +93,31 @@ class Encoder:
         return augment.augment_images(key, images, self.augmentation)
 
     def apply(
-        self, params: PyTree, batch_stats: PyTree, images: Float32[Array, "examples side side 3"]
+        self,
+        key: PRNGKeyArray,
+        params: PyTree,
+        batch_stats: PyTree,
+        images: Float32[Array, "examples side side 3"],
     ) -> tuple[Float32[Array, "examples features"], PyTree]:
         """A training pass: embeddings of length 1, and new batch statistics.
 
         Of several groups, running statistics become the mean of theirs.
+
+        Args:
+          key: of dropout, where the network has any.
         """
 
-        def one_group(images: jax.Array) -> tuple[Any, PyTree]:
+        def one_group(key: jax.Array, images: jax.Array) -> tuple[Any, PyTree]:
             variables = {"params": params, "batch_stats": batch_stats}
             embeddings, updated = self.net.apply(
-                variables, images, train=True, mutable=["batch_stats"]
+                variables, images, train=True, rngs={"dropout": key}, mutable=["batch_stats"]
             )
             return embeddings, updated.get("batch_stats", {})
 
         if self.groups == 1:
-            return one_group(images)
+            return one_group(key, images)
         parts = images.reshape(self.groups, -1, *images.shape[1:])
-        embeddings, stats = jax.vmap(one_group)(parts)
+        embeddings, stats = jax.vmap(one_group)(jax.random.split(key, self.groups), parts)
         return embeddings.reshape(len(images), -1), jax.tree.map(lambda leaf: leaf.mean(0), stats)
 
     def shuffled_apply(
@@ -125,10 +132,11 @@ class Encoder:
         A key and its query would otherwise share their group's statistics, and could be matched by
         these alone (MoCo, section 3.3).
         """
+        dropout_key = jax.random.fold_in(key, 0)
         if self.groups == 1:
-            return self.apply(params, batch_stats, images)
+            return self.apply(dropout_key, params, batch_stats, images)
         order = jax.random.permutation(key, len(images))
-        embeddings, stats = self.apply(params, batch_stats, images[order])
+        embeddings, stats = self.apply(dropout_key, params, batch_stats, images[order])
         return embeddings[jnp.argsort(order)], stats
 
 

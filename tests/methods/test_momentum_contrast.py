@@ -189,16 +189,25 @@ def assert_close(given, expected):
 def test_embeddings_have_length_one_and_sync_is_one_group(variables, images):
     encoder = Encoder.of(context(), "sync", 4)
     assert encoder.groups == 1
-    embeddings, stats = jax.jit(encoder.apply)(*variables, images)
+    embeddings, stats = jax.jit(encoder.apply)(jax.random.PRNGKey(1), *variables, images)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-6)
     assert_close((embeddings, stats), in_groups(variables, images, [range(BATCH)]))
     shuffled = jax.jit(encoder.shuffled_apply)(jax.random.PRNGKey(0), *variables, images)
     jax.tree.map(np.testing.assert_array_equal, shuffled, (embeddings, stats))
 
 
+@pytest.mark.parametrize("statistics", ["sync", "split"])
+def test_dropout_draws_from_the_key(variables, images, statistics):
+    encoder = Encoder.of(context(network={"dropout": 0.5}), statistics, 2)
+    apply = jax.jit(encoder.apply)
+    one, again, other = (apply(jax.random.PRNGKey(k), *variables, images)[0] for k in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert np.abs(one - other).max() > 1e-2
+
+
 def test_split_takes_the_statistics_of_each_part(variables, images):
     encoder = Encoder.of(context(), "split", 2)
-    found = jax.jit(encoder.apply)(*variables, images)
+    found = jax.jit(encoder.apply)(jax.random.PRNGKey(1), *variables, images)
     assert_close(found, in_groups(variables, images, [range(4), range(4, 8)]))
     whole, _ = in_groups(variables, images, [range(BATCH)])
     assert np.abs(found[0] - whole).max() > 1e-3
