@@ -16,7 +16,6 @@ paper gives them. The others are ours, and stand here: the weights of `kd`, `net
 """
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from configs import base
@@ -137,7 +136,7 @@ def add(
     batch: int = 32,
     split_batch: bool = False,
     lambda_n: float = 0.3,
-    alone: Mapping[str, Any] | None = None,
+    alone: dict[str, Any] | None = None,
     scratch: bool = False,
 ) -> None:
     """Adds the methods `names`, each with its row of the table.

@@ -121,6 +121,8 @@ class Page:
         if final is None:
             return section
         name, split = self._final()
+        groups = results["stages"][name]["split"][split]["groups"]
+        of_group = {group: both["honest"] for group, both in groups.items()}
         return section | {
             "headline": self.headline,
             "interval": summaries.interval_of(final, self.headline),
@@ -138,7 +140,7 @@ class Page:
                     interval(summaries.interval_of(figures, "f1")),
                     number(figures["accuracy"]),
                 )
-                for group, figures in {"all AUs": final, **results["groups"]}.items()
+                for group, figures in {"all AUs": final, **of_group}.items()
             ],
         }
 

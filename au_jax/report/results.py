@@ -24,6 +24,10 @@ _ROW = ("label", "depth", "paper")
 _INTERVAL_AT = {"final_score": 4, "f1": 5}
 
 
+# The groups of AUs that results.json sums the final selection up for.
+_GROUPS = ("expression", "pose")
+
+
 def environment(device: str) -> dict[str, Any]:
     """What a run was made with, kept as environment.json when its stages run."""
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
@@ -75,7 +79,9 @@ def collect(folder: RunFolder) -> dict[str, Any]:
         "drawn": data["drawn"],
         **made_with,
         "stages": stages,
-        "groups": {g: s["honest"] for g, s in best["groups"].items()} if best else {},
+        "groups": {g: best["groups"][g]["honest"] for g in _GROUPS if g in best["groups"]}
+        if best
+        else {},
         "folds": {name: by_fold for name, by_fold in folds.items() if by_fold},
         "seeds": _over_seeds(folder, config, chosen),
         "final": best["honest"] if best else None,

@@ -23,7 +23,7 @@ AUS = ("AU01", "AU12", "AU51", "AU52")
 RATIOS = {"selective_ratios": [0.5] * 4}
 CONTRAST = {"queue": 16}
 OPTIONS = {
-    "recot": {**RATIOS, "noisy_weight": 0.7, "refine_after": 0.5},
+    "recot": {**RATIOS, "lambda_n": 0.7, "refine_after": 0.5},
     "supervised": RATIOS,
     "bootstrapping": {**RATIOS, "weight": 0.8, "hard": True},
     "mixup": {**RATIOS, "concentration": 1.0},
@@ -36,7 +36,7 @@ OPTIONS = {
         "difference_weight": 0.5,
         "epsilon": 0.02,
     },
-    "mlcr": {**RATIOS, "multi_view_weight": 40.0, "co_regularization_weight": 100.0},
+    "mlcr": {**RATIOS, "lambda_mv": 40.0, "lambda_cr": 100.0},
     "mlct": {**RATIOS, "handed_share": 0.2, "handed_weight": 0.5},
     "emoco": CONTRAST,
     "moco": {**CONTRAST, "bn": "split", "bn_groups": 2},

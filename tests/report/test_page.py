@@ -138,7 +138,7 @@ class Run:
             mesh=None,  # type: ignore[arg-type]
             threads=1,
             windows=windows,
-        )
+        ).write(stage)
         stage.mark_done()
 
     def pretrain(self, name: str, lines: Sequence[dict[str, float]]) -> None:
