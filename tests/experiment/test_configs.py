@@ -58,6 +58,8 @@ def test_a_config_opens_with_its_command_and_what_to_expect(name):
 TWICE = (
     ("tal", "paper_ablation"),
     ("recot", "bp4d"),
+    ("recot", "disfa"),
+    ("recot", "emotionet_ablation"),
     ("recot", "emotionet_ablation_scratch"),
     ("noisy_student", "control"),
     ("emoco", "disfa"),
