@@ -291,17 +291,16 @@ class Page:
         }
 
     def _reliability(self) -> Section:
-        """Whether AUs are present as often as every row of the table says they are."""
-        shown = []
-        for name in self.rows:
+        """Whether AUs are present as often as the last row of the table says they are."""
+        for name in self.rows[-1:]:
             on_folds = StageName(name).on_folds(self.config["folds"])
             stages = [self.folder.stage(on_fold) for on_fold in on_folds]
             kept = stages[0].decided_splits()
             splits = [split for split in self.stages[name]["split"] if split in kept]
             if splits:
                 chart = self._reliability_chart(name, stages, splits)
-                shown.append({"title": self._label(name), "chart": chart})
-        return {"rows": shown, "bins": RELIABILITY_BINS} if shown else None
+                return {"chart": chart, "bins": RELIABILITY_BINS}
+        return None
 
     def _reliability_chart(
         self, name: str, stages: Sequence[StageFolder], splits: Sequence[str]
@@ -315,7 +314,7 @@ class Page:
         )
         label = self._label(name)
         return self._figure(
-            f"reliability_{name}",
+            "reliability",
             charts.reliability(aus, counts),
             f"reliability diagram of each AU of {label}",
             f"{label}: the share of faces that show an AU over their mean probability, in "
