@@ -104,7 +104,10 @@ def test_what_the_environment_names_is_checked(variable, value, sentence, tmp_pa
     file.touch()
     value, sentence = (text.replace("FILE", str(file)) for text in (value, sentence))
     done = subprocess.run(
-        [sys.executable, "launch.py", "--mode=report", f"--workdir={tmp_path / 'run'}"],
+        [
+            *(sys.executable, "launch.py", "--config=configs/noisy_student.py"),
+            *("--mode=benchmark", "--dry", f"--workdir={tmp_path / 'run'}"),
+        ],
         cwd=ROOT,
         env={**os.environ, variable: value},
         capture_output=True,
