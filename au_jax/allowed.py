@@ -1,4 +1,4 @@
-"""What the value of a field may be: ranges and words, as annotations beside the field's default.
+"""Ranges and sets of words that a config's field allows, as annotations beside its default.
 
     dropout: Annotated[float, Range(ge=0, lt=1)] = 0.5
     schedule: Annotated[str, OneOf(("steps", "cosine", "constant"))] = "steps"

@@ -96,7 +96,7 @@ def _check_address(address: str) -> None:
 
 
 def imagine_devices(count: int) -> None:
-    """Makes the CPU appear as `count` devices, for a step that is not run; 0 leaves it as it is.
+    """Makes the CPU appear as `count` devices, for a benchmark; 0 leaves it as it is.
 
     It must be called before JAX looks for devices. On a machine with accelerators these are used;
     `JAX_PLATFORMS=cpu` hides them.

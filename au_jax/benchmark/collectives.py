@@ -1,4 +1,4 @@
-"""What the devices of a data-parallel step exchange, from its compiled HLO text."""
+"""Collectives of a data-parallel step (all-reduce, all-gather...), from its compiled HLO text."""
 
 import math
 import re

@@ -171,7 +171,7 @@ def _product(images: jax.Array, matrix: jax.Array) -> jax.Array:
     """[B, H, W, C] times [C, N].
 
     The gradient of `matrix` sums over pixels. XLA's CPU backend lays both factors out anew where
-    these pixels are more than one axis, which took a quarter of an EfficientNet's step.
+    these pixels are more than one axis, which took a fifth of an EfficientNet's step.
     """
     flat = images.reshape(-1, images.shape[-1])
     return (flat @ matrix).reshape(*images.shape[:-1], -1)

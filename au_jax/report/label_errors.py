@@ -1,4 +1,4 @@
-"""How often a detector's AU labels are wrong, what it confuses, and under which conditions."""
+"""Errors of a detector's AU labels: rates, confusions, and the conditions that go with them."""
 
 import dataclasses
 

@@ -1,14 +1,13 @@
 """Every field of every config is checked: what lies outside of its range is refused by name."""
 
 import copy
-import importlib
 import itertools
 import math
-from pathlib import Path
 
 import pytest
 from bad_values import bad_values, declared
 from ml_collections import ConfigDict
+from shipped_configs import VARIANTS, get_config, leaves
 
 from au_jax.compare.step import VARIANTS as COMPARED
 from au_jax.errors import UserError
@@ -17,27 +16,6 @@ from au_jax.experiment.fields import TOP, tree_of
 from au_jax.methods import METHODS
 from au_jax.models import BACKBONES
 from au_jax.stages import KINDS
-
-CONFIGS = Path(__file__).parents[2] / "configs"
-NAMES = [f.stem for f in sorted(CONFIGS.glob("*.py")) if "def get_config(" in f.read_text()]
-VARIANTS = [
-    (name, variant)
-    for name in NAMES
-    for variant in importlib.import_module(f"configs.{name}").VARIANTS
-]
-
-
-def get_config(name: str = "noisy_student", variant: str = "default") -> ConfigDict:
-    return importlib.import_module(f"configs.{name}").get_config(variant)
-
-
-def leaves(tree, path=()):
-    """(path, annotation) of every field."""
-    for name, hint in tree.items():
-        if isinstance(hint, dict):
-            yield from leaves(hint, (*path, name))
-        else:
-            yield (*path, name), hint
 
 
 def with_value(values: dict, path, value) -> ConfigDict:

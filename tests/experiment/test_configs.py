@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import pytest
 from ml_collections import ConfigDict
+from shipped_configs import NAMES, VARIANTS, get_config
 
 from au_jax.errors import UserError
 from au_jax.experiment import workdir
@@ -14,18 +15,6 @@ from au_jax.experiment.recipe import Recipe
 from au_jax.run_dir import RunFolder
 from au_jax.stages.train import Train
 from au_jax.training.optimizer import make_optimizer
-
-CONFIGS = Path(__file__).parents[2] / "configs"
-NAMES = [f.stem for f in sorted(CONFIGS.glob("*.py")) if "def get_config(" in f.read_text()]
-VARIANTS = [
-    (name, variant)
-    for name in NAMES
-    for variant in importlib.import_module(f"configs.{name}").VARIANTS
-]
-
-
-def get_config(name: str, variant: str) -> ConfigDict:
-    return importlib.import_module(f"configs.{name}").get_config(variant)
 
 
 def recipe_of(config: ConfigDict) -> Recipe:

@@ -5,7 +5,6 @@ other ones at every run.
 """
 
 import functools
-import importlib
 import json
 import os
 from pathlib import Path
@@ -15,6 +14,7 @@ from command_line import config_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from invariant import Refused, outcome
+from shipped_configs import get_config, leaves
 
 from au_jax.allowed import Range, parts
 from au_jax.experiment import config_file, workdir
@@ -44,20 +44,11 @@ ODD = (
 )
 
 
-def leaves(tree, path=()):
-    for name, hint in tree.items():
-        if isinstance(hint, dict):
-            yield from leaves(hint, (*path, name))
-        else:
-            yield (*path, name), hint
-
-
 @functools.cache
 def fields_of(reference: str) -> list:
     """(path, annotation) of every field of a shipped config."""
     name, _, variant = reference.partition(":")
-    config = importlib.import_module(f"configs.{name}").get_config(variant or "default")
-    return list(leaves(tree_of(config.to_dict())))
+    return list(leaves(tree_of(get_config(name, variant or "default").to_dict())))
 
 
 def texts(hint) -> st.SearchStrategy[str]:

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from au_jax import cores
+from au_jax import allowed, cores
 from au_jax.allowed import Count, CountOrNone, OneOf, Range, Seed
 from au_jax.data import records
 from au_jax.data.records import quiet_tfds
@@ -32,10 +32,12 @@ from au_jax.data.synthetic_faces.population import (
     sample_spec,
 )
 from au_jax.data.synthetic_faces.worker import VIEWS, rendered
-from au_jax.errors import UserError, unknown
+from au_jax.errors import UserError
 
 # With fewer images than this, another process takes longer to start than it saves.
 _WORTH_A_PROCESS = 100
+# What of the builder's config a user sets; `name` follows from it.
+_CHECKED = (*SPLITS, "size", "clips", "clip_frames", "noise", "strength", "seed", "workers")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -65,21 +67,17 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
     noise: Annotated[str, OneOf(NOISES)] = SYSTEMATIC
     strength: Annotated[float, Range(ge=0, le=10)] = 1.0
     seed: Seed = 0
-    workers: int = 0
+    workers: CountOrNone = 0
 
     def __post_init__(self) -> None:
-        least = {"size": 32, "clips": 0, "clip_frames": 1, "strength": 0, "seed": 0, "workers": 0}
-        least |= dict.fromkeys(SPLITS, 1)
-        for field, minimum in least.items():
-            if getattr(self, field) < minimum:
-                given = getattr(self, field)
-                raise UserError(f"synthetic_faces: {field} is {given}; give at least {minimum}")
-        if self.clip_frames > MOST_FRAMES:
-            raise UserError(
-                f"synthetic_faces: clip_frames is {self.clip_frames}; give at most {MOST_FRAMES}"
-            )
-        if self.noise not in NOISES:
-            raise unknown("noise of synthetic_faces", self.noise, NOISES)
+        hints = allowed.hints_of(SyntheticFacesConfig)
+        for field in _CHECKED:
+            value = getattr(self, field)
+            if not allowed.allows(value, hints[field]):
+                raise UserError(
+                    f"synthetic_faces: {field} is {allowed.shown(value)}; give "
+                    f"{allowed.describe(hints[field])}"
+                )
         counts = "-".join(f"{split}{getattr(self, split)}" for split in SPLITS)
         clips = f"-clips{self.clips}x{self.clip_frames}" if self.clips else ""
         noise = f"{self.noise}{self.strength:g}" if self.noise == SYSTEMATIC else self.noise
