@@ -29,6 +29,7 @@ MODES = {
     "crops": "prepare",
     "input": "predict",
     "formats": "export",
+    "half": "export",
     "columns": "prepare",
     "processes": "prepare",
     "allow_outside": "prepare",
@@ -42,7 +43,11 @@ MODES = {
 config_flags.DEFINE_config_file("config", help_string="configs/NAME.py[:VARIANT].")
 for name, default, text in (
     ("mode", "run", "run, select, report, benchmark, compare, predict, serve, export, prepare."),
-    ("workdir", None, "The run's folder; runs/NAME-VARIANT by default."),
+    (
+        "workdir",
+        None,
+        "The run's folder, runs/NAME-VARIANT by default; starter: the one that ships.",
+    ),
     ("data_dir", None, "Where data sets lie; AU_JAX_CACHE or ~/.cache/au_jax."),
     (
         "dataset",
@@ -80,6 +85,7 @@ for name, text in (
 flags.DEFINE_boolean(
     "allow_outside", False, "prepare: read images that a table or link names outside of --raw."
 )
+flags.DEFINE_boolean("half", False, "export: weights for au_jax in half precision.")
 flags.DEFINE_integer("processes", 0, "prepare: how many to work with; 0: one per core.")
 flags.DEFINE_integer("every", 1, "predict: look at every Nth frame of a video.")
 flags.DEFINE_boolean(

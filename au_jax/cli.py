@@ -10,6 +10,7 @@ from typing import NoReturn
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from au_jax import starter
 from au_jax.errors import UserError, unknown
 from au_jax.experiment import config_file
 
@@ -243,7 +244,7 @@ def export(asked: flags.FlagValues, workdir: Path) -> None:
 
     if not asked.output:
         raise UserError("--mode=export needs --output=DIR, a new folder for the networks")
-    write(workdir, Path(asked.output), asked.stage or None, asked.formats)
+    write(workdir, Path(asked.output), asked.stage or None, asked.formats, asked.half)
 
 
 def predict(asked: flags.FlagValues) -> None:
@@ -254,7 +255,7 @@ def predict(asked: flags.FlagValues) -> None:
         if not asked[flag].value:
             raise UserError(f"--mode=predict needs --{flag}; see README.md, Predict")
     prediction.predict(
-        Path(asked.workdir),
+        starter.folder_of(asked.workdir),
         asked.input,
         Path(asked.output),
         stage=asked.stage or None,
@@ -267,12 +268,11 @@ def predict(asked: flags.FlagValues) -> None:
 
 
 def serve(asked: flags.FlagValues) -> None:
-    """`--mode=serve`: a page to try a model on pictures and videos."""
+    """`--mode=serve`: a page to try a model on pictures and videos; the starter by default."""
     from au_jax.serve import run as serving
 
-    if not asked.workdir:
-        raise UserError("--mode=serve needs --workdir; see README.md, Try a model on a page")
-    serving.serve(Path(asked.workdir), asked.host, asked.port, asked.stage or None)
+    workdir = starter.folder_of(asked.workdir or starter.NAME)
+    serving.serve(workdir, asked.host, asked.port, asked.stage or None)
 
 
 def benchmark_raw(asked: flags.FlagValues) -> None:
@@ -284,7 +284,7 @@ def benchmark_raw(asked: flags.FlagValues) -> None:
     if not speed.is_video(raw):
         faces.show(raw)
     elif asked.workdir:
-        speed.show(Path(asked.workdir), raw)
+        speed.show(starter.folder_of(asked.workdir), raw)
     else:
         raise UserError("--mode=benchmark --raw=VIDEO needs --workdir, whose networks are measured")
 

@@ -11,7 +11,7 @@ PACKAGE = ROOT / "au_jax"
 # From the lowest level to the highest; a name is a module or a folder of the package.
 LEVELS = (
     (
-        *("errors", "allowed", "aus", "outside", "large_pages", "cores", "similarity"),
+        *("errors", "allowed", "aus", "outside", "large_pages", "cores", "similarity", "starter"),
         *("losses", "metrics", "plain_numbers", "regular_file"),
     ),
     ("data", "models", "faces", "augment", "sharding", "log", "run_dir", "html"),

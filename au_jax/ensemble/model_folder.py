@@ -26,7 +26,7 @@ from au_jax.training.model_card import ModelCard, kept_shapes
 
 # Of the files; a reader refuses one above its own.
 FORMAT = 1
-_AGAIN = "copy the folder or export the run again"
+_AGAIN = weights_file.AGAIN
 Checkpoint = tuple[str, str, int]  # run, stage, epoch
 
 

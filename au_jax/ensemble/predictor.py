@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from au_jax import run_dir, sharding
+from au_jax import run_dir, sharding, starter
 from au_jax.ensemble import model_folder, selection
 from au_jax.ensemble.member_scores import read_selection
 from au_jax.ensemble.model_folder import ModelFolder
@@ -335,4 +335,4 @@ def load(run: str | Path, stage: str | None = None) -> Predictor:
     Raises:
       UserError: see `opened` and `Predictor`.
     """
-    return Predictor(*opened(Path(run), stage))
+    return Predictor(*opened(starter.folder_of(run), stage))

@@ -7,6 +7,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from au_jax import starter
 from au_jax.ensemble.predictor import Prediction, Predictor, opened
 from au_jax.errors import UserError
 from au_jax.predict import frames, inputs
@@ -115,4 +116,4 @@ def load(run: str | Path, stage: str | None = None) -> Model:
     Raises:
       UserError: see `ensemble.predictor.opened` and `Predictor`.
     """
-    return Model(*opened(Path(run), stage))
+    return Model(*opened(starter.folder_of(run), stage))
