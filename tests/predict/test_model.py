@@ -107,7 +107,7 @@ def test_the_columns_are_those_of_the_table(model, red, monkeypatch):
     faces = model.predict([draw((40, 20, 50)), draw()])
     columns = faces.columns()
     expected = "input frame timestamp face success confidence face_x face_y face_width face_height "
-    expected += "pose_pitch pose_yaw pose_roll AU01 AU12 AU25 AU01_c AU12_c AU25_c"
+    expected += "pose_pitch pose_yaw pose_roll AU01 AU12 AU25 AU01_c AU12_c AU25_c doubts"
     assert list(columns) == expected.split()
     np.testing.assert_array_equal(columns["face"], [0, np.nan])
     assert columns["AU12_c"][0] == faces.decisions["AU12"][0]
