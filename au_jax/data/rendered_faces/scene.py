@@ -157,8 +157,8 @@ class Scene:
       intensity: float [N, 2], 0 to 5, of each of `NUMBERS`, on the person's own right and left.
       gaze: float [2], where the eyes look, -1 to 1: to the person's own left, and up.
       view, light, defects: see there.
-      backdrop: the kind of background, see `surroundings`.
-      occluder: what hides part of the face, see `surroundings`; "none".
+      backdrop: the kind of background, see `backdrops`.
+      occluder: what hides part of the face, see `occluders`; "none".
       emotion: position in `aus.EMOTIONS`, -1 none.
       seed: of what is drawn behind and before the face, and of the noise.
     """
