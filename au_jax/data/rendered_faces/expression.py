@@ -1,0 +1,120 @@
+"""How action units move a face: intensities to weights of blendshapes, weights to vertices."""
+
+import numpy as np
+
+from au_jax.data.rendered_faces.face_kit import SIDED, FaceKit
+from au_jax.data.rendered_faces.scene import COLUMN, NUMBERS, PRESENT_FROM, Person, Scene
+
+# AU -> blendshapes (without their side) and their weights at intensity 5.
+SHAPES: dict[int, tuple[tuple[str, float], ...]] = {
+    1: (("browInnerUp", 1.1),),
+    2: (("browOuterUp", 0.9),),
+    4: (("browDown", 1.5),),
+    5: (("eyeWide", 1.2),),
+    6: (("cheekRaiser", 0.8), ("cheekSquint", 0.9)),
+    7: (("eyeSquint", 1.1),),
+    9: (("noseSneer", 1.0),),
+    10: (("mouthUpperUp", 0.9),),
+    12: (("mouthSmile", 1.0),),
+    14: (("mouthDimple", 1.0),),
+    15: (("mouthFrown", 1.15),),
+    17: (("mouthShrugLower", 0.9), ("mouthShrugUpper", 0.2)),
+    18: (("mouthPucker", 0.95),),
+    20: (("mouthStretch", 1.0),),
+    23: (("mouthPress", 0.55), ("mouthRollUpper", 0.2), ("mouthRollLower", 0.2)),
+    24: (("mouthPress", 1.0),),
+    25: (("mouthLowerDown", 0.6), ("mouthUpperUp", 0.15), ("jawOpen", 0.06)),
+    26: (("jawOpen", 0.65),),
+    28: (
+        *(("mouthRollLower", 0.6), ("mouthRollUpper", 0.5)),
+        *(("mouthShrugLower", 0.25), ("mouthPress", 0.35)),
+    ),
+    43: (("eyeBlink", 1.2),),
+}
+SIDES = ("R", "L")  # the person's own, in the order of `Scene.intensity`
+CLOSED = 0.92  # how much of the jaw's drop the lips make up for while they stay closed
+WIDE_AGAINST_BLINK = 0.3  # how much a fully widened eye keeps a lid from closing
+
+
+def activation(person: Person, intensity: np.ndarray) -> np.ndarray:
+    """How far each AU goes on each side, about 0 to 1: float64 [N, 2].
+
+    Intensity / 5, times the person's gain, times 1 -+ the asymmetry on the own right and left.
+    """
+    sides = 1 + person.asymmetry * np.array([-1.0, 1.0])
+    return np.asarray(intensity) / 5 * np.asarray(person.gain)[:, None] * sides
+
+
+def weights(scene: Scene) -> dict[str, float]:
+    """The weight of each blendshape that a scene uses.
+
+    A shape without sides takes the mean of the two. A jaw that drops while the lips are not parted
+    (AU26 without AU25) drops behind closed lips, by `mouthClose`.
+    """
+    found: dict[str, float] = {}
+
+    def add(stem: str, right: float, left: float) -> None:
+        if stem in SIDED:
+            for side, weight in zip(SIDES, (right, left), strict=True):
+                found[f"{stem}_{side}"] = found.get(f"{stem}_{side}", 0.0) + weight
+        else:
+            found[stem] = found.get(stem, 0.0) + (right + left) / 2
+
+    person = scene.person
+    for stem, weight in person.rest.items():
+        add(stem, weight * (1 - person.asymmetry), weight * (1 + person.asymmetry))
+    active = activation(person, scene.intensity)
+    for number, (right, left) in zip(NUMBERS, active, strict=True):
+        for stem, weight in SHAPES[number]:
+            add(stem, weight * right, weight * left)
+
+    strength = scene.strength()
+    if strength[COLUMN[26]] > 0 and strength[COLUMN[25]] < PRESENT_FROM:
+        found["mouthClose"] = found.get("mouthClose", 0.0) + CLOSED * found["jawOpen"]
+    left, up = (float(value) for value in scene.gaze)
+    found["eyeLookOut_L"] = found["eyeLookIn_R"] = max(left, 0.0)
+    found["eyeLookOut_R"] = found["eyeLookIn_L"] = max(-left, 0.0)
+    for side in SIDES:
+        found[f"eyeLookUp_{side}"], found[f"eyeLookDown_{side}"] = max(up, 0.0), max(-up, 0.0)
+        wide = min(max(found[f"eyeWide_{side}"], 0.0), 1.0)
+        blink = min(found[f"eyeBlink_{side}"], 1.0)
+        found[f"eyeBlink_{side}"] = blink * (1 - WIDE_AGAINST_BLINK * wide)
+    return {name: weight for name, weight in found.items() if weight != 0}
+
+
+def corrugator(neutral: np.ndarray) -> np.ndarray:
+    """What `browDown` lacks of AU4: brow heads move together, down and forward.
+
+    Args:
+      neutral: float32 [V, 3], the mean head.
+
+    Returns:
+      float32 [2, V, 3], cm, of the person's own right and left side at full activation.
+    """
+    x, y, z = neutral.T
+    pull = np.stack([-0.38 * np.clip(x, -1, 1), np.full_like(x, -0.22), np.full_like(x, 0.12)], 1)
+    sides = []
+    for side in (-1, 1):
+        bell = np.exp(-(((x - side * 1.4) / 1.7) ** 2) - ((y - 5.9) / 1.1) ** 2) * (z > 3)
+        sides.append(bell[:, None] * pull)
+    return np.stack(sides).astype(np.float32)
+
+
+def move(kit: FaceKit, shape: np.ndarray, scene: Scene) -> np.ndarray:
+    """The vertices of a person's face with a scene's expression.
+
+    Args:
+      shape: float32 [V, 3], the person's face without expression, cm.
+
+    Returns:
+      float32 [V, 3], cm.
+    """
+    vertices = shape.copy()
+    place = {name: number for number, name in enumerate(kit.names)}
+    for name, weight in weights(scene).items():
+        number = place[name]
+        vertices[kit.moved[number]] += np.float32(weight) * kit.offsets[number]
+    active = activation(scene.person, scene.intensity)[COLUMN[4]].astype(np.float32)
+    if active.any():
+        vertices += np.tensordot(active, corrugator(kit.neutral), 1)
+    return vertices
