@@ -180,10 +180,9 @@ def _openness(kit: FaceKit, vertices: np.ndarray) -> np.ndarray:
     under_chin = ramp(-y, 6.5, 8.5) * (z < 9.5)
     found = np.where(kit.of("face"), 1 - 0.22 * near_eye, 1.0) * (1 - 0.45 * under_chin)
     mouth = kit.of("teeth", "gums")
-    found = np.where(mouth, 0.15 + 0.65 * ramp(z, 6.5, 10.8), found)
+    found = np.where(mouth, 0.2 + 0.75 * ramp(z, 6.5, 10.8), found)
     found = np.where(kit.of("socket"), 0.25, found)
     # The upper lid shades the eyeball.
     eye = kit.of("eye")
-    lid = np.where(x > 0, 3.9, 3.9)
-    shade = 0.5 * ramp(y, 3.45, lid.max()) + 0.25 * ramp(np.abs(x - 3.15), 0.7, 1.3)
+    shade = 0.5 * ramp(y, 3.45, 3.95) + 0.25 * ramp(np.abs(x - 3.15), 0.7, 1.3)
     return np.where(eye, 1 - shade, found)

@@ -28,6 +28,7 @@ from au_jax.data.rendered_faces.unwrapping import (
 EYE_CENTRE = (3.156, 3.614)  # x and y of the pupil of the mean head's left eye, cm
 EYE_TEXELS, EYE_SIDE = 192, 3.0  # the eye's texture, and its side in cm
 GUMS, TONGUE_DARK = (0.36, 0.10, 0.10), (0.16, 0.035, 0.032)
+HAIR_RISES = 16  # rings of vertices over which hair rises from its edge
 LASHES = (0.012, 0.007, 0.006)
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
@@ -111,14 +112,16 @@ def hair_share(person: Person, points: np.ndarray, wobble: np.ndarray | float) -
     if person.hair_length == "bald":
         return np.zeros_like(x)
     middle = person.hairline - 2.4 * person.fringe * bell(x, 1.0, 4.5)
-    front = middle - 0.02 * x * x - 2.2 * ramp(x, 5.2, 6.8)
+    front = middle + 0.5 * bell(x, 3.6, 1.6) - 0.02 * x * x - 1.8 * ramp(x, 4.8, 6.8)
     # Before the ear a sideburn; behind it hair down to the neck.
-    side = 2.6 - 0.3 * z if person.hair_length == "short" else -1.0 - 0.0 * z
+    side = 2.2 if person.hair_length == "short" else 0.5
     back = np.full_like(x, -3.0 if person.hair_length == "short" else -9.0)
     line_height = front + (side - front) * ramp(z, 5.2, 3.6)
     line_height = line_height + (back - line_height) * ramp(z, -1.0, -2.5)
-    ear = (x > 7.2) & (y < 5.0) & (y > -2.5) & (z > -2.2) & (z < 4)
-    return np.where(ear, 0.0, ramp(y - line_height - wobble, -0.15, 0.25))
+    ear = (x > 6.9) & (y < 5.4) & (y > -3.5) & (z > -3.2) & (z < 4.2)
+    # Hair that is combed back thins out towards its edge; a fringe ends in it.
+    soft = 0.55 - 0.4 * person.fringe
+    return np.where(ear, 0.0, ramp(y - line_height - wobble, -soft, soft))
 
 
 def _hair_height(
@@ -132,12 +135,15 @@ def _hair_height(
     neighbours = np.bincount(corners, minlength=len(share)) + np.bincount(
         others, minlength=len(share)
     )
-    for _ in range(8):
+    for _ in range(HAIR_RISES):
         total = np.bincount(corners, smooth[others], len(share))
         total += np.bincount(others, smooth[corners], len(share))
         smooth = np.where(neighbours > 0, total / np.maximum(neighbours, 1), 0)
     uneven = 1 + 0.3 * _waves(kit.neutral, 0.5, rng) + 0.15 * _waves(kit.neutral, 1.5, rng)
-    height = ramp(smooth, 0.4, 1.0) * share * uneven * person.hair_volume
+    height = ramp(smooth, 0.45, 1.05) * share * uneven * person.hair_volume
+    # Combed back, hair rises slowly from the forehead; a fringe stands off it.
+    above = ramp(kit.neutral[:, 1], person.hairline - 1.0, person.hairline + 3.0)
+    height *= 1 - (1 - person.fringe) * (1 - above) * ramp(kit.neutral[:, 2], 1.0, 5.0)
     return np.maximum(height, 0).astype(np.float32)
 
 
@@ -310,13 +316,13 @@ def _lid_crease(marks: np.ndarray, person: Person) -> np.ndarray:
     height = np.zeros((ROWS, COLUMNS), np.float32)
     for corner in (36, 42):
         upper = curve(marks[corner : corner + 4])
-        height -= 0.07 * line(upper - np.array([0, LID_CREASE / TEXEL]), 0.07)
+        height -= 0.07 * line(upper - np.array([0, LID_CREASE / TEXEL]), 0.09)
         height += 0.05 * line(upper - np.array([0, (LID_CREASE + 0.22) / TEXEL]), 0.12)
         bag = curve(marks[[corner + 3, corner + 4, corner + 5, corner]]) + np.array(
             [0, 0.55 / TEXEL]
         )
-        height += (0.05 + 0.12 * person.age) * line(bag, 0.16)
-        height -= (0.03 + 0.12 * person.age) * line(bag + np.array([0, 0.38 / TEXEL]), 0.12)
+        height += (0.03 + 0.10 * person.age) * line(bag, 0.24)
+        height -= (0.02 + 0.07 * person.age) * line(bag + np.array([0, 0.45 / TEXEL]), 0.17)
     return height
 
 
@@ -390,11 +396,11 @@ def _scalp(layers: _Layers, skin: Skin, person: Person, rng: np.random.Generator
     if person.hair_length == "bald":
         return
     strands = rng.standard_normal((ROWS // 30, COLUMNS), np.float32)
-    thin = cv2.GaussianBlur(strands, (0, 0), sigmaX=1.2, sigmaY=0.5) * 2.0
-    thin = cv2.resize(thin, (COLUMNS, ROWS), interpolation=cv2.INTER_CUBIC)
+    soft = cv2.GaussianBlur(strands, (0, 0), sigmaX=1.2, sigmaY=0.5) * 2.0
+    thin = cv2.resize(soft, (COLUMNS, ROWS), interpolation=cv2.INTER_CUBIC)
     locks = rng.standard_normal((2, COLUMNS // 12), np.float32)
     thick = cv2.resize(locks, (COLUMNS, ROWS), interpolation=cv2.INTER_CUBIC)
-    wobble = 0.22 * thin + 0.15 * thick
+    wobble = 0.3 * thin + 0.3 * thick
     share = hair_share(person, skin.points, wobble).astype(np.float32)
     colour = np.asarray(person.hair, np.float32)
     layers.over(share, colour)
@@ -427,5 +433,5 @@ def lash_opacity(kit: FaceKit) -> np.ndarray:
     """How opaque the lashes' vertices are: float32 [K], falling from the root to the tip."""
     lashes = kit.neutral[kit.of("lashes")]
     distance, _ = cKDTree(kit.neutral[kit.of("face")]).query(lashes)
-    opacity = np.where(lashes[:, 1] < 3.2, 0.12, 0.45) * np.clip(1 - distance / 0.45, 0, 1)
+    opacity = np.where(lashes[:, 1] < 3.2, 0.12, 0.55) * np.clip(1 - distance / 0.45, 0, 1)
     return opacity.astype(np.float32)
