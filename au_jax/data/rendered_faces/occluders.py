@@ -284,7 +284,7 @@ def _draw_hat(
 ) -> None:
     """A woollen hat, or a cap with a visor."""
     colour = 0.8 * light * linear(0.5 * rng.uniform(15, 235, 3) + 0.5 * rng.uniform(15, 235))
-    low, tall = rng.uniform(3.2, 5.2), rng.uniform(8.5, 12.0)
+    low, tall = rng.uniform(4.6, 6.0), rng.uniform(7.0, 10.5)
     wide = 8.6 + 0.5 * scene.person.hair_volume
     angle, lift = np.meshgrid(np.linspace(0, 2 * np.pi, 40), np.linspace(0, np.pi / 2, 8))
     dome = np.stack(

@@ -15,7 +15,6 @@ import numpy as np
 from au_jax.data.datasets import Truth
 from au_jax.data.rendered_faces import annotators, settings
 from au_jax.data.rendered_faces.conditions import conditions
-from au_jax.data.rendered_faces.picture import Studio
 from au_jax.data.rendered_faces.population import CLIP_SPLITS, MOST_FRAMES, sample_scene
 from au_jax.data.rendered_faces.scene import Scene
 from au_jax.data.rendered_faces.settings import Settings
@@ -60,7 +59,13 @@ class RenderedImages:
     """The pictures of rows, rendered one after another."""
 
     def __init__(self, raw: Path, asked: Settings, work: Path):
-        """Loads the shapes, which are read from the files in `raw` once and kept in `work`."""
+        """Loads the shapes, which are read from the files in `raw` once and kept in `work`.
+
+        Raises:
+          UserError: files are missing or damaged, or Numba is not installed.
+        """
+        from au_jax.data.rendered_faces.picture import Studio  # needs Numba, which few have
+
         self._asked = asked
         self._studio = Studio(raw, work, asked.size)
 
