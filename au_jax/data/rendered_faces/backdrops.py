@@ -5,7 +5,6 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from au_jax.data.rendered_faces.face_render import rotation
 from au_jax.data.rendered_faces.population import linear
 from au_jax.data.rendered_faces.scene import Scene
 
@@ -23,14 +22,18 @@ def brightness(scene: Scene) -> float:
     return float(np.mean(light.above + light.below) / 2 + 0.4 * np.mean(light.key_colour))
 
 
-def backdrop(scene: Scene, side: int) -> np.ndarray:
-    """What is behind the scene's face: float32 [side, side, 3], linear RGB."""
+def backdrop(scene: Scene, side: int, turn: np.ndarray) -> np.ndarray:
+    """What is behind the scene's face: float32 [side, side, 3], linear RGB.
+
+    Args:
+      turn: float [3, 3], of long hair, from the head's directions to the camera's.
+    """
     rng = np.random.default_rng([scene.seed, 0])
     coarse = BACKDROPS[scene.backdrop](rng, side // _COARSE)
     picture = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR).clip(0, 1.2)
     _draw_shoulders(picture, scene, rng)
     if scene.person.hair_length == "long":
-        _draw_long_hair(picture, scene, rng)
+        _draw_long_hair(picture, scene, turn, rng)
     return picture
 
 
@@ -142,7 +145,9 @@ def _draw_shoulders(picture: np.ndarray, scene: Scene, rng: np.random.Generator)
     picture += mask * (cloth - picture)
 
 
-def _draw_long_hair(picture: np.ndarray, scene: Scene, rng: np.random.Generator) -> None:
+def _draw_long_hair(
+    picture: np.ndarray, scene: Scene, turn: np.ndarray, rng: np.random.Generator
+) -> None:
     side = len(picture)
     centre, pixels = _place(scene, side)
     person = np.random.default_rng([scene.person.seed, 1])  # the same length in all pictures
@@ -158,7 +163,7 @@ def _draw_long_hair(picture: np.ndarray, scene: Scene, rng: np.random.Generator)
         ]
     )
     outline = np.concatenate([top, down, down[::-1] * (-1, 1)])
-    solid = np.column_stack([outline, np.full(len(outline), -2.5)]) @ rotation(scene.view, 0.6).T
+    solid = np.column_stack([outline, np.full(len(outline), -2.5)]) @ turn.T
     points = centre + 0.93 * pixels * solid[:, :2] * (1, -1)
     mask = soft_mask(points, side, 0.005 * side)
     strands = cv2.resize(

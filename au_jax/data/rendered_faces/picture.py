@@ -9,6 +9,7 @@ from au_jax.data.rendered_faces.occluders import Head, cover
 from au_jax.data.rendered_faces.scene import Person, Scene
 
 _SUPERSAMPLING = 2
+_HAIR_TURNS = 0.6  # the share of the head's turn that long hair takes part in
 
 
 class Studio:
@@ -32,7 +33,8 @@ class Studio:
           number: of the picture in its split; the frames of a clip differ by their noise.
         """
         size, side = self._size, self._size * _SUPERSAMPLING
-        behind = backdrops.backdrop(scene, side)
+        hair = face_render.rotation(scene.view, _HAIR_TURNS)
+        behind = backdrops.backdrop(scene, side, hair)
         rendered = face_render.render(
             self._kit, self._paint(scene.person), scene, behind, size, _SUPERSAMPLING
         )

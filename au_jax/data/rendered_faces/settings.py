@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from au_jax import allowed
-from au_jax.allowed import Count, CountOrNone, OneOf, Range, Seed
+from au_jax.allowed import CountOrNone, OneOf, Range, Seed
 from au_jax.data.rendered_faces.looks import LOOKS
 from au_jax.data.rendered_faces.population import CLIP_SPLITS, MOST_FRAMES, SPLITS
 from au_jax.errors import UserError, unknown
@@ -30,7 +30,7 @@ class Settings:
     noisy: CountOrNone = 4800
     test: CountOrNone = 1000
     clips: CountOrNone = 0
-    frames: Annotated[Count, Range(le=MOST_FRAMES)] = 24
+    frames: Annotated[int, Range(ge=1, le=MOST_FRAMES)] = 24
     seed: Seed = 0
     look: Annotated[str, OneOf(LOOKS)] = "everyday"
     test_look: Annotated[str, OneOf(LOOKS)] = "other"
