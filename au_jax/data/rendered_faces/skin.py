@@ -29,7 +29,7 @@ EYE_CENTRE = (3.156, 3.614)  # x and y of the pupil of the mean head's left eye,
 EYE_TEXELS, EYE_SIDE = 192, 3.0  # the eye's texture, and its side in cm
 GUMS, TONGUE_DARK = (0.36, 0.10, 0.10), (0.16, 0.035, 0.032)
 HAIR_RISES = 16  # rings of vertices over which hair rises from its edge
-LIPS_OVERLAP = 0.05  # cm: by how much more than their gap parted lips are closed
+LIPS_OVERLAP = 0.1  # cm: by how much more than their gap parted lips are closed
 LASHES = (0.012, 0.007, 0.006)
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
@@ -88,7 +88,7 @@ def _closed_lips(kit: FaceKit, shape: np.ndarray) -> np.ndarray:
     gap = (shape[upper, 1] - shape[lower, 1]) - (kit.neutral[upper, 1] - kit.neutral[lower, 1])
     places = (kit.neutral[upper] + kit.neutral[lower]) / 2
     x, y, z = kit.neutral.T
-    half = np.interp(x, places[:, 0], np.maximum(gap + LIPS_OVERLAP * (gap > 0), 0), 0, 0) / 2
+    half = np.interp(x, places[:, 0], np.maximum(gap + LIPS_OVERLAP, 0), 0, 0) / 2
     below = np.interp(x, places[:, 0], places[:, 1]) - y
     near = bell(below, 0.0, 0.9) * ramp(z, 8.5, 10.0) * kit.of("face", "socket")
     offsets = np.zeros_like(shape)
