@@ -179,8 +179,11 @@ def _openness(kit: FaceKit, vertices: np.ndarray) -> np.ndarray:
     near_eye = np.exp(-(((x - 3.1) / 1.9) ** 2) - ((y - 3.4) / 1.2) ** 2) * (z > 3)
     under_chin = ramp(-y, 6.5, 8.5) * (z < 9.5)
     found = np.where(kit.of("face"), 1 - 0.22 * near_eye, 1.0) * (1 - 0.45 * under_chin)
+    # Into a mouth that is hardly open falls hardly any light.
+    lips = vertices[kit.landmarks[[62, 66]]]
+    enters = 0.3 + 0.7 * ramp(np.linalg.norm(lips[0] - lips[1]), 0.1, 0.8)
     mouth = kit.of("teeth", "gums")
-    found = np.where(mouth, 0.2 + 0.75 * ramp(z, 6.5, 10.8), found)
+    found = np.where(mouth, enters * (0.2 + 0.75 * ramp(z, 6.5, 10.8)), found)
     found = np.where(kit.of("socket"), 0.25, found)
     # The upper lid shades the eyeball.
     eye = kit.of("eye")
