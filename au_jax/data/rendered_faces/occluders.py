@@ -296,13 +296,19 @@ def _draw_hat(
         -1,
     ).reshape(-1, 3)
     side = len(picture)
-    outline = _hull(head.pixels(_BRIDGE, dome))
+    outward = dome - np.array([0, low, -7.5])
+    faces = (outward @ head.rotation.T)[:, 2] > -0.05 * tall  # the rim at the back is hidden
+    outline = _hull(head.pixels(_BRIDGE, dome[faces]))
     top, bottom = outline[:, 1].min(), outline[:, 1].max()
     rows = (np.arange(side, dtype=np.float32) - top) / max(bottom - top, 1)
     shade = np.interp(rows, (0, 0.6, 1), (1.15, 1.0, 0.6)).astype(np.float32)[:, None, None]
     stitches = 1 + 0.12 * rng.standard_normal((side // 3 + 1, side // 3 + 1), dtype=np.float32)
     knit = cv2.resize(stitches, (side, side), interpolation=cv2.INTER_LINEAR)
-    _paste(picture, soft_mask(outline, side, 1.0), colour * shade * knit[..., None])
+    mask = soft_mask(outline, side, 1.0)
+    rim = dome[:20]  # its front half, below which the face shows
+    below = np.concatenate([rim, rim[::-1] - np.array([0, 40.0, 0])])
+    mask = mask * (1 - soft_mask(head.pixels(_BRIDGE, below), side, 0.8))
+    _paste(picture, mask, colour * shade * knit[..., None])
     if rng.random() < 0.5:
         angle = np.linspace(0, np.pi, 24)
         visor = np.stack(
