@@ -1,5 +1,7 @@
 """How action units move a face: intensities to weights of blendshapes, weights to vertices."""
 
+import functools
+
 import numpy as np
 
 from au_jax.data.rendered_faces.face_kit import SIDED, FaceKit
@@ -82,16 +84,14 @@ def weights(scene: Scene) -> dict[str, float]:
     return {name: weight for name, weight in found.items() if weight != 0}
 
 
-def corrugator(neutral: np.ndarray) -> np.ndarray:
+@functools.lru_cache(maxsize=2)
+def corrugator(kit: FaceKit) -> np.ndarray:
     """What `browDown` lacks of AU4: brow heads move together, down and forward.
-
-    Args:
-      neutral: float32 [V, 3], the mean head.
 
     Returns:
       float32 [2, V, 3], cm, of the person's own right and left side at full activation.
     """
-    x, y, z = neutral.T
+    x, y, z = kit.neutral.T
     pull = np.stack([-0.38 * np.clip(x, -1, 1), np.full_like(x, -0.22), np.full_like(x, 0.12)], 1)
     sides = []
     for side in (-1, 1):
@@ -116,5 +116,5 @@ def move(kit: FaceKit, shape: np.ndarray, scene: Scene) -> np.ndarray:
         vertices[kit.moved[number]] += np.float32(weight) * kit.offsets[number]
     active = activation(scene.person, scene.intensity)[COLUMN[4]].astype(np.float32)
     if active.any():
-        vertices += np.tensordot(active, corrugator(kit.neutral), 1)
+        vertices += np.tensordot(active, corrugator(kit), 1)
     return vertices

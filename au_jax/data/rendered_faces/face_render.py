@@ -1,6 +1,7 @@
 """Renders a scene's face before a given backdrop: shape, paint, light and the view of a camera."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -78,7 +79,7 @@ def render(
     head = rotation(view)
     body = _turn(view.pitch * BODY / 3, view.yaw * BODY, view.roll * BODY / 2)
     vertices = expression.move(kit, paint.shape, scene) - PIVOT
-    lower = ramp(-kit.neutral[:, 1], *NECK)[:, None].astype(np.float32)
+    lower = _fixed(kit).lower
     vertices = vertices @ head.T * (1 - lower) + vertices @ body.T * lower + PIVOT
     vertices = np.ascontiguousarray(vertices, np.float32)
     normals, cavity = rasterizer.normals_and_cavity(vertices, kit.triangles)
@@ -101,13 +102,13 @@ def render(
     up = np.ascontiguousarray(head[:, 1])
     clear, flat = np.zeros((2, 2, 4), np.float32), np.zeros((2, 2), np.float32)
     eye_relief = np.zeros(paint.eye.shape[:2], np.float32)
-    for parts, detail, height, blended in (
-        (("face", "head"), paint.detail, relief, False),
-        (("eye",), paint.eye, eye_relief, False),
-        (("socket", "gums", "teeth"), clear, flat, False),
-        (("lashes",), clear, flat, True),
+    for name, detail, height, blended in (
+        ("skin", paint.detail, relief, False),
+        ("eye", paint.eye, eye_relief, False),
+        ("mouth", clear, flat, False),
+        ("lashes", clear, flat, True),
     ):
-        triangles = kit.triangles_of(*parts)
+        triangles = _fixed(kit).triangles[name]
         rasterizer.rasterize(
             *(image, depth, screen, normals, attributes, triangles),
             *(detail, height, np.float32(TEXEL), up, lamps, blended),
@@ -139,30 +140,27 @@ def _attributes(
     kit: FaceKit, paint: Paint, scene: Scene, vertices: np.ndarray, cavity: np.ndarray
 ) -> np.ndarray:
     """What the rasteriser needs to know of each vertex: float32 [V, 9]."""
-    light, neutral = scene.light, kit.neutral
+    light, fixed = scene.light, _fixed(kit)
     lit = rasterizer.shadow(
-        *(vertices, kit.triangles_of("face", "head"), _lamp_axes(light.key)),
+        *(vertices, fixed.triangles["skin"], _lamp_axes(light.key)),
         *(SHADOW_CELLS, np.float32(SHADOW_REACH), np.float32(SHADOW_BIAS)),
     )
-    inner = kit.of("socket", "gums", "teeth", "eye")
-    depth = _openness(kit, vertices)
-    unoccluded = np.clip(1 - 1.1 * np.maximum(cavity, 0) - 0.25 * np.minimum(cavity, 0), 0.45, 1.12)
-    unoccluded = np.where(inner, 1.0, unoccluded) * depth
-    lit = np.where(inner, lit * depth, lit)
+    # Into a mouth that is hardly open falls hardly any light.
+    lips = vertices[kit.landmarks[[62, 66]]]
+    enters = 0.3 + 0.7 * ramp(np.linalg.norm(lips[0] - lips[1]), 0.1, 0.8)
+    reached = np.where(fixed.mouth, enters, 1.0) * fixed.openness
+    creases = np.clip(1 - 1.1 * np.maximum(cavity, 0) - 0.25 * np.minimum(cavity, 0), 0.45, 1.12)
+    unoccluded = np.where(fixed.inner, 1.0, creases) * reached
+    lit = np.where(fixed.inner, lit * reached, lit)
 
     values = np.zeros((len(vertices), rasterizer.COLUMNS), np.float32)
     values[:, : rasterizer.GLOSS] = paint.colour
     values[:, rasterizer.GLOSS] = paint.gloss
     values[:, rasterizer.OPEN] = unoccluded
     values[:, rasterizer.LIT] = (1 - light.shadow * (1 - lit)) * (0.55 + 0.45 * unoccluded)
-    texels = skin_of(kit).texels.copy()
-    eye = kit.of("eye")
-    texels[eye] = skin.eye_texels(neutral[eye])
-    texels[~kit.of("face", "head", "eye")] = 0
-    values[:, rasterizer.ACROSS], values[:, rasterizer.ALONG] = texels.T
-    lashes = kit.of("lashes")
-    values[lashes, rasterizer.ALPHA] = skin.lash_opacity(kit)
-    values[lashes, rasterizer.LIT] = 0.5
+    values[fixed.lashes, rasterizer.LIT] = 0.5  # they are too thin for the shadow's map
+    values[:, rasterizer.ALPHA] = fixed.opacity
+    values[:, rasterizer.ACROSS], values[:, rasterizer.ALONG] = fixed.texels.T
     return values
 
 
@@ -173,19 +171,61 @@ def _lamp_axes(key: np.ndarray) -> np.ndarray:
     return np.stack([right, np.cross(key, right), key]).astype(np.float32)
 
 
-def _openness(kit: FaceKit, vertices: np.ndarray) -> np.ndarray:
-    """How much of the surroundings' light reaches each vertex, by where it lies: [V], 0 to 1."""
+@dataclasses.dataclass(frozen=True)
+class _Fixed:
+    """What depends on the kit alone.
+
+    Attributes:
+      triangles: of "skin", "eye", "mouth" and "lashes": int32 [T, 3].
+      inner, mouth, lashes: bool [V], what lies inside the skin, teeth and gums, lashes.
+      lower: float32 [V, 1], 0 where a vertex turns with the head to 1 where with the body.
+      texels: float32 [V, 2], on the skin's texture or the eye's.
+      opacity: float32 [V], of lashes.
+      openness: float64 [V], how much of the surroundings' light reaches a vertex by where it lies.
+    """
+
+    triangles: dict[str, np.ndarray]
+    inner: np.ndarray
+    mouth: np.ndarray
+    lashes: np.ndarray
+    lower: np.ndarray
+    texels: np.ndarray
+    opacity: np.ndarray
+    openness: np.ndarray
+
+
+@functools.lru_cache(maxsize=2)
+def _fixed(kit: FaceKit) -> _Fixed:
+    eye, lashes = kit.of("eye"), kit.of("lashes")
+    texels = skin_of(kit).texels.copy()
+    texels[eye] = skin.eye_texels(kit.neutral[eye])
+    texels[~kit.of("face", "head", "eye")] = 0
+    opacity = np.zeros(len(kit.neutral), np.float32)
+    opacity[lashes] = skin.lash_opacity(kit)
+    return _Fixed(
+        triangles={
+            "skin": kit.triangles_of("face", "head"),
+            "eye": kit.triangles_of("eye"),
+            "mouth": kit.triangles_of("socket", "gums", "teeth"),
+            "lashes": kit.triangles_of("lashes"),
+        },
+        inner=kit.of("socket", "gums", "teeth", "eye"),
+        mouth=kit.of("teeth", "gums"),
+        lashes=lashes,
+        lower=ramp(-kit.neutral[:, 1], *NECK)[:, None].astype(np.float32),
+        texels=texels,
+        opacity=opacity,
+        openness=_openness(kit),
+    )
+
+
+def _openness(kit: FaceKit) -> np.ndarray:
     x, y, z = np.abs(kit.neutral[:, 0]), kit.neutral[:, 1], kit.neutral[:, 2]
     near_eye = np.exp(-(((x - 3.1) / 1.9) ** 2) - ((y - 3.4) / 1.2) ** 2) * (z > 3)
     under_chin = ramp(-y, 6.5, 8.5) * (z < 9.5)
     found = np.where(kit.of("face"), 1 - 0.22 * near_eye, 1.0) * (1 - 0.45 * under_chin)
-    # Into a mouth that is hardly open falls hardly any light.
-    lips = vertices[kit.landmarks[[62, 66]]]
-    enters = 0.3 + 0.7 * ramp(np.linalg.norm(lips[0] - lips[1]), 0.1, 0.8)
-    mouth = kit.of("teeth", "gums")
-    found = np.where(mouth, enters * (0.2 + 0.75 * ramp(z, 6.5, 10.8)), found)
+    found = np.where(kit.of("teeth", "gums"), 0.2 + 0.75 * ramp(z, 6.5, 10.8), found)
     found = np.where(kit.of("socket"), 0.25, found)
-    # The upper lid shades the eyeball.
-    eye = kit.of("eye")
+    # The upper lid shades the eyeball, the lids' corners its sides.
     shade = 0.5 * ramp(y, 3.45, 3.95) + 0.25 * ramp(np.abs(x - 3.15), 0.7, 1.3)
-    return np.where(eye, 1 - shade, found)
+    return np.where(kit.of("eye"), 1 - shade, found)

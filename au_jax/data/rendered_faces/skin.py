@@ -8,6 +8,7 @@ import dataclasses
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.spatial import cKDTree
 
 from au_jax.data.rendered_faces import rasterizer
@@ -96,13 +97,13 @@ def _closed_lips(kit: FaceKit, shape: np.ndarray) -> np.ndarray:
     return offsets
 
 
-def ramp(x: np.ndarray, start: float, end: float) -> np.ndarray:
+def ramp(x: ArrayLike, start: float, end: float) -> np.ndarray:
     """A smooth step from 0 at `start` to 1 at `end`."""
     t = np.clip((np.asarray(x) - start) / (end - start), 0, 1)
     return t * t * (3 - 2 * t)
 
 
-def bell(x: np.ndarray, centre: float, width: float) -> np.ndarray:
+def bell(x: ArrayLike, centre: float, width: float) -> np.ndarray:
     """A Gaussian, 1 at its centre."""
     return np.exp(-(((np.asarray(x) - centre) / width) ** 2))
 

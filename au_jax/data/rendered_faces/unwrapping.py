@@ -110,15 +110,17 @@ def line(texels: np.ndarray, width: float, taper: bool = True) -> np.ndarray:
     for a, b, strength in zip(texels[:-1], texels[1:], strengths, strict=True):
         cv2.line(drawn, _pixel(a), _pixel(b), float(strength), 2)
     sigma = width / TEXEL
-    soft = cv2.GaussianBlur(drawn, (0, 0), sigma)
-    return soft / np.float32(min(2.0 / (np.sqrt(2 * np.pi) * sigma), 1.0))
+    _soften(drawn, texels, sigma)
+    drawn /= np.float32(min(2.0 / (np.sqrt(2 * np.pi) * sigma), 1.0))
+    return drawn
 
 
 def area(texels: np.ndarray, softness: float) -> np.ndarray:
     """A filled outline on the texture, float32 [ROWS, COLUMNS] from 0 to 1, its edge soft by cm."""
     drawn = np.zeros((ROWS, COLUMNS), np.float32)
     cv2.fillPoly(drawn, [np.rint(texels).astype(np.int32)], 1.0)
-    return cv2.GaussianBlur(drawn, (0, 0), softness / TEXEL)
+    _soften(drawn, texels, softness / TEXEL)
+    return drawn
 
 
 def hairs(roots: np.ndarray, tips: np.ndarray, strengths: np.ndarray) -> np.ndarray:
@@ -132,6 +134,16 @@ def hairs(roots: np.ndarray, tips: np.ndarray, strengths: np.ndarray) -> np.ndar
     for (root, tip), strength in zip(ends, strengths, strict=True):
         cv2.line(drawn, root.tolist(), tip.tolist(), int(255 * strength), 1, cv2.LINE_AA, 3)
     return drawn.astype(np.float32) / 255
+
+
+def _soften(drawn: np.ndarray, texels: np.ndarray, sigma: float) -> None:
+    """Blurs a drawing in place, only around the points it was drawn through."""
+    reach = 4 * sigma + 3
+    left, top = np.maximum(texels.min(0) - reach, 0).astype(int)
+    right, bottom = (texels.max(0) + reach).astype(int)
+    drawn[top:bottom, left:right] = cv2.GaussianBlur(
+        drawn[top:bottom, left:right], (0, 0), sigma, borderType=cv2.BORDER_REPLICATE
+    )
 
 
 def _pixel(texel: np.ndarray) -> tuple[int, int]:
