@@ -70,7 +70,8 @@ def test_a_smile_moves_the_vertices_by_its_offsets(kit):
     moved = expression.move(kit, kit.neutral, scene({12: (0, 5)})) - kit.neutral
     up = 0.02 * (1 + kit.names.index("mouthSmile_L") // 2)
     expected = np.where(kit.neutral[:, :1] > 0, np.array([[0.1, up, 0.05]]), 0.0)
-    np.testing.assert_allclose(moved, expected, atol=3e-5)
+    away = kit.neutral[:, 1] > 0  # from the lips, which are kept closed
+    np.testing.assert_allclose(moved[away], expected[away], atol=3e-5)
 
 
 def test_the_corrugator_pulls_brow_heads_together_down_and_forward(kit):
@@ -82,6 +83,20 @@ def test_the_corrugator_pulls_brow_heads_together_down_and_forward(kit):
     pull = (moved - no_shape)[kit.landmarks[22]]  # the own left brow's head, at (1.2, 5.9)
     bell = np.exp(-((0.2 / 1.7) ** 2)) + np.exp(-((2.6 / 1.7) ** 2))
     np.testing.assert_allclose(pull, bell * np.array([-0.38, -0.22, 0.12]), atol=1e-4)
+
+
+def test_parted_lips_are_closed_unless_au25_parts_them(kit):
+    shape = kit.neutral.copy()
+    upper, lower = kit.landmarks[[62, 66]]
+    shape[upper, 1] += 0.4  # a person whose upper lip is raised
+    gap = kit.neutral[upper, 1] - kit.neutral[lower, 1]
+    closed = expression.move(kit, shape, scene({}))
+    # Closed by 0.4 and the overlap of 0.1; the edges lie 0.05 off the parting line.
+    near = np.exp(-((0.05 / 0.9) ** 2))
+    assert closed[upper, 1] - closed[lower, 1] == pytest.approx(gap + 0.4 - 0.5 * near, abs=1e-4)
+    assert closed[upper, 1] - shape[upper, 1] == pytest.approx(-0.25 * near, abs=1e-4)
+    for intensity, share in ((1.5, 1.0), (1.8, 0.4), (2.0, 0.0), (5.0, 0.0)):
+        assert expression.lips_closed(scene({25: intensity})) == pytest.approx(share)
 
 
 def test_a_mirrored_expression_gives_mirrored_vertices(kit):

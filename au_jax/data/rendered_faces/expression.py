@@ -35,7 +35,16 @@ SHAPES: dict[int, tuple[tuple[str, float], ...]] = {
 }
 SIDES = ("R", "L")  # the person's own, in the order of `Scene.intensity`
 CLOSED = 0.92  # how much of the jaw's drop the lips make up for while they stay closed
+# From the first intensity of AU25 the lips begin to part, from the second nothing closes them.
+PARTING = (1.5, PRESENT_FROM)
+OVERLAP = 0.1  # cm: by how much more than their gap closed lips are brought together
 WIDE_AGAINST_BLINK = 0.3  # how much a fully widened eye keeps a lid from closing
+
+
+def lips_closed(scene: Scene) -> float:
+    """How far the lips are kept closed: 1 without AU25, 0 where it is present."""
+    start, end = PARTING
+    return float(np.clip((end - scene.strength()[COLUMN[25]]) / (end - start), 0, 1))
 
 
 def activation(person: Person, intensity: np.ndarray) -> np.ndarray:
@@ -51,7 +60,7 @@ def weights(scene: Scene) -> dict[str, float]:
     """The weight of each blendshape that a scene uses.
 
     A shape without sides takes the mean of the two. A jaw that drops while the lips are not parted
-    (AU26 without AU25) drops behind closed lips, by `mouthClose`.
+    (AU26 without AU25, see `lips_closed`) drops behind closed lips, by `mouthClose`.
     """
     found: dict[str, float] = {}
 
@@ -70,9 +79,9 @@ def weights(scene: Scene) -> dict[str, float]:
         for stem, weight in SHAPES[number]:
             add(stem, weight * right, weight * left)
 
-    strength = scene.strength()
-    if strength[COLUMN[26]] > 0 and strength[COLUMN[25]] < PRESENT_FROM:
-        found["mouthClose"] = found.get("mouthClose", 0.0) + CLOSED * found["jawOpen"]
+    if scene.strength()[COLUMN[26]] > 0:
+        close = CLOSED * lips_closed(scene) * found["jawOpen"]
+        found["mouthClose"] = found.get("mouthClose", 0.0) + close
     left, up = (float(value) for value in scene.gaze)
     found["eyeLookOut_L"] = found["eyeLookIn_R"] = max(left, 0.0)
     found["eyeLookOut_R"] = found["eyeLookIn_L"] = max(-left, 0.0)
@@ -100,6 +109,32 @@ def corrugator(kit: FaceKit) -> np.ndarray:
     return np.stack(sides).astype(np.float32)
 
 
+def closing(kit: FaceKit, vertices: np.ndarray) -> np.ndarray:
+    """Offsets that bring parted lips together.
+
+    Many people's shapes of identity leave a gap between the lips, and cheeks or nose that rise lift
+    the upper lip: teeth would show, as with AU25. Each lip goes half of the way over what the gap
+    exceeds that of the mean head.
+
+    Args:
+      vertices: float32 [V, 3], cm, in the head's coordinates.
+
+    Returns:
+      float32 [V, 3], cm.
+    """
+    upper, lower = kit.landmarks[[60, 61, 62, 63, 64]], kit.landmarks[[60, 67, 66, 65, 64]]
+    gap = vertices[upper, 1] - vertices[lower, 1] - kit.neutral[upper, 1] + kit.neutral[lower, 1]
+    parting = (kit.neutral[upper] + kit.neutral[lower]) / 2
+    parting[[1, 3], 0] *= 1.6  # lips part over most of their width
+    x, y, z = kit.neutral.T
+    way = np.interp(x, parting[:, 0], np.maximum(gap + OVERLAP, 0), 0, 0) / 2
+    below = np.interp(x, parting[:, 0], parting[:, 1]) - y
+    near = np.exp(-((below / 0.9) ** 2)) * np.clip((z - 8.5) / 1.5, 0, 1)
+    offsets = np.zeros_like(vertices)
+    offsets[:, 1] = np.sign(below) * way * near * kit.of("face", "socket")
+    return offsets
+
+
 def move(kit: FaceKit, shape: np.ndarray, scene: Scene) -> np.ndarray:
     """The vertices of a person's face with a scene's expression.
 
@@ -117,4 +152,7 @@ def move(kit: FaceKit, shape: np.ndarray, scene: Scene) -> np.ndarray:
     active = activation(scene.person, scene.intensity)[COLUMN[4]].astype(np.float32)
     if active.any():
         vertices += np.tensordot(active, corrugator(kit), 1)
+    closed = lips_closed(scene)
+    if closed > 0:
+        vertices += np.float32(closed) * closing(kit, vertices)
     return vertices

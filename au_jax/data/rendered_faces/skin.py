@@ -30,7 +30,6 @@ EYE_CENTRE = (3.156, 3.614)  # x and y of the pupil of the mean head's left eye,
 EYE_TEXELS, EYE_SIDE = 192, 3.0  # the eye's texture, and its side in cm
 GUMS, TONGUE_DARK = (0.36, 0.10, 0.10), (0.16, 0.035, 0.032)
 HAIR_RISES = 16  # rings of vertices over which hair rises from its edge
-LIPS_OVERLAP = 0.1  # cm: by how much more than their gap parted lips are closed
 LASHES = (0.012, 0.007, 0.006)
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
@@ -63,7 +62,6 @@ def paint(kit: FaceKit, person: Person) -> Paint:
     skin = skin_of(kit)
     detail, pores = _detail(kit, skin, person, rng)
     shape = kit.neutral + np.tensordot(person.identity.astype(np.float32), kit.identity, 1)
-    shape = shape + _closed_lips(kit, shape)
     colour, gloss, hair = _vertices(kit, person, rng)
     if person.hair_volume > 0:
         normals, _ = rasterizer.normals_and_cavity(shape, kit.triangles)
@@ -77,24 +75,6 @@ def paint(kit: FaceKit, person: Person) -> Paint:
         pores=pores,
         eye=_eye(person, rng),
     )
-
-
-def _closed_lips(kit: FaceKit, shape: np.ndarray) -> np.ndarray:
-    """Offsets [V, 3] that close lips which the identity alone has parted.
-
-    The shapes of identity leave a gap between the lips of many people, which would pass for AU25.
-    Each lip goes half of what the gap exceeds that of the mean head.
-    """
-    upper, lower = kit.landmarks[[60, 61, 62, 63, 64]], kit.landmarks[[60, 67, 66, 65, 64]]
-    gap = (shape[upper, 1] - shape[lower, 1]) - (kit.neutral[upper, 1] - kit.neutral[lower, 1])
-    places = (kit.neutral[upper] + kit.neutral[lower]) / 2
-    x, y, z = kit.neutral.T
-    half = np.interp(x, places[:, 0], np.maximum(gap + LIPS_OVERLAP, 0), 0, 0) / 2
-    below = np.interp(x, places[:, 0], places[:, 1]) - y
-    near = bell(below, 0.0, 0.9) * ramp(z, 8.5, 10.0) * kit.of("face", "socket")
-    offsets = np.zeros_like(shape)
-    offsets[:, 1] = np.sign(below) * half * near
-    return offsets
 
 
 def ramp(x: ArrayLike, start: float, end: float) -> np.ndarray:
