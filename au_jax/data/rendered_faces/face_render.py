@@ -5,10 +5,11 @@ import functools
 
 import numpy as np
 
-from au_jax.data.rendered_faces import expression, folds, rasterizer, skin
+from au_jax.data.rendered_faces import expression, folds, hair, rasterizer, skin
 from au_jax.data.rendered_faces.face_kit import FaceKit
+from au_jax.data.rendered_faces.falloff import ramp
 from au_jax.data.rendered_faces.scene import Scene, View
-from au_jax.data.rendered_faces.skin import Paint, ramp
+from au_jax.data.rendered_faces.skin import Paint
 from au_jax.data.rendered_faces.unwrapping import TEXEL, skin_of
 
 FACE_WIDTH = 14.7  # cm, what `View.width` measures
@@ -201,7 +202,7 @@ def _fixed(kit: FaceKit) -> _Fixed:
     texels[eye] = skin.eye_texels(kit.neutral[eye])
     texels[~kit.of("face", "head", "eye")] = 0
     opacity = np.zeros(len(kit.neutral), np.float32)
-    opacity[lashes] = skin.lash_opacity(kit)
+    opacity[lashes] = hair.lash_opacity(kit)
     return _Fixed(
         triangles={
             "skin": kit.triangles_of("face", "head"),

@@ -92,12 +92,9 @@ def _maps(kit: FaceKit) -> dict[str, tuple[int, int, np.ndarray]]:
     noise = np.random.default_rng(0).normal(size=(ROWS, COLUMNS)).astype(np.float32)
     pebbles = cv2.GaussianBlur(noise, (0, 0), 0.16 / TEXEL)
     x, y, z = np.moveaxis(skin.points, -1, 0)
-    chin = np.exp(-((x / 1.2) ** 2) - ((y + 6.2) / 0.8) ** 2) * (z > FRONT_OF_CHIN)
+    chin = np.exp(-((x / 1.2) ** 2) - ((y + 6.2) / 0.8) ** 2) * (z > 8)
     found["pebbles"] = _cut(PEBBLES * chin * pebbles / pebbles.std())
     return found
-
-
-FRONT_OF_CHIN = 8.0  # z in cm
 
 
 def _cut(relief: np.ndarray) -> tuple[int, int, np.ndarray]:

@@ -97,6 +97,17 @@ def curve(points: np.ndarray, count: int = 40) -> np.ndarray:
     )
 
 
+def closed_curve(marks: np.ndarray) -> np.ndarray:
+    """A smooth closed outline through landmarks: [K, 2]."""
+    wrapped = np.vstack([marks[-2:], marks, marks[:2]])
+    return curve(wrapped, 160)[20:-20]
+
+
+def raised(texels: np.ndarray, height: float) -> np.ndarray:
+    """The curve moved up the face by a height in cm."""
+    return texels - np.array([0, height / TEXEL])
+
+
 def line(texels: np.ndarray, width: float, taper: bool = True) -> np.ndarray:
     """A soft line on the texture: float32 [ROWS, COLUMNS], about 1 along its middle.
 
@@ -134,6 +145,23 @@ def hairs(roots: np.ndarray, tips: np.ndarray, strengths: np.ndarray) -> np.ndar
     for (root, tip), strength in zip(ends, strengths, strict=True):
         cv2.line(drawn, root.tolist(), tip.tolist(), int(255 * strength), 1, cv2.LINE_AA, 3)
     return drawn.astype(np.float32) / 255
+
+
+class Layers:
+    """Premultiplied RGBA on the texture, painted layer over layer."""
+
+    def __init__(self) -> None:
+        self.rgba = np.zeros((ROWS, COLUMNS, 4), np.float32)
+
+    def over(self, share: np.ndarray, colour: object) -> None:
+        """Lays a colour over what is there: share [ROWS, COLUMNS], 0 to 1."""
+        rows, columns = np.flatnonzero(share.max(1) > 0.004), np.flatnonzero(share.max(0) > 0.004)
+        if not len(rows):
+            return
+        window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        alpha = np.minimum(share[window], 1)[..., None].astype(np.float32)
+        layer = np.concatenate([alpha * np.asarray(colour, np.float32), alpha], -1)
+        self.rgba[window] = self.rgba[window] * (1 - alpha) + layer
 
 
 def _soften(drawn: np.ndarray, texels: np.ndarray, sigma: float) -> None:
