@@ -33,22 +33,6 @@ NOISY_STUDENT = "--config=configs/noisy_student.py"
             [NOISY_STUDENT + ":nope"],
             "error: unknown variant 'nope'; known: default, emotionet_small, control, table1,",
         ),
-        (
-            ["--mode=prepare", "--dataset=rendered_faces", "--raw=x", "--render=opt"],
-            "error: --render has 'opt'; write FIELD=VALUE, such as opt=2400",
-        ),
-        (
-            ["--mode=prepare", "--dataset=rendered_faces", "--raw=x", "--render=opt=1,opt=2"],
-            "error: --render gives opt twice; leave one out",
-        ),
-        (
-            ["--mode=prepare", "--dataset=csv", "--raw=x", "--render=opt=1"],
-            "error: --render is for --dataset=rendered_faces; csv has its own",
-        ),
-        (
-            [NOISY_STUDENT, "--render=opt=1"],
-            "error: --render means nothing with --mode=run; it is for prepare",
-        ),
         ([NOISY_STUDENT, "--mode=fly"], "error: unknown mode 'fly'; known: run, select, report"),
         (["--mode=export"], "error: --mode=export needs --output=DIR, a new folder"),
         (["--config=configs/nope.py"], "error: there is no file configs/nope.py; configs here: "),
@@ -84,6 +68,22 @@ NOISY_STUDENT = "--config=configs/noisy_student.py"
 )
 def test_mistakes(flags, sentence, tmp_path):
     assert_refused([f"--workdir={tmp_path / 'run'}", *flags], sentence)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "sentence"),
+    [
+        (["opt"], "--render has 'opt'; write FIELD=VALUE, such as opt=2400"),
+        (["opt="], "--render has 'opt='; write FIELD=VALUE"),
+        (["opt=1", "opt=2"], "--render gives opt twice; leave one out"),
+    ],
+)
+def test_pairs_that_are_none(pairs, sentence):
+    asked = flags.FlagValues()
+    flags.DEFINE_list("render", pairs, "", flag_values=asked)
+    with pytest.raises(UserError) as error:
+        cli._pairs(asked, "render", "FIELD=VALUE, such as opt=2400")
+    assert str(error.value).startswith(sentence)
 
 
 def assert_refused(flags, sentence, **environment):
