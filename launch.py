@@ -31,6 +31,7 @@ MODES = {
     "formats": "export",
     "half": "export",
     "columns": "prepare",
+    "render": "prepare",
     "processes": "prepare",
     "allow_outside": "prepare",
     "every": "predict",
@@ -53,19 +54,20 @@ for name, default, text in (
         "dataset",
         "",
         "prepare: emotionet, affwild2, affectnet, bp4d, disfa, gft, people (face identities: a "
-        "folder with one subfolder per person), csv, module:function.",
+        "folder with one subfolder per person), rendered_faces, csv, module:function.",
     ),
     (
         "raw",
         "",
-        "prepare: the raw files' folder, or table (csv, gft). benchmark: a photograph or video.",
+        "prepare: the raw files' folder, or table (csv, gft), or a checkout of ICT-FaceKit "
+        "(rendered_faces). benchmark: a photograph or video.",
     ),
     (
         "landmarks",
         "models",
         "prepare: models, dataset, a folder of OpenFace CSVs, or aligned (the images are crops).",
     ),
-    ("name", "", "prepare csv, people: what to call the data set."),
+    ("name", "", "prepare csv, people, rendered_faces: what to call the data set."),
     ("output", "", "predict: the table to write, a new .csv or .parquet; export: a new folder."),
     ("stage", "", "predict, serve, export: the stage; the last that predicts if empty."),
     ("overlay", "", "predict: a folder for copies of the inputs with boxes and AUs drawn in."),
@@ -80,6 +82,11 @@ for name, text in (
     ("input", "predict: photographs, videos, folders, patterns; or 0 for a camera."),
     ("formats", "export: jax, pytorch, stablehlo, onnx; the first three if empty."),
     ("columns", "prepare csv: the table's columns, image=FILE,AU01=inner_brow,..."),
+    (
+        "render",
+        "prepare rendered_faces: opt, noisy, test (pictures), clips (videos), frames, seed, look, "
+        "test_look (everyday, other), strength (of label errors), size; as opt=2400,noisy=8000.",
+    ),
 ):
     flags.DEFINE_list(name, [], text)
 flags.DEFINE_boolean(

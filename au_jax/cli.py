@@ -219,12 +219,8 @@ def prepare(asked: flags.FlagValues, data_dir: Path) -> None:
     for flag in ("dataset", "raw"):
         if not asked[flag].value:
             raise UserError(f"--mode=prepare needs --{flag}; see README.md, Your own data")
-    columns = {}
-    for pair in asked.columns:
-        field, equals, column = pair.partition("=")
-        if not (field and equals and column):
-            raise UserError(f"--columns has '{pair}'; write FIELD=COLUMN, such as image=path")
-        columns[field] = column
+    columns = _pairs(asked, "columns", "FIELD=COLUMN, such as image=path")
+    render = _pairs(asked, "render", "FIELD=VALUE, such as opt=2400")
     preparation.run(
         asked.dataset,
         Path(asked.raw),
@@ -235,7 +231,25 @@ def prepare(asked: flags.FlagValues, data_dir: Path) -> None:
         columns=columns or None,
         processes=asked.processes,
         outside=asked.allow_outside,
+        render=render or None,
     )
+
+
+def _pairs(asked: flags.FlagValues, flag: str, form: str) -> dict[str, str]:
+    """The pairs FIELD=VALUE of a list on the command line.
+
+    Raises:
+      UserError: one of them is none, or a field stands there twice.
+    """
+    pairs: dict[str, str] = {}
+    for pair in asked[flag].value or ():
+        field, equals, value = pair.partition("=")
+        if not (field and equals and value):
+            raise UserError(f"--{flag} has '{pair}'; write {form}")
+        if field in pairs:
+            raise UserError(f"--{flag} gives {field} twice; leave one out")
+        pairs[field] = value
+    return pairs
 
 
 def export(asked: flags.FlagValues, workdir: Path) -> None:

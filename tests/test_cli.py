@@ -70,6 +70,22 @@ def test_mistakes(flags, sentence, tmp_path):
     assert_refused([f"--workdir={tmp_path / 'run'}", *flags], sentence)
 
 
+@pytest.mark.parametrize(
+    ("pairs", "sentence"),
+    [
+        (["opt"], "--render has 'opt'; write FIELD=VALUE, such as opt=2400"),
+        (["opt="], "--render has 'opt='; write FIELD=VALUE"),
+        (["opt=1", "opt=2"], "--render gives opt twice; leave one out"),
+    ],
+)
+def test_pairs_that_are_none(pairs, sentence):
+    asked = flags.FlagValues()
+    flags.DEFINE_list("render", pairs, "", flag_values=asked)
+    with pytest.raises(UserError) as error:
+        cli._pairs(asked, "render", "FIELD=VALUE, such as opt=2400")
+    assert str(error.value).startswith(sentence)
+
+
 def assert_refused(flags, sentence, **environment):
     """launch.py ends with code 1 and a last line that begins with `sentence`."""
     done = subprocess.run(

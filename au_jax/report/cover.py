@@ -46,7 +46,7 @@ def draw(run: RunFolder, output: Path) -> None:
         for name, stage in results["stages"].items()
         if stage["outcome"] == "selection" and "test" in stage["split"]
     }
-    if not results["drawn"] or not scored:
+    if results["data"] != "synthetic_faces" or not scored:
         raise UserError(
             f"{run.path} has no selection scored on drawn faces of the split test; name the folder "
             "of a finished run on synthetic_faces"

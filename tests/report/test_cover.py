@@ -44,7 +44,8 @@ def finished(path: Path, first: int = 0, drawn: bool = True) -> RunFolder:
     stage = {"outcome": "selection", "split": {"test": {"honest": summary}}}
     config: dict[str, Any] = {"headline": "final_score", "data.synthetic.seed": 0}
     config |= {"stages.mean.label": "the mean", "stages.final.label": "the best"}
-    results = {"drawn": drawn, "config": config, "stages": {"mean": stage, "final": stage}}
+    data = "synthetic_faces" if drawn else "rendered_faces"
+    results = {"data": data, "config": config, "stages": {"mean": stage, "final": stage}}
     run_dir.write_json(run.report / "results.json", results)
     run_dir.write_arrays(run.stage("final").decided("test"), decided(first))
     return run
