@@ -1,7 +1,7 @@
 """The starter model: AUs of photographs, learned from rendered faces alone, and trainings from it.
 
     python launch.py --mode=prepare --dataset=rendered_faces --raw=ICT-FaceKit --data_dir=DATA \
-        --render=opt=16000,noisy=100,test=1000
+        --render=opt=16000,noisy=4000,test=1000
     python launch.py --config=configs/starter.py --data_dir=DATA
 
     variant   data                                  time on two cores
@@ -73,7 +73,7 @@ def _photographs(config) -> None:
 def _members(config) -> None:
     config.data.val_fraction = 0.1
     config.model.dropout = 0.3
-    config.train.update(epochs=12, steps_per_epoch=600)
+    config.train.update(epochs=16, steps_per_epoch=600)
     opt = {"split": "opt-train", "share": 32}
 
     def train(name: str, group: str, **changed: Any) -> str:

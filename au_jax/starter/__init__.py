@@ -9,7 +9,7 @@ from pathlib import Path
 NAME = "starter"
 FOLDER = Path(__file__).parent / "model"
 # The network that a training starts from.
-NETWORK = FOLDER / "networks" / "large@12.safetensors"
+NETWORK = FOLDER / "networks" / "large@16.safetensors"
 
 
 def folder_of(place: str | Path) -> Path:
