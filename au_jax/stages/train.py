@@ -19,6 +19,7 @@ from au_jax import log, methods, run_dir, sharding
 from au_jax.allowed import AUs, Group, Line, Name, OneOf, Range, Seed
 from au_jax.augment import Augment
 from au_jax.data import resampling
+from au_jax.data.label_dependence import dependencies
 from au_jax.data.pipeline import BatchRows, Stream, batch_shapes
 from au_jax.data.records import Crop
 from au_jax.data.split_name import Split
@@ -351,6 +352,7 @@ class Train:
             head=StreamConfig(**self.streams[name]).head,
             positives=tuple((labels * known).sum(0).tolist()),
             negatives=tuple(((1 - labels) * known).sum(0).tolist()),
+            dependencies=tuple(map(tuple, dependencies(labels).tolist())),
             emotions=tuple((emotion == e).sum().item() for e in range(len(au_names.EMOTIONS))),
             identities=len(_subjects(stream)),
         )

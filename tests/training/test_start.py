@@ -145,13 +145,13 @@ def keep(folder, name, epoch, backbone="tiny", done=True, **fields):
     """Keeps a random network as an epoch of a stage; returns it."""
     card, method = make_method(name, backbone, **fields)
     card.write(folder)
-    params, batch_stats = random_variables(method, seed=epoch)
+    kept = method.kept(*random_variables(method, seed=epoch), {})
     with Checkpoints.of_models(folder.model) as checkpoints:
-        checkpoints.save(epoch, {"params": params, "batch_stats": batch_stats})
+        checkpoints.save(epoch, kept)
         checkpoints.wait()
     if done:
         folder.mark_done()
-    return params, batch_stats
+    return kept["params"], kept["batch_stats"]
 
 
 def starting(text, of_stage):
