@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from au_jax import html, log, run_dir
+from au_jax import html, log
 from au_jax.aus import MEANING
 from au_jax.html.numbers import DASH, interval, number, setting
 from au_jax.metrics import RELIABILITY_BINS
@@ -24,19 +24,15 @@ Results = Mapping[str, Any]
 Section = dict[str, Any] | None
 
 
-def write(folder: RunFolder, results: Results) -> None:
-    """Writes report/index.html, and beside it every image of it as a PNG file.
+def files(folder: RunFolder, results: Results) -> dict[str, bytes]:
+    """The content of index.html, and of every image of it as a PNG file, by name.
 
     Args:
       results: the contents of results.json.
     """
     page = Page(folder, results)
-    text = page.text()
-    for name, png in page.images.items():
-        with run_dir.replacing(folder.report / f"{name}.png") as temporary:
-            temporary.write_bytes(png)
-    with run_dir.replacing(folder.report / "index.html") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    text = page.text().encode()
+    return {**{f"{name}.png": png for name, png in page.images.items()}, "index.html": text}
 
 
 class Page:
@@ -413,7 +409,7 @@ class Page:
         maps = [
             self._figure(
                 f"map_{name}_{of_stage}",
-                charts.feature_map(run_dir.read_arrays(self.folder.stage(name).map(of_stage)), au),
+                charts.feature_map(self.folder.stage(name).read_map(of_stage), au),
                 f"map of the features of {of_stage} on {split}, by emotion and by {au}",
                 f"The features of {of_stage}: every dot is a face of the split {split}, and faces "
                 "with features alike lie close together. Left: coloured by emotion. Right: the "
@@ -509,7 +505,7 @@ class Page:
 
     def _noisy_streams(self, name: str) -> Iterator[dict[str, Any]]:
         stage = self.folder.stage(name)
-        for stream in run_dir.read_json(stage.label_counts):
+        for stream in stage.read_label_counts():
             noise = from_run.label_noise(stage, stream)
             if noise is None:
                 continue

@@ -16,7 +16,7 @@ from au_jax.errors import UserError
 from au_jax.models import BACKBONES, pretrained
 from au_jax.run_dir import RunFolder, StageFolder
 from au_jax.training.checkpoint import first_difference
-from au_jax.training.model_card import ModelCard, restore
+from au_jax.training.model_card import ModelCard, last_epoch, restore
 
 # The last layers of a plain IResNet, which one with a feature pyramid does not have.
 _PLAIN_TAIL = "embedding"
@@ -134,7 +134,7 @@ def continue_from(
       UserError: the epoch is not kept, or not even the backbones agree.
     """
     card = ModelCard.read(folder)
-    variables = jax.device_get(restore(folder, card.create(), epoch or folder.epochs()[-1], mesh))
+    variables = jax.device_get(restore(folder, card.create(), epoch or last_epoch(folder), mesh))
     given = {"params": params, "batch_stats": batch_stats}
     if first_difference(variables, given) is None:
         return variables["params"], variables["batch_stats"]
