@@ -117,7 +117,7 @@ _TRAINING = ("run", "benchmark", "compare")
 
 
 def main(arguments: list[str]) -> None:
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)  # libraries log errors with a trace before they raise them
     given = flags.FLAGS
     cli.check_flags(given, MODES, arguments[1:])
     if given.mode in _TRAINING:

@@ -12,6 +12,7 @@ Nothing in it is pickled, so that a folder from elsewhere can be read without ru
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 from jax.sharding import Mesh
@@ -108,7 +109,7 @@ class ModelFolder:
           UserError: model.json is missing, damaged, or of a newer version than this package.
         """
         index = _index(path)
-        content = run_dir.read_json(index, _AGAIN)
+        content = run_dir.read_json(index, Any, _AGAIN)
         number = content.get("format") if isinstance(content, dict) else None
         if not isinstance(number, int):
             raise UserError(f"{index} names no format; it is not of an exported folder")

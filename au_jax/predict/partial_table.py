@@ -10,10 +10,16 @@ import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from au_jax import run_dir
 from au_jax.errors import UserError
+
+
+class _Progress(TypedDict):
+    command: Mapping[str, Any]
+    bytes: int
+    state: Mapping[str, Any]
 
 
 class PartialTable:
@@ -56,7 +62,9 @@ class PartialTable:
             self._write([header])
 
     def _go_on(self) -> None:
-        progress = run_dir.read_json(self._progress)
+        progress = run_dir.read_json(
+            self._progress, _Progress, f"delete it and {self.path} to begin again"
+        )
         for name, value in progress["command"].items():
             if self._command.get(name) != value:
                 raise UserError(

@@ -7,7 +7,6 @@ it to `DATA_DIR/NAME/1.0.0`. Whatever stops it, the same command goes on from th
 
 import contextlib
 import errno
-import fcntl
 import functools
 import json
 import multiprocessing
@@ -22,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from au_jax import cores
+from au_jax import cores, lock
 from au_jax.data.image_io import BadImageError
 from au_jax.data.records import CROPS, VERSION, truth_path
 from au_jax.errors import UserError, unknown
@@ -198,11 +197,7 @@ def _alone(work: Path) -> Iterator[None]:
     except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
         place = work.parent
         raise UserError(f"--data_dir={place} is no folder; give another one") from error
-    with open(work / "lock", "a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another run is at work in {work}; wait for it") from None
+    with lock.alone(work / "lock", f"is at work in {work}"):
         yield
 
 

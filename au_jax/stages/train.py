@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from au_jax import aus as au_names
-from au_jax import log, methods, run_dir, sharding
+from au_jax import file_forms, log, methods, run_dir, sharding
 from au_jax.allowed import AUs, Group, Line, Name, OneOf, Range, Seed
 from au_jax.augment import Augment
 from au_jax.data import resampling
@@ -295,7 +295,9 @@ class Train:
         source = context.source(fields.split, self.crop)
         columns = {}
         if fields.labels:
-            labels = run_dir.read_arrays(context.input(fields.labels).labels(fields.split))
+            labels = run_dir.read_arrays(
+                context.input(fields.labels).labels(fields.split), file_forms.MADE_LABELS
+            )
             labelled = labels["aus"].tolist()
             source = source.with_labels(labels["keys"], labelled, labels["labels"])
             if fields.soft:

@@ -17,7 +17,7 @@ from au_jax.models import BACKBONES, pretrained
 from au_jax.run_dir import RunFolder, StageFolder
 from au_jax.training import weights_file
 from au_jax.training.checkpoint import first_difference
-from au_jax.training.model_card import ModelCard, kept_shapes, restore
+from au_jax.training.model_card import ModelCard, kept_shapes, last_epoch, restore
 
 # The last layers of a plain IResNet, which one with a feature pyramid does not have.
 _PLAIN_TAIL = "embedding"
@@ -148,7 +148,7 @@ def continue_from(
       UserError: the epoch is not kept, or not even the backbones agree.
     """
     card = ModelCard.read(folder)
-    variables = jax.device_get(restore(folder, card.create(), epoch or folder.epochs()[-1], mesh))
+    variables = jax.device_get(restore(folder, card.create(), epoch or last_epoch(folder), mesh))
     return _taken_over(f"stage {folder.name}", card, variables, params, batch_stats)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from au_jax import run_dir
+from au_jax import finite_weights, run_dir
 from au_jax.errors import UserError
 from au_jax.methods.base import PyTree
 
@@ -81,7 +81,7 @@ def read(path: Path, shapes: PyTree) -> PyTree:
         arrays = load_file(path)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing; {AGAIN}") from error
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}); {AGAIN}") from error
     wanted = named(shapes)
     for name in sorted(wanted.keys() - arrays.keys()):
@@ -99,4 +99,5 @@ def read(path: Path, shapes: PyTree) -> PyTree:
                 f"'{name}' of {path} is {array.dtype} {list(array.shape)}, and its network has "
                 f"{shape.dtype} {list(shape.shape)}; export the run again"
             )
+    finite_weights.check(arrays.items(), path, "copy the folder again, or export another run")
     return unnamed(arrays, shapes)

@@ -1,5 +1,6 @@
 """Weights, imported or of another stage, reach every backbone of a method's network."""
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -144,7 +145,8 @@ def pretrained(tmp_path_factory):
 def keep(folder, name, epoch, backbone="tiny", done=True, **fields):
     """Keeps a random network as an epoch of a stage; returns it."""
     card, method = make_method(name, backbone, **fields)
-    card.write(folder)
+    last = dataclasses.replace(card.context, epochs=epoch)
+    dataclasses.replace(card, context=last).write(folder)
     kept = method.kept(*random_variables(method, seed=epoch), {})
     with Checkpoints.of_models(folder.model) as checkpoints:
         checkpoints.save(epoch, kept)
