@@ -15,7 +15,17 @@ from au_jax.aus import MEANING
 
 # ---- JSON: the fields that are read; a file may have more. ----
 
-Order = TypedDict("Order", {"order": Sequence[str]})  # noqa: UP013  as `Config`
+
+class _Order(TypedDict):
+    order: Sequence[str]
+
+
+class Order(_Order, total=False):
+    """config.json, as far as prediction needs it."""
+
+    folds: CountOrNone
+
+
 # config.json has dotted fields, which a class cannot spell.
 Config = TypedDict(
     "Config",

@@ -20,7 +20,7 @@ from au_jax.ensemble.tta import through_crops
 from au_jax.errors import UserError, unknown
 from au_jax.methods.base import Method, Variables
 from au_jax.metrics import decide
-from au_jax.run_dir import RunFolder, StageFolder
+from au_jax.run_dir import RunFolder, StageFolder, StageName
 from au_jax.training.model_card import ModelCard, restore_all
 
 # Fewer images make a batch of the next power of two, so that few sizes are ever compiled.
@@ -316,11 +316,18 @@ def _filled(rows: np.ndarray, size: int) -> np.ndarray:
 def predicting_stage(folder: RunFolder, stage: str | None) -> StageFolder:
     """The finished stage of a run that predicts: `stage`, else its last selection or training.
 
+    Of a run on folds it is that of the first fold, whose name ends in ".fold1".
+
     Raises:
       UserError: `folder` is not a run's folder, or has no such stage that still holds a network.
     """
-    order = run_dir.read_json(folder.config, file_forms.Order)["order"]
-    done = [s for s in map(folder.stage, order) if s.done]
+    config = run_dir.read_json(folder.config, file_forms.Order)
+    names = [
+        on_fold
+        for name in config["order"]
+        for on_fold in reversed(StageName.parse(name).on_folds(config.get("folds", 0)))
+    ]
+    done = [s for s in map(folder.stage, names) if s.done]
     selecting = [s for s in done if s.selection.exists()]
     # A pretraining tells no AUs.
     training = [s for s in done if s.model_card.exists() and ModelCard.read(s).aus]
