@@ -9,6 +9,7 @@ import rendered_stub
 import tensorflow_datasets as tfds
 
 from au_jax.data import datasets
+from au_jax.data.rendered_faces import face_kit
 from au_jax.data.rendered_faces.annotators import AUS
 from au_jax.data.systematic_detector import CONDITIONS, DETECTED
 from au_jax.errors import UserError
@@ -18,8 +19,18 @@ from au_jax.prepare.readers import open_raw
 SMALL = {"opt": "80", "noisy": "72", "test": "16", "clips": "2", "frames": "3"}
 
 
+def with_shapes(raw: Path) -> Path:
+    """A folder with the files of a checkout, all empty: the pictures here need no shapes."""
+    (raw / "FaceXModel").mkdir(parents=True, exist_ok=True)
+    for name in (face_kit.NEUTRAL, *face_kit.IDENTITIES, *face_kit.BLENDSHAPES):
+        file = raw / "FaceXModel" / f"{name}.obj"
+        if not file.exists():
+            file.touch()
+    return raw
+
+
 def prepare(root: Path, data: str = "data", processes: int = 1, **render) -> Path:
-    (root / "raw").mkdir(exist_ok=True)
+    with_shapes(root / "raw")
     return preparation.run(
         rendered_stub.READER,
         root / "raw",
@@ -124,14 +135,15 @@ def test_other_settings_need_another_name(root, folder):
 
 
 def test_a_set_may_have_another_name(tmp_path):
-    raw_set = open_raw("rendered_faces", tmp_path, name="more_faces", render={"noisy": "8"})
+    raw = with_shapes(tmp_path)
+    raw_set = open_raw("rendered_faces", raw, name="more_faces", render={"noisy": "8"})
     assert raw_set.name == "more_faces"
     assert raw_set.truth()["noisy"].keys[0] == "more_faces/noisy/0000000#0"
     with pytest.raises(UserError, match="--name=emotionet cannot be a data set's name"):
-        open_raw("rendered_faces", tmp_path, name="emotionet")
+        open_raw("rendered_faces", raw, name="emotionet")
 
 
 def test_a_folder_without_the_shapes_is_refused(tmp_path):
-    pytest.importorskip("numba")
     with pytest.raises(UserError, match=r"FaceXModel lacks .* more; give --raw the folder"):
         preparation.run("rendered_faces", tmp_path, tmp_path / "data", crops=("as_is",))
+    assert not (tmp_path / "data").exists()

@@ -99,29 +99,34 @@ def load(raw: Path, cache: Path) -> FaceKit:
     Raises:
       UserError: files are missing or damaged.
     """
-    files = _files(raw)
+    shapes = files(raw)
     digest = hashlib.sha256(str(VERSION).encode())
-    for file in files.values():
+    for file in shapes.values():
         stat = file.stat()
         digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     cached = cache / f"face_kit-{digest.hexdigest()[:16]}.npz"
     if not cached.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        _write(_read(files), cached)
+        _write(_read(shapes), cached)
     return _load(cached)
 
 
-def _files(raw: Path) -> dict[str, Path]:
+def files(raw: Path) -> dict[str, Path]:
+    """The files of a checkout that are read, by the names of their shapes.
+
+    Raises:
+      UserError: some are missing.
+    """
     names = (NEUTRAL, *IDENTITIES, *BLENDSHAPES)
-    files = {name: raw / "FaceXModel" / f"{name}.obj" for name in names}
-    missing = [file.name for file in files.values() if not file.is_file()]
+    of_name = {name: raw / "FaceXModel" / f"{name}.obj" for name in names}
+    missing = [file.name for file in of_name.values() if not file.is_file()]
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise UserError(
             f"{raw / 'FaceXModel'} lacks {', '.join(missing[:3])}{more}; give --raw the folder of "
             "a checkout of github.com/ICT-VGL/ICT-FaceKit"
         )
-    return files
+    return of_name
 
 
 def _read(files: dict[str, Path]) -> FaceKit:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from au_jax.data.datasets import Truth
-from au_jax.data.rendered_faces import annotators, settings
+from au_jax.data.rendered_faces import annotators, face_kit, settings
 from au_jax.data.rendered_faces.conditions import conditions
 from au_jax.data.rendered_faces.population import CLIP_SPLITS, MOST_FRAMES, sample_scene
 from au_jax.data.rendered_faces.scene import Scene
@@ -42,7 +42,7 @@ def read(raw: Path, name: str = NAME, render: Mapping[str, str] | None = None) -
         name=name,
         aus=annotators.AUS,
         crops=("closeup", "wide"),
-        files=(raw,),
+        files=tuple(face_kit.files(raw).values()),
         rows=lambda: _rows(asked),
         description=(
             f"{name}: faces that a program rendered from the shapes of ICT-FaceKit, with known "
