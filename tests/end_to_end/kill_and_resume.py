@@ -36,7 +36,7 @@ from au_jax.training.checkpoint import Checkpoints  # noqa: E402
 
 CONFIG = "--config=configs/noisy_student.py"
 # Within these seconds of its processor time a process is killed; before, it only imports.
-WITHIN = {"run": (3.5, 20.0), "select": (3.5, 8.0), "report": (3.0, 9.0), "predict": (4.0, 11.0)}
+WITHIN = {"run": (3.5, 9.0), "select": (3.5, 8.0), "report": (3.0, 9.0), "predict": (4.0, 9.0)}
 TIMES = ("learning_rate", "images_per_second", "input_wait")
 
 

@@ -1,6 +1,7 @@
 """The model from Python: paths, arrays, generators and crops, and parity with `prepare`."""
 
 import importlib.util
+import shutil
 import sys
 import types
 
@@ -204,3 +205,10 @@ def test_what_names_no_run_is_refused(run):
 def test_a_stage_that_is_no_text_is_refused(networks):
     with pytest.raises(UserError, match="stage=3 is no text"):
         au_jax.load(networks, 3)
+
+
+def test_a_stage_without_its_last_network_does_not_predict_with_another(networks, tmp_path):
+    run = RunFolder(shutil.copytree(networks, tmp_path / "run"))
+    shutil.rmtree(run.stage("near").model / "2")
+    with pytest.raises(UserError, match=r"lacks the checkpoint of the last epoch, 2 \(kept: 1\)"):
+        au_jax.load(run.path, "near")
