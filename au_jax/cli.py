@@ -1,5 +1,6 @@
 """The command line: flags parsed with one clear sentence for each mistake."""
 
+import errno
 import os
 import socket
 import sys
@@ -16,6 +17,8 @@ from au_jax.experiment import config_file
 
 CACHE = "AU_JAX_CACHE"
 COORDINATOR = "JAX_COORDINATOR_ADDRESS"
+# What the system says of a disk, a quota or a size of files that is exhausted.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Seconds without a sign of life after which a process on another host is taken to be lost.
 _LOST_AFTER = 30
 # What is in XLA's message where another process has ended in the middle of an exchange.
@@ -321,6 +324,16 @@ def dispatch(modes: dict[str, Callable[[], None]], mode: str) -> None:
         modes[mode]()
     except UserError as error:
         fail(error)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        what = error.filename or "a file"
+        fail(
+            UserError(
+                f"cannot write {what}: {os.strerror(error.errno)}; free some space and give the "
+                "same command again, which goes on from what is kept"
+            )
+        )
     except KeyboardInterrupt:
         print("stopped; the same command goes on from what is kept", file=sys.stderr, flush=True)
         sys.exit(130)  # as a shell says of SIGINT

@@ -86,6 +86,13 @@ def sweep(folder: Path) -> None:
                     (Path(place) / name).unlink()
 
 
+def sweep_beside(path: Path) -> None:
+    """Deletes what killed processes left of a file that nobody else is writing."""
+    for left in path.parent.iterdir():
+        if left.name.startswith(_UNFINISHED) and left.name.endswith(f".{path.name}"):
+            left.unlink(missing_ok=True)
+
+
 def reason(error: OSError) -> str:
     """What the system says of a file that could not be used: "Read-only file system"."""
     return error.strerror or str(error)

@@ -50,6 +50,7 @@ class PartialTable:
             output.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "ab")  # noqa: SIM115
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            run_dir.sweep_beside(self._progress)
         except BlockingIOError as error:
             raise UserError(f"another process writes {self.path}; wait for it to end") from error
         except OSError as error:

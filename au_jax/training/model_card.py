@@ -87,7 +87,9 @@ class ModelCard:
                 raise ValueError(fault)
             return card
         except (TypeError, KeyError, AttributeError, ValueError) as error:
-            reason = f"it lacks the field {error}" if isinstance(error, KeyError) else error
+            reason = str(error).partition("\n")[0][:200]
+            if isinstance(error, KeyError):
+                reason = f"it lacks the field {reason}"
             version = values.get("version") if isinstance(values, dict) else "unknown"
             raise UserError(
                 f"{path} is no model card that au_jax {__version__} can read ({reason}); it was "
