@@ -307,14 +307,16 @@ def _finish(recipe: Recipe, name: str) -> None:
 
 
 def _write_report(folder: RunFolder) -> None:
-    make_folder(folder.report, f"--workdir={folder.path}")
-    with _locked(folder.report_lock, "writes the report", wait=True):
-        run_dir.sweep(folder.report)
-        results.write(folder)
+    """Writes the report; other processes wait, as one that has ended is taken to be lost."""
+    if jax.process_index() == 0:
+        make_folder(folder.report, f"--workdir={folder.path}")
+        with _locked(folder.report_lock, "writes the report", wait=True):
+            run_dir.sweep(folder.report)
+            results.write(folder)
+    sharding.barrier("the report is written")
 
 
 def _report(folder: RunFolder, started: float) -> None:
-    if jax.process_index() == 0:
-        _write_report(folder)
-        seconds = time.perf_counter() - started
-        log.say(f"finished in {seconds:.0f} s; the report is {folder.report / 'index.html'}")
+    _write_report(folder)
+    seconds = time.perf_counter() - started
+    log.say(f"finished in {seconds:.0f} s; the report is {folder.report / 'index.html'}")
