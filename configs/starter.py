@@ -90,7 +90,9 @@ def _members(config) -> None:
         )
 
     large = train("large", "expression")
-    small = train("small", "expression", model={"backbone": "ownnet2"}, seed=1)
+    small = train(
+        "small", "expression", model={"backbone": "ownnet2"}, train={"times": 0.5}, seed=1
+    )
     pose = train(
         "pose",
         "pose",
