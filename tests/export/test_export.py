@@ -52,7 +52,8 @@ def card_of(crop, aus=AUS, **network):
 
 def keep(folder, card, epochs):
     """Makes `folder` that of a finished training, with random weights in each epoch."""
-    card.write(folder)
+    last = dataclasses.replace(card.context, epochs=max(epochs))
+    dataclasses.replace(card, context=last).write(folder)
     shapes = kept_shapes(card.create())
     with Checkpoints.of_models(folder.model) as kept:
         for epoch in epochs:

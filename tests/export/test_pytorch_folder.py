@@ -37,7 +37,7 @@ def keep(folder, method, options, network, *, seed=0, aus=AUS, calm=1.0):
       calm: what the last layers are multiplied by; logits of deep networks would be too large.
     """
     stream = "clean" if method in ("supervised", "mlcr") else "opt"
-    context = make_context(aus, network=network, streams=(stream,))
+    context = make_context(aus, network=network, streams=(stream,), epochs=3)
     card = ModelCard(method, options, context, "closeup", STORED, "synthetic_faces")
     created = card.create()
     shapes = jax.eval_shape(
