@@ -29,7 +29,9 @@ MODES = {
     "crops": "prepare",
     "input": "predict",
     "formats": "export",
+    "half": "export",
     "columns": "prepare",
+    "render": "prepare",
     "processes": "prepare",
     "allow_outside": "prepare",
     "every": "predict",
@@ -42,25 +44,30 @@ MODES = {
 config_flags.DEFINE_config_file("config", help_string="configs/NAME.py[:VARIANT].")
 for name, default, text in (
     ("mode", "run", "run, select, report, benchmark, compare, predict, serve, export, prepare."),
-    ("workdir", None, "The run's folder; runs/NAME-VARIANT by default."),
+    (
+        "workdir",
+        None,
+        "The run's folder, runs/NAME-VARIANT by default; starter: the one that ships.",
+    ),
     ("data_dir", None, "Where data sets lie; AU_JAX_CACHE or ~/.cache/au_jax."),
     (
         "dataset",
         "",
         "prepare: emotionet, affwild2, affectnet, bp4d, disfa, gft, people (face identities: a "
-        "folder with one subfolder per person), csv, module:function.",
+        "folder with one subfolder per person), rendered_faces, csv, module:function.",
     ),
     (
         "raw",
         "",
-        "prepare: the raw files' folder, or table (csv, gft). benchmark: a photograph or video.",
+        "prepare: the raw files' folder, or table (csv, gft), or a checkout of ICT-FaceKit "
+        "(rendered_faces). benchmark: a photograph or video.",
     ),
     (
         "landmarks",
         "models",
         "prepare: models, dataset, a folder of OpenFace CSVs, or aligned (the images are crops).",
     ),
-    ("name", "", "prepare csv, people: what to call the data set."),
+    ("name", "", "prepare csv, people, rendered_faces: what to call the data set."),
     ("output", "", "predict: the table to write, a new .csv or .parquet; export: a new folder."),
     ("stage", "", "predict, serve, export: the stage; the last that predicts if empty."),
     ("overlay", "", "predict: a folder for copies of the inputs with boxes and AUs drawn in."),
@@ -75,11 +82,17 @@ for name, text in (
     ("input", "predict: photographs, videos, folders, patterns; or 0 for a camera."),
     ("formats", "export: jax, pytorch, stablehlo, onnx; the first three if empty."),
     ("columns", "prepare csv: the table's columns, image=FILE,AU01=inner_brow,..."),
+    (
+        "render",
+        "prepare rendered_faces: opt, noisy, test (pictures), clips (videos), frames, seed, look, "
+        "test_look (everyday, other), strength (of label errors), size; as opt=2400,noisy=8000.",
+    ),
 ):
     flags.DEFINE_list(name, [], text)
 flags.DEFINE_boolean(
     "allow_outside", False, "prepare: read images that a table or link names outside of --raw."
 )
+flags.DEFINE_boolean("half", False, "export: weights for au_jax in half precision.")
 flags.DEFINE_integer("processes", 0, "prepare: how many to work with; 0: one per core.")
 flags.DEFINE_integer("every", 1, "predict: look at every Nth frame of a video.")
 flags.DEFINE_boolean(
@@ -104,7 +117,7 @@ _TRAINING = ("run", "benchmark", "compare")
 
 
 def main(arguments: list[str]) -> None:
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)  # libraries log errors with a trace before they raise them
     given = flags.FLAGS
     cli.check_flags(given, MODES, arguments[1:])
     if given.mode in _TRAINING:

@@ -38,8 +38,8 @@ def load(run: str | Path, stage: str | None = None) -> Model:
     """Loads a finished run for prediction: `load(run).predict("photo.jpg")`.
 
     Args:
-      run: the run's workdir, or a folder that `--mode=export` made of it, which predicts the same
-        bits and needs the run no longer.
+      run: the run's workdir; or a folder that `--mode=export` made of it, which predicts the same
+        bits and needs the run no longer; or "starter", the model that ships with the package.
       stage: name of the finished stage whose selection predicts; a train stage predicts with its
         last epoch. When not given it is the last finished stage that selects or, where none does,
         the last one that trains. An exported folder has one selection, and no stages.

@@ -239,6 +239,55 @@ def _plain(value: Any) -> bool:
     return value is None or type(value) in (bool, str)
 
 
+def fault(value: Any, hint: Any, name: str = "") -> str | None:
+    """What is wrong with a value that a file holds, as a clause; None where nothing is.
+
+    Args:
+      hint: an annotation, also a TypedDict, which may have further fields, or a dataclass.
+      name: what the value is called; it has no name where it is the whole file.
+    """
+    base, _ = parts(hint)
+    origin, inner = typing.get_origin(base), typing.get_args(base)
+    entries: Mapping[str, tuple[Any, Any]] = {}
+    if typing.is_typeddict(base):
+        if not isinstance(value, Mapping):
+            return _instead(value, "an object of fields", name)
+        for field in sorted(base.__required_keys__ - value.keys()):
+            return f"it lacks the field '{_inner(name, field)}'"
+        entries = {
+            field: (value[field], h) for field, h in hints_of(base).items() if field in value
+        }
+    elif dataclasses.is_dataclass(base) and type(value) is base:
+        entries = {f: (getattr(value, f), h) for f, h in hints_of(base).items()}
+    elif isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
+        for key in value:
+            if not allows(key, inner[0]):
+                return f"its field '{_inner(name, key)}' is not {describe(inner[0])}"
+        entries = {key: (entry, inner[1]) for key, entry in value.items()}
+    elif origin in (typing.Union, types.UnionType):
+        if value is None and types.NoneType in inner:
+            return None
+        first = next(one for one in inner if one is not types.NoneType)
+        if typing.is_typeddict(first):
+            return fault(value, first, name)
+        return None if allows(value, hint) else _instead(value, describe(hint), name)
+    else:
+        return None if allows(value, hint) else _instead(value, describe(hint), name)
+    faults = (
+        fault(entry, inner_hint, _inner(name, f)) for f, (entry, inner_hint) in entries.items()
+    )
+    return next((found for found in faults if found), None)
+
+
+def _inner(name: str, field: str) -> str:
+    return f"{name}.{field}" if name else field
+
+
+def _instead(value: Any, words: str, name: str) -> str:
+    what = f"its field '{name}'" if name else "it"
+    return f"{what} is {shown(value)}, not {words}"
+
+
 def describe(hint: Any) -> str:
     """What an annotation allows, in words: "a number from 0 to 1"."""
     base, rules = parts(hint)

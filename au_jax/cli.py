@@ -1,5 +1,6 @@
 """The command line: flags parsed with one clear sentence for each mistake."""
 
+import errno
 import os
 import socket
 import sys
@@ -10,11 +11,14 @@ from typing import NoReturn
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from au_jax import starter
 from au_jax.errors import UserError, unknown
 from au_jax.experiment import config_file
 
 CACHE = "AU_JAX_CACHE"
 COORDINATOR = "JAX_COORDINATOR_ADDRESS"
+# What the system says of a disk, a quota or a size of files that is exhausted.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Seconds without a sign of life after which a process on another host is taken to be lost.
 _LOST_AFTER = 30
 # What is in XLA's message where another process has ended in the middle of an exchange.
@@ -218,12 +222,8 @@ def prepare(asked: flags.FlagValues, data_dir: Path) -> None:
     for flag in ("dataset", "raw"):
         if not asked[flag].value:
             raise UserError(f"--mode=prepare needs --{flag}; see README.md, Your own data")
-    columns = {}
-    for pair in asked.columns:
-        field, equals, column = pair.partition("=")
-        if not (field and equals and column):
-            raise UserError(f"--columns has '{pair}'; write FIELD=COLUMN, such as image=path")
-        columns[field] = column
+    columns = _pairs(asked, "columns", "FIELD=COLUMN, such as image=path")
+    render = _pairs(asked, "render", "FIELD=VALUE, such as opt=2400")
     preparation.run(
         asked.dataset,
         Path(asked.raw),
@@ -234,7 +234,25 @@ def prepare(asked: flags.FlagValues, data_dir: Path) -> None:
         columns=columns or None,
         processes=asked.processes,
         outside=asked.allow_outside,
+        render=render or None,
     )
+
+
+def _pairs(asked: flags.FlagValues, flag: str, form: str) -> dict[str, str]:
+    """The pairs FIELD=VALUE of a list on the command line.
+
+    Raises:
+      UserError: one of them is none, or a field stands there twice.
+    """
+    pairs: dict[str, str] = {}
+    for pair in asked[flag].value or ():
+        field, equals, value = pair.partition("=")
+        if not (field and equals and value):
+            raise UserError(f"--{flag} has '{pair}'; write {form}")
+        if field in pairs:
+            raise UserError(f"--{flag} gives {field} twice; leave one out")
+        pairs[field] = value
+    return pairs
 
 
 def export(asked: flags.FlagValues, workdir: Path) -> None:
@@ -243,7 +261,7 @@ def export(asked: flags.FlagValues, workdir: Path) -> None:
 
     if not asked.output:
         raise UserError("--mode=export needs --output=DIR, a new folder for the networks")
-    write(workdir, Path(asked.output), asked.stage or None, asked.formats)
+    write(workdir, Path(asked.output), asked.stage or None, asked.formats, asked.half)
 
 
 def predict(asked: flags.FlagValues) -> None:
@@ -254,7 +272,7 @@ def predict(asked: flags.FlagValues) -> None:
         if not asked[flag].value:
             raise UserError(f"--mode=predict needs --{flag}; see README.md, Predict")
     prediction.predict(
-        Path(asked.workdir),
+        starter.folder_of(asked.workdir),
         asked.input,
         Path(asked.output),
         stage=asked.stage or None,
@@ -267,12 +285,11 @@ def predict(asked: flags.FlagValues) -> None:
 
 
 def serve(asked: flags.FlagValues) -> None:
-    """`--mode=serve`: a page to try a model on pictures and videos."""
+    """`--mode=serve`: a page to try a model on pictures and videos; the starter by default."""
     from au_jax.serve import run as serving
 
-    if not asked.workdir:
-        raise UserError("--mode=serve needs --workdir; see README.md, Try a model on a page")
-    serving.serve(Path(asked.workdir), asked.host, asked.port, asked.stage or None)
+    workdir = starter.folder_of(asked.workdir or starter.NAME)
+    serving.serve(workdir, asked.host, asked.port, asked.stage or None)
 
 
 def benchmark_raw(asked: flags.FlagValues) -> None:
@@ -284,7 +301,7 @@ def benchmark_raw(asked: flags.FlagValues) -> None:
     if not speed.is_video(raw):
         faces.show(raw)
     elif asked.workdir:
-        speed.show(Path(asked.workdir), raw)
+        speed.show(starter.folder_of(asked.workdir), raw)
     else:
         raise UserError("--mode=benchmark --raw=VIDEO needs --workdir, whose networks are measured")
 
@@ -307,6 +324,16 @@ def dispatch(modes: dict[str, Callable[[], None]], mode: str) -> None:
         modes[mode]()
     except UserError as error:
         fail(error)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        what = error.filename or "a file"
+        fail(
+            UserError(
+                f"cannot write {what}: {os.strerror(error.errno)}; free some space and give the "
+                "same command again, which goes on from what is kept"
+            )
+        )
     except KeyboardInterrupt:
         print("stopped; the same command goes on from what is kept", file=sys.stderr, flush=True)
         sys.exit(130)  # as a shell says of SIGINT

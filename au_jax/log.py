@@ -1,9 +1,12 @@
 """The log of a run: lines on the terminal, a progress bar, metrics.jsonl, TensorBoard events."""
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 from tqdm import tqdm
@@ -55,11 +58,12 @@ class EpochLog:
         if not self._writes:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        lines = read_metrics(path)[:epochs_done]
-        self._file = open(path, "w")  # noqa: SIM115
-        for line in lines:
-            self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        lines, size = _whole_lines(path, epochs_done)
+        if len(lines) < epochs_done:
+            say(f"  {path} lacks the figures of epochs after {len(lines)}, which charts leave out")
+        # Unbuffered, so that a full disk is found by the write that it stops.
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115
+        self._file.truncate(size)
         # The import is slow where PyTorch is installed, which it imports too.
         from tensorboardX import SummaryWriter
 
@@ -69,8 +73,9 @@ class EpochLog:
         """Appends the figures of one epoch."""
         if not self._writes:
             return
-        self._file.write(json.dumps({"epoch": epoch, **figures}) + "\n")
-        self._file.flush()
+        line = (json.dumps({"epoch": epoch, **figures}) + "\n").encode()
+        if self._file.write(line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
         for name, value in figures.items():
             self._events.add_scalar(name, value, epoch)
 
@@ -85,12 +90,25 @@ class EpochLog:
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
     """The whole lines of a metrics.jsonl file, one for each epoch; [] where there is no file."""
-    if not path.exists():
-        return []
-    lines = []
-    for line in path.read_text().splitlines():
+    return _whole_lines(path)[0]
+
+
+def _whole_lines(path: Path, most: int | None = None) -> tuple[list[dict[str, float]], int]:
+    """The first lines that are whole, at most so many, and the bytes that they take."""
+    lines: list[dict[str, float]] = []
+    size = 0
+    for line in path.read_bytes().splitlines(keepends=True)[:most] if path.exists() else ():
         try:
-            lines.append(json.loads(line))
+            figures = json.loads(line)
         except ValueError:  # A kill cut this line off; its epoch is run again.
             break
-    return lines
+        if not line.endswith(b"\n") or not _are_figures(figures):
+            break
+        lines.append(figures)
+        size += len(line)
+    return lines, size
+
+
+def _are_figures(line: Any) -> bool:
+    numbers = isinstance(line, dict) and all(type(v) in (int, float) for v in line.values())
+    return numbers and {"epoch", "step", "loss", "learning_rate"} <= line.keys()

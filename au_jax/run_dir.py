@@ -5,7 +5,8 @@ The folder of a run, its workdir, holds:
 config.json        the config that the workdir belongs to, {dotted field: value}
 environment.json   the device and the versions that the stages ran with
 data.json          the data set: {"name", "drawn"}
-report/            index.html with its images, results.json, results.csv
+report/            index.html with its images, results.json, results.csv; files.json lists them
+lock, report.lock  held by the process that writes here, or the report
 stages/STAGE/      one folder per stage, STAGE as in `StageName`
 
 The folder of a stage holds, depending on the stage's kind:
@@ -34,13 +35,21 @@ import dataclasses
 import json
 import os
 import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from au_jax import allowed, file_forms
 from au_jax.errors import UserError
+
+_REDO = "delete the stage's folder to redo it"
+# What begins the name of a file that is being written, before it has its own.
+_UNFINISHED = ".unfinished-"
+# The same in version 0.1.0, where the number was that of the process.
+_OLD_UNFINISHED = re.compile(r"\.\d+\..+")
 
 
 @contextlib.contextmanager
@@ -50,7 +59,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
       UserError: the disk is full, or the folder cannot be written.
     """
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    # Not by the process's number: those of several hosts may be the same.
+    temporary = path.with_name(f"{_UNFINISHED}{secrets.token_hex(4)}.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -60,6 +70,27 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):  # a folder that is not there cannot hold it
             temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Deletes what killed processes left half-written in a folder and those in it.
+
+    Nothing may be writing there meanwhile. Checkpoints are left to Orbax, and the report, which has
+    a lock of its own, to those who write it.
+    """
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in ("model", "state", "report")]
+        for name in files:
+            if name.startswith(_UNFINISHED) or _OLD_UNFINISHED.fullmatch(name):
+                with contextlib.suppress(OSError):
+                    (Path(place) / name).unlink()
+
+
+def sweep_beside(path: Path) -> None:
+    """Deletes what killed processes left of a file that nobody else is writing."""
+    for left in path.parent.iterdir():
+        if left.name.startswith(_UNFINISHED) and left.name.endswith(f".{path.name}"):
+            left.unlink(missing_ok=True)
 
 
 def reason(error: OSError) -> str:
@@ -103,22 +134,28 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1) + "\n")
 
 
-def read_json(path: Path, mend: str = "") -> Any:
+def read_json(path: Path, form: Any = Any, mend: str = "") -> Any:
     """The content of a JSON file.
 
     Args:
+      form: the annotation that it is checked against, see `file_forms`.
       mend: what to do where it cannot be read; by default what helps with a run's folder.
 
     Raises:
-      UserError: `path` is missing or not JSON.
+      UserError: `path` is missing, not JSON, or not of this form.
     """
     try:
-        return json.loads(path.read_text())
-    except FileNotFoundError as error:
+        value = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(f"{path} is missing; {mend or 'is this the folder of a run?'}") from error
-    except ValueError as error:
-        instead = mend or "delete the stage's folder to redo it"
-        raise UserError(f"{path} is damaged ({error}); {instead}") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {reason(error)}; {mend or _REDO}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({error}); {mend or _REDO}") from error
+    fault = allowed.fault(value, form)
+    if fault:
+        raise UserError(f"{path} is damaged, as {fault}; {mend or _REDO}")
+    return value
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -131,21 +168,26 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         np.savez(file, allow_pickle=False, **arrays)
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path, forms: file_forms.Arrays | None = None) -> dict[str, np.ndarray]:
     """The arrays of an .npz file, by name.
 
+    Args:
+      forms: of the arrays, any others being passed over; None for all, unchecked.
+
     Raises:
-      UserError: `path` is missing or damaged.
+      UserError: `path` is missing, damaged, or holds other arrays.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in forms or stored if name in stored}
     except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; delete the stage's folder to redo it") from error
-    except (ValueError, OSError, EOFError, KeyError) as error:
-        raise UserError(f"{path} is damaged ({error}); delete the stage's folder to redo it") from (
-            error
-        )
+        raise UserError(f"{path} is missing; {_REDO}") from error
+    except Exception as error:  # zipfile, zlib and NumPy each raise their own
+        raise UserError(f"{path} is damaged ({error}); {_REDO}") from error
+    fault = forms and file_forms.fault_of_arrays(arrays, forms)
+    if fault:
+        raise UserError(f"{path} is damaged, as {fault}; {_REDO}")
+    return arrays
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -343,6 +385,22 @@ class StageFolder:
         """
         return self.path / "decided" / f"{split}.npz"
 
+    def read_decided(self, split: str) -> dict[str, np.ndarray]:
+        """What `decided` keeps of a split; raises UserError where it is missing or damaged."""
+        return read_arrays(self.decided(split), file_forms.DECIDED)
+
+    def read_results(self) -> dict[str, Any]:
+        """The figures of a selection; raises UserError where the file is missing or damaged."""
+        return read_json(self.results, file_forms.SelectionResults)
+
+    def read_label_counts(self) -> dict[str, Any]:
+        """See `label_counts`; raises UserError where the file is missing or damaged."""
+        return read_json(self.label_counts, Mapping[str, file_forms.LabelCounts])
+
+    def read_map(self, stage: str) -> dict[str, np.ndarray]:
+        """See `map`; raises UserError where the file is missing or damaged."""
+        return read_arrays(self.map(stage), file_forms.MAP)
+
     def decided_splits(self) -> list[str]:
         """The splits that `decided` keeps records of."""
         return sorted(p.stem for p in (self.path / "decided").glob("*.npz"))
@@ -389,7 +447,7 @@ class StageFolder:
         Raises:
           UserError: the file is missing or damaged.
         """
-        return Features(**read_arrays(self.features(split)))
+        return Features(**read_arrays(self.features(split), file_forms.FEATURES))
 
     def write_features(self, split: str, features: Features) -> None:
         """Keeps the features of a split's records."""
@@ -419,7 +477,24 @@ class StageFolder:
         Raises:
           UserError: the file is missing or damaged.
         """
-        return Scores(**read_arrays(self.scores(split, epoch, crops)))
+        return Scores(**read_arrays(self.scores(split, epoch, crops), file_forms.SCORES))
+
+    def read_epochs(self, split: str, epochs: Sequence[int], crops: str = "center") -> list[Scores]:
+        """The scores of several epochs, which are of the same records and AUs.
+
+        Raises:
+          UserError: a file is missing, damaged, or of another split or run than the first.
+        """
+        scores = [self.read_scores(split, epoch, crops) for epoch in epochs]
+        for epoch, of_epoch in zip(epochs, scores, strict=True):
+            for name in ("keys", "aus", "labels"):
+                if not np.array_equal(getattr(of_epoch, name), getattr(scores[0], name)):
+                    first, other = (self.scores(split, e, crops) for e in (epochs[0], epoch))
+                    raise UserError(
+                        f"{first} and {other} hold scores of different {name}, so one of them is "
+                        f"of another run; {_REDO}"
+                    )
+        return scores
 
     def write_scores(self, split: str, epoch: int, scores: Scores, crops: str = "center") -> None:
         """Keeps the scores of one epoch on a split through some choice of test crops."""
@@ -483,21 +558,51 @@ class RunFolder:
         return self.path / "dry.json"
 
     @property
+    def lock(self) -> Path:
+        """Held by the process that writes into the folder, but for the report."""
+        return self.path / "lock"
+
+    @property
+    def report_lock(self) -> Path:
+        """Held by the process that writes the report."""
+        return self.path / "report.lock"
+
+    @property
     def report(self) -> Path:
         return self.path / "report"
 
-    def resolved_config(self) -> dict[str, Any]:
-        """config.json, each stage that has begun with all its fields: {dotted field: value}."""
-        config = read_json(self.config)
+    def resolved_config(self) -> "ResolvedConfig":
+        """config.json, each stage that has begun with all its fields: {dotted field: value}.
+
+        Raises:
+          UserError: a file is missing or damaged.
+        """
+        config = ResolvedConfig(self, read_json(self.config, file_forms.Config))
         for name in config["order"]:
             settings = self.stage(StageName(name).on_folds(config["folds"])[0]).settings
             if settings.exists():
-                config |= flat(read_json(settings), f"stages.{name}.")
+                fields = read_json(settings, file_forms.Stage)
+                config.update(flat(fields, f"stages.{name}."))
         return config
 
     def stage(self, name: str) -> StageFolder:
         """The folder of the stage `name`, seed and fold included (`StageName`)."""
         return StageFolder(self.path / "stages" / name)
+
+
+class ResolvedConfig(dict[str, Any]):
+    """{dotted field: value} of a run; a field that its files lack is a mistake of theirs."""
+
+    def __init__(self, run: RunFolder, fields: Mapping[str, Any]):
+        super().__init__(fields)
+        self._run = run
+
+    def __missing__(self, field: str) -> Any:
+        section, _, of_stage = field.partition(".")
+        files = str(self._run.config)
+        if section == "stages":
+            files += f" and stage.json of the stage {of_stage.partition('.')[0]}"
+        raise UserError(f"{files} lack the field '{field}'; restore them, or run the recipe again")
 
 
 @dataclasses.dataclass(frozen=True)

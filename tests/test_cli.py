@@ -1,5 +1,6 @@
 """A user's mistakes on the command line: one sentence, exit code 1, no stack trace."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -68,6 +69,22 @@ NOISY_STUDENT = "--config=configs/noisy_student.py"
 )
 def test_mistakes(flags, sentence, tmp_path):
     assert_refused([f"--workdir={tmp_path / 'run'}", *flags], sentence)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "sentence"),
+    [
+        (["opt"], "--render has 'opt'; write FIELD=VALUE, such as opt=2400"),
+        (["opt="], "--render has 'opt='; write FIELD=VALUE"),
+        (["opt=1", "opt=2"], "--render gives opt twice; leave one out"),
+    ],
+)
+def test_pairs_that_are_none(pairs, sentence):
+    asked = flags.FlagValues()
+    flags.DEFINE_list("render", pairs, "", flag_values=asked)
+    with pytest.raises(UserError) as error:
+        cli._pairs(asked, "render", "FIELD=VALUE, such as opt=2400")
+    assert str(error.value).startswith(sentence)
 
 
 def assert_refused(flags, sentence, **environment):
@@ -245,3 +262,14 @@ def test_processes_are_joined_where_there_are_several(environment, expected, mon
         (given,) = joined
         assert (given.pop("num_processes"), given.pop("process_id")) == expected
         assert given == {"heartbeat_timeout_seconds": 30, "shutdown_timeout_seconds": 30}
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_one_sentence_wherever_it_is_found(code, capsys):
+    def write():
+        raise OSError(code, "some words", "runs/a/file")
+
+    with pytest.raises(SystemExit, match="1"):
+        cli.dispatch({"run": write}, "run")
+    sentence = f"error: cannot write runs/a/file: {os.strerror(code)}; free some space and give "
+    assert capsys.readouterr().err.startswith(sentence)

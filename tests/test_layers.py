@@ -11,8 +11,9 @@ PACKAGE = ROOT / "au_jax"
 # From the lowest level to the highest; a name is a module or a folder of the package.
 LEVELS = (
     (
-        *("errors", "allowed", "aus", "outside", "large_pages", "cores", "similarity"),
+        *("errors", "allowed", "aus", "outside", "large_pages", "cores", "similarity", "starter"),
         *("losses", "metrics", "plain_numbers", "regular_file"),
+        *("file_forms", "finite_weights", "lock"),
     ),
     ("data", "models", "faces", "augment", "sharding", "log", "run_dir", "html"),
     ("methods",),
@@ -32,6 +33,7 @@ SHARED = {
 }
 # Within the two lowest levels a module may use these of its own level.
 FOUNDATIONS = {"errors", "allowed", "aus", "outside", "cores", "plain_numbers", "regular_file"}
+FOUNDATIONS |= {"file_forms", "finite_weights", "lock"}
 
 
 def modules_of(file: Path) -> set[str]:

@@ -6,9 +6,9 @@ import numpy as np
 JPEG_QUALITY = 95
 
 
-def encode(image: np.ndarray) -> bytes:
+def encode(image: np.ndarray, quality: int = JPEG_QUALITY) -> bytes:
     """JPEG bytes of uint8 [H, W, 3], RGB."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
 
 

@@ -1,12 +1,14 @@
 """Folders of data sets: the embedded one, drawn on first use, and those that users prepared."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from au_jax import lock
 from au_jax.data import records
 from au_jax.data.synthetic_faces.builder import SyntheticFaces, SyntheticFacesConfig
 from au_jax.errors import UserError
@@ -33,14 +35,25 @@ def open_folder(data_dir: Path, name: str, sizes: Mapping[str, Any]) -> Path:
 def synthetic(data_dir: Path, **sizes: Any) -> Path:
     """The folder of the embedded data set, drawn now if it is not there.
 
+    Where another process draws it, this one waits. What a killed one left half-drawn is deleted.
+
     Args:
       sizes: the fields of `SyntheticFacesConfig`.
+
+    Raises:
+      OSError: `data_dir` cannot be written, or its disk is full.
     """
     builder = SyntheticFaces(
         data_dir=str(data_dir), file_format="array_record", config=SyntheticFacesConfig(**sizes)
     )
-    builder.download_and_prepare()
-    return Path(builder.data_dir)
+    folder = Path(builder.data_dir)
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with lock.alone(folder.parent / "lock", "draws faces", wait=True):
+            for left in folder.parent.glob("incomplete.*"):
+                shutil.rmtree(left)
+            builder.download_and_prepare()
+    return folder
 
 
 def prepared(data_dir: Path, name: str) -> Path:

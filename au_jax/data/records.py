@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -87,15 +88,20 @@ def dataset_info(
     crops: Sequence[str],
     description: str,
     drawn: bool = False,
+    settings: Mapping[str, Any] = types.MappingProxyType({}),
 ) -> tfds.core.DatasetInfo:
     """The TFDS info of a data set of records; its AU list and crops go into the metadata.
 
     Args:
       aus: AU names in the order of the label arrays; may be empty (AffectNet).
       crops: which of `CROPS` each record holds.
-      drawn: marks in the metadata that the faces are drawn; photographs have no such mark.
+      drawn: marks in the metadata that the faces are drawn or rendered by a program; photographs
+        have no such mark.
+      settings: what else the data set was made with, which goes into the metadata.
     """
-    metadata = {"aus": list(aus), "crops": list(crops)} | ({"drawn": True} if drawn else {})
+    metadata: dict[str, Any] = {"aus": list(aus), "crops": list(crops)}
+    metadata |= {"drawn": True} if drawn else {}
+    metadata |= {"settings": dict(settings)} if settings else {}
     shape = (len(au_names.check(aus)),)
     text, image = tfds.features.Text, tfds.features.Image
     return tfds.core.DatasetInfo(

@@ -17,7 +17,7 @@ from au_jax.errors import UserError, unknown
 
 # What a choice maximises, per AU.
 SCORES = {"final_score": metrics.final_score_per_au, "f1": metrics.f1}
-EPOCH_RULES = ("last", "best", "best_average", "smoothed")
+EPOCH_RULES = ("last", "best", "best_average", "one_standard_error", "smoothed")
 COMBINATIONS = ("mean", "best", "linear")
 THRESHOLD_RULES = ("default", "best", "common", "shrunken")
 # Scores that differ by less are a tie, whatever the order of their sums.
@@ -73,31 +73,46 @@ def best_epoch_per_au(
       threshold_rule: "default" judges every epoch at threshold 0.5. "best" judges each at its own
         best threshold, which is right where a later step moves the decision (ours).
       epoch_rule: "best"; "best_average", the one epoch whose mean score over the AUs is best, which
-        TAL measures its choice per AU against (section 2.3); or "smoothed" (ours), the best by the
-        mean of its score and those of the epochs just before and after it, so that a single lucky
-        epoch wins less often.
+        TAL measures its choice per AU against (section 2.3); "one_standard_error" (ours), the last
+        epoch whose mean score is below that of the best one by no more than one standard error,
+        which is that of the mean over the AUs of how much lower each scores there (a single AU has
+        none: its best epoch); or "smoothed"
+        (ours), the best by the mean of its score and those of the epochs just before and after it,
+        so that a single lucky epoch wins less often.
       windows: how many of the arrays, one after the other, are of one epoch.
 
     Returns:
       int [A], positions in `probabilities`. Of several equal epochs it is the earliest; for an AU
-      without positives, on which no choice can be based, it is the last ("best_average": the same
-      as of the others).
+      without positives, on which no choice can be based, it is the last (where one epoch is chosen
+      for all AUs: the same as of the others).
 
     Raises:
       UserError: `score` or `threshold_rule` is unknown.
     """
     scores = _score_per_au(probabilities, labels, score, threshold_rule)
-    if epoch_rule == "best_average":
-        defined = ~np.isnan(scores).all(0)
-        mean = scores[:, defined].mean(1) if defined.any() else np.full(len(scores), np.nan)
-        scores = np.broadcast_to(mean.round(_DECIMALS)[:, None], scores.shape)
-    elif epoch_rule == "smoothed":
+    if epoch_rule in ("best_average", "one_standard_error"):
+        return np.full(scores.shape[1], _epoch_for_all(scores, epoch_rule))
+    if epoch_rule == "smoothed":
         of_epochs = scores.reshape(-1, windows, scores.shape[1])
         near = [of_epochs[max(0, e - 1) : e + 2].mean(0) for e in range(len(of_epochs))]
         scores = np.stack(near).reshape(scores.shape).round(_DECIMALS)
     last = len(scores) - 1
     undefined = np.isnan(scores).all(0)
     return np.where(undefined, last, np.argmax(np.nan_to_num(scores, nan=-1.0), 0))
+
+
+def _epoch_for_all(scores: np.ndarray, epoch_rule: str) -> int:
+    """The one epoch of "best_average" or "one_standard_error", by scores float64 [E, A]."""
+    scores = scores[:, ~np.isnan(scores).all(0)]
+    count = scores.shape[1]
+    if not count:
+        return len(scores) - 1
+    best = int(scores.mean(1).round(_DECIMALS).argmax())
+    if epoch_rule == "best_average" or count == 1:
+        return best
+    lower = scores[best] - scores
+    error = lower.std(1, ddof=1) / np.sqrt(count)
+    return int(np.flatnonzero((lower.mean(1) - error).round(_DECIMALS) <= 0)[-1])
 
 
 def _scores_of_cuts(
@@ -363,9 +378,9 @@ def choose(
       labels: int8 [N, A] over `aus`.
       aus: what the selection decides on; each must be known to a candidate.
       epoch_rule: "last", or a rule of `best_epoch_per_au`: "best" per model and AU, "best_average"
-        per model, "smoothed" per model and AU. Scores are those at threshold 0.5 unless `combine`
-        is "linear" or thresholds are chosen. A smoothing window, where a candidate has several, is
-        chosen together with the epoch; of the last epoch per AU.
+        and "one_standard_error" per model, "smoothed" per model and AU. Scores are those at
+        threshold 0.5 unless `combine` is "linear" or thresholds are chosen. A smoothing window,
+        where a candidate has several, is chosen together with the epoch; of the last epoch per AU.
       combine: "mean" of probabilities, "best" (the best model per AU), or "linear".
       threshold_rule: "default" (0.5), or what is chosen for the combined probabilities: "best"
         (`best_thresholds`), "common" (`common_threshold`) or "shrunken" (`shrunken_thresholds`).

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,8 +15,9 @@ from au_jax.ensemble import selection
 from au_jax.ensemble.selection import Member, Selection
 from au_jax.ensemble.smoothing import sequences, smoothed
 from au_jax.ensemble.tta import through_crops
+from au_jax.errors import UserError
 from au_jax.run_dir import RunFolder, Scores, StageFolder
-from au_jax.training.model_card import ModelCard, restore
+from au_jax.training.model_card import ModelCard, last_epoch, restore
 from au_jax.training.scoring import make_scorer, with_labels
 
 OpenSource = Callable[[str, str], Source]  # (split, crop) -> its records
@@ -32,9 +34,11 @@ def read_selection(folder: StageFolder) -> Selection:
       UserError: the stage's files are missing or damaged.
     """
     if folder.selection.exists():
-        return selection.from_json(run_dir.read_json(folder.selection), where=str(folder.selection))
+        return selection.from_json(
+            run_dir.read_json(folder.selection, Any), where=str(folder.selection)
+        )
     card = ModelCard.read(folder)
-    return selection.of_one(Member(".", folder.name, folder.epochs()[-1]), card.aus)
+    return selection.of_one(Member(".", folder.name, last_epoch(folder)), card.aus)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +77,7 @@ class Scoring:
           UserError: the checkpoint of an epoch without kept scores is missing or damaged.
         """
         folder = self._keep_missing(member, epochs, split)
-        return [folder.read_scores(split, e, member.crops) for e in epochs]
+        return folder.read_epochs(split, epochs, member.crops)
 
     def _keep_missing(self, member: Member, epochs: Sequence[int], split: str) -> StageFolder:
         """Computes and keeps those of the scores that are not kept; returns the stage's folder."""
@@ -107,9 +111,17 @@ def kept_scores(workdir: Path, chosen: Selection, split: str) -> list[Scores]:
       workdir: the run's folder that the members' runs are relative to.
 
     Raises:
-      UserError: a member keeps no scores of the split, or its file is damaged.
+      UserError: a member keeps no scores of the split, its file is damaged, or two members
+        scored other records.
     """
-    return [_of_member(workdir, member, split) for member in chosen.members]
+    scores = [_of_member(workdir, member, split) for member in chosen.members]
+    for member, of_member in zip(chosen.members, scores, strict=True):
+        if not np.array_equal(of_member.keys, scores[0].keys):
+            raise UserError(
+                f"{chosen.members[0]} and {member} scored other records of '{split}'; train both "
+                "on one data set and split, and select again"
+            )
+    return scores
 
 
 def _of_member(workdir: Path, member: Member, split: str) -> Scores:

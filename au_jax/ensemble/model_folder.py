@@ -12,6 +12,7 @@ Nothing in it is pickled, so that a folder from elsewhere can be read without ru
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 from jax.sharding import Mesh
@@ -26,7 +27,7 @@ from au_jax.training.model_card import ModelCard, kept_shapes
 
 # Of the files; a reader refuses one above its own.
 FORMAT = 1
-_AGAIN = "copy the folder or export the run again"
+_AGAIN = weights_file.AGAIN
 Checkpoint = tuple[str, str, int]  # run, stage, epoch
 
 
@@ -108,7 +109,7 @@ class ModelFolder:
           UserError: model.json is missing, damaged, or of a newer version than this package.
         """
         index = _index(path)
-        content = run_dir.read_json(index, _AGAIN)
+        content = run_dir.read_json(index, Any, _AGAIN)
         number = content.get("format") if isinstance(content, dict) else None
         if not isinstance(number, int):
             raise UserError(f"{index} names no format; it is not of an exported folder")

@@ -4,14 +4,14 @@ import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from au_jax import run_dir, sharding
+from au_jax import file_forms, run_dir, sharding, starter
 from au_jax.ensemble import model_folder, selection
 from au_jax.ensemble.member_scores import read_selection
 from au_jax.ensemble.model_folder import ModelFolder
@@ -20,7 +20,7 @@ from au_jax.ensemble.tta import through_crops
 from au_jax.errors import UserError, unknown
 from au_jax.methods.base import Method, Variables
 from au_jax.metrics import decide
-from au_jax.run_dir import RunFolder, StageFolder
+from au_jax.run_dir import RunFolder, StageFolder, StageName
 from au_jax.training.model_card import ModelCard, restore_all
 
 # Fewer images make a batch of the next power of two, so that few sizes are ever compiled.
@@ -213,7 +213,9 @@ class Predictor:
         Raises:
           UserError: the images are not the crops that the networks were trained on.
         """
-        if not len(next(iter(self._checked(images).values()))):
+        count = len(next(iter(self._checked(images).values())))
+        if not count:
+            _poses(pose, count)
             return np.zeros((0, len(self.aus)), np.float32)
         logits = self.member_logits(images, pose)
         return selection.apply(self.selection, list(zip(self.member_aus, logits, strict=True)))
@@ -235,9 +237,7 @@ class Predictor:
         """
         by_crop = self._checked(images)
         count = len(next(iter(by_crop.values())))
-        poses = np.full((count, 3), np.nan, np.float32)
-        if pose is not None:
-            poses[:] = pose
+        poses = _poses(pose, count)
         size = batch or min(_LARGEST_BATCH, 1 << (count - 1).bit_length())
         variables = [group.variables for group in self._groups]
         batches = []
@@ -258,10 +258,11 @@ class Predictor:
                     "array for each of them"
                 )
             images = dict.fromkeys(self.crops, images)
+        checked: dict[str, np.ndarray] = {}
         for crop, side in self.crops.items():
             if crop not in images:
                 raise UserError(f"images lack the crop '{crop}'; this selection reads {needed}")
-            array = np.asarray(images[crop])
+            checked[crop] = array = _array(images[crop], crop)
             if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3:
                 raise UserError(
                     f"images of the crop '{crop}' are {array.dtype} {list(array.shape)}; give "
@@ -272,9 +273,39 @@ class Predictor:
                     f"images of the crop '{crop}' are {array.shape[1]} x {array.shape[2]} pixels, "
                     f"and the networks were trained on {side} x {side}; prepare them alike"
                 )
-        if len({len(images[crop]) for crop in self.crops}) > 1:
+        if len({len(array) for array in checked.values()}) > 1:
             raise UserError(f"images hold different numbers of images for the crops {needed}")
-        return {crop: np.asarray(images[crop]) for crop in self.crops}
+        return checked
+
+
+def _poses(pose: np.ndarray | None, count: int) -> np.ndarray:
+    """The head angles float32 [count, 3], NaN where none are given.
+
+    Raises:
+      UserError: they are of another shape, no numbers, or infinite.
+    """
+    if pose is None:
+        return np.full((count, 3), np.nan, np.float32)
+    try:
+        angles = np.asarray(pose, np.float32)
+    except (TypeError, ValueError):
+        angles = np.empty(0, np.float32)
+    if angles.shape != (count, 3) or np.isinf(angles).any():
+        raise UserError(
+            f"pose is not {count} x 3 angles; give pitch, yaw and roll of each image in degrees, "
+            "NaN where one is not known"
+        )
+    return angles
+
+
+def _array(images: Any, crop: str) -> np.ndarray:
+    """The images of one crop; raises UserError where they are not alike."""
+    try:
+        return np.asarray(images)
+    except ValueError as error:
+        raise UserError(
+            f"images of the crop '{crop}' differ in size; give an array uint8 [N, height, width, 3]"
+        ) from error
 
 
 def _filled(rows: np.ndarray, size: int) -> np.ndarray:
@@ -285,11 +316,18 @@ def _filled(rows: np.ndarray, size: int) -> np.ndarray:
 def predicting_stage(folder: RunFolder, stage: str | None) -> StageFolder:
     """The finished stage of a run that predicts: `stage`, else its last selection or training.
 
+    Of a run on folds it is that of the first fold, whose name ends in ".fold1".
+
     Raises:
       UserError: `folder` is not a run's folder, or has no such stage that still holds a network.
     """
-    order = run_dir.read_json(folder.config)["order"]
-    done = [s for s in map(folder.stage, order) if s.done]
+    config = run_dir.read_json(folder.config, file_forms.Order)
+    names = [
+        on_fold
+        for name in config["order"]
+        for on_fold in reversed(StageName.parse(name).on_folds(config.get("folds", 0)))
+    ]
+    done = [s for s in map(folder.stage, names) if s.done]
     selecting = [s for s in done if s.selection.exists()]
     # A pretraining tells no AUs.
     training = [s for s in done if s.model_card.exists() and ModelCard.read(s).aus]
@@ -304,8 +342,6 @@ def predicting_stage(folder: RunFolder, stage: str | None) -> StageFolder:
         raise UserError(
             f"no stage of {folder.path} that predicts is finished; run its config to the end"
         )
-    if chosen in training and not chosen.epochs():
-        raise UserError(f"{chosen.model} holds no checkpoint any more; train {chosen.name} again")
     return chosen
 
 
@@ -335,4 +371,4 @@ def load(run: str | Path, stage: str | None = None) -> Predictor:
     Raises:
       UserError: see `opened` and `Predictor`.
     """
-    return Predictor(*opened(Path(run), stage))
+    return Predictor(*opened(starter.folder_of(run), stage))

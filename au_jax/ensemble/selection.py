@@ -9,17 +9,28 @@ import dataclasses
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 
+from au_jax import allowed, metrics
 from au_jax import aus as au_names
-from au_jax import metrics
+from au_jax.augment import TEST_CROPS
 from au_jax.ensemble.calibration import Calibration
 from au_jax.ensemble.smoothing import check_window
 from au_jax.errors import UserError, unknown
 
 LINKS = ("probability", "logit")
+
+
+class _MemberFields(TypedDict):
+    """A member in selection.json."""
+
+    run: Annotated[str, allowed.Text(least=1, most=4096)]
+    stage: allowed.Name
+    epoch: allowed.Count
+    crops: Annotated[str, allowed.OneOf(TEST_CROPS)]
+    window: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,8 +239,16 @@ def from_json(value: Any, where: str) -> Selection:
         _check_fields(member, Member, f"member {number} of {where}")
     if value["link"] not in LINKS:
         raise unknown(f"link in {where}", value["link"], LINKS)
-    aus = au_names.check(value["aus"])
-    members = tuple(Member(**member) for member in given)
+        fault = allowed.fault(member, _MemberFields)
+        if fault:
+            raise UserError(f"member {number} of {where} is damaged, as {fault}; select again")
+    if not all(isinstance(au, str) for au in value["aus"]):
+        raise UserError(f"'aus' of {where} is not a list of names; select again")
+    try:
+        aus = au_names.check(value["aus"])
+        members = tuple(Member(**member) for member in given)
+    except UserError as error:
+        raise UserError(f"{where} is damaged: {error}") from error
     shapes = {
         "weights": (len(members), len(aus)),
         "bias": (len(aus),),

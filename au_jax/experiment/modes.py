@@ -1,16 +1,17 @@
 """The modes of the command line over a config: run, select again, report, benchmark."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
-from au_jax import large_pages, log, models, run_dir, sharding
+from au_jax import file_forms, large_pages, lock, log, models, run_dir, sharding
 from au_jax.benchmark import dry, throughput
 from au_jax.compare.subject import Subject
 from au_jax.data import datasets
@@ -19,7 +20,7 @@ from au_jax.experiment.recipe import Recipe
 from au_jax.experiment.workdir import check_workdir, keep_config
 from au_jax.export.pytorch import INSTALL
 from au_jax.faces.align import SIDE
-from au_jax.report import results
+from au_jax.report import results, whole
 from au_jax.run_dir import RunFolder, StageName, make_folder
 from au_jax.stages.select import Select
 from au_jax.stages.train import Train
@@ -31,14 +32,23 @@ def run(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
     folder = RunFolder(workdir)
     recipe = Recipe(config, folder, data_dir)
     recipe.check_networks()  # a mistake in any of them is found before the first one runs
-    _claim(config, folder)
-    memory = ", with large memory pages" if large_pages.in_use() else ""
-    device = f"{sharding.describe(recipe.mesh)}{memory}"
-    log.say(f"{config.name}:{config.variant} in {workdir}, on {device}")
-    todo = [name for name in recipe.names if not folder.stage(name).done]
-    if not todo and folder.report.exists():
+    check_workdir(config, folder)
+    if not _todo(recipe) and whole.is_whole(folder.report):  # perhaps on a disk to read only
         log.say(f"all is done; the report is {folder.report / 'index.html'}")
         return
+    with _claimed(folder):
+        check_workdir(config, folder)  # another run may have claimed it in the meantime
+        if jax.process_index() == 0:
+            keep_config(config, folder)
+        _run_claimed(config, recipe)
+
+
+def _run_claimed(config: ConfigDict, recipe: Recipe) -> None:
+    folder = recipe.run
+    memory = ", with large memory pages" if large_pages.in_use() else ""
+    device = f"{sharding.describe(recipe.mesh)}{memory}"
+    log.say(f"{config.name}:{config.variant} in {folder.path}, on {device}")
+    todo = _todo(recipe)
     if todo:
         recipe.check()
         _describe(recipe)
@@ -67,7 +77,7 @@ def select(config: ConfigDict, workdir: Path, data_dir: Path, runs: Sequence[Pat
     folder = RunFolder(workdir)
     voting = [RunFolder(run) for run in runs]
     for voter in voting:
-        run_dir.read_json(voter.config)
+        run_dir.read_json(voter.config, file_forms.Order)
     if any(voter.path.resolve() == workdir.resolve() for voter in voting):
         raise UserError(f"--from names the workdir {workdir} itself; give another --workdir")
     recipe = Recipe(config, folder, data_dir, voting)
@@ -75,9 +85,14 @@ def select(config: ConfigDict, workdir: Path, data_dir: Path, runs: Sequence[Pat
     if not selecting:
         raise UserError(f"config {config.name} has no selection to make")
     free = {StageName.parse(name).base for name in selecting}
-    make_folder(folder.path / "stages", f"--workdir={workdir}")
-    check_workdir(config, folder, free_stages=free)
-    log.say(f"{config.name}:{config.variant} selects in {workdir}")
+    with _claimed(folder):
+        check_workdir(config, folder, free_stages=free)
+        _select_claimed(config, recipe, selecting)
+
+
+def _select_claimed(config: ConfigDict, recipe: Recipe, selecting: Sequence[str]) -> None:
+    folder = recipe.run
+    log.say(f"{config.name}:{config.variant} selects in {folder.path}")
     started = time.perf_counter()
     chosen = {}
     for number, name in enumerate(selecting, 1):
@@ -85,6 +100,9 @@ def select(config: ConfigDict, workdir: Path, data_dir: Path, runs: Sequence[Pat
         stage: Any = recipe.stage(name)
         chosen[name] = stage.choose(recipe.context(name))
     if jax.process_index() == 0:
+        # So that none of the old ones is taken for one of the config that is kept now.
+        for name in selecting:
+            folder.stage(name).mark_undone()
         keep_config(config, folder)
     _describe(recipe)
     for name, of_stage in chosen.items():
@@ -96,8 +114,8 @@ def select(config: ConfigDict, workdir: Path, data_dir: Path, runs: Sequence[Pat
 def report(workdir: Path) -> None:
     """Writes the report of a run from what its stages left."""
     folder = RunFolder(workdir)
-    run_dir.read_json(folder.config)
-    results.write(folder)
+    run_dir.read_json(folder.config, file_forms.Order)
+    _write_report(folder)
     log.say(f"the report is {folder.report / 'index.html'}")
 
 
@@ -181,14 +199,14 @@ def compare(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
             f"no training of config {config.name} has a method with a counterpart in PyTorch; "
             "compare another config"
         )
-    make_folder(workdir / "report", f"--workdir={workdir}")
-    results = comparison.measure(
-        {name: subject_of(recipe, name, stage) for name, stage in known.items()},
-        recipe=f"{config.name}:{config.variant}",
-        remarks=remarks,
-        **config.compare,
-    )
-    comparison.write(workdir, results)
+    with _claimed(recipe.run):
+        results = comparison.measure(
+            {name: subject_of(recipe, name, stage) for name, stage in known.items()},
+            recipe=f"{config.name}:{config.variant}",
+            remarks=remarks,
+            **config.compare,
+        )
+        comparison.write(workdir, results)
     comparison.show(results)
     log.say(f"the report is {recipe.run.report / 'compare.html'}")
 
@@ -226,21 +244,49 @@ def _kind(config: ConfigDict, name: str) -> str:
 
 
 def _describe(recipe: Recipe) -> None:
-    """Writes what the run is made with and of: environment.json and data.json."""
+    """Writes what the run is made with and of: environment.json and data.json.
+
+    The report, where there is one, is no longer that of the stages.
+    """
     data = recipe.data()
     if jax.process_index() == 0:
+        whole.mark_outdated(recipe.run.report)
         environment = results.environment(sharding.describe(recipe.mesh))
         run_dir.write_json(recipe.run.environment, environment)
         run_dir.write_json(recipe.run.data, data)
     sharding.barrier("begin")
 
 
-def _claim(config: ConfigDict, folder: RunFolder) -> None:
-    """Makes a workdir that is new, or checks that it belongs to this config."""
+def _todo(recipe: Recipe) -> list[str]:
+    """The stages that are not finished."""
+    return [name for name in recipe.names if not recipe.run.stage(name).done]
+
+
+@contextlib.contextmanager
+def _claimed(folder: RunFolder) -> Iterator[None]:
+    """Makes a workdir that is new, and keeps all other runs out of it while the block runs.
+
+    What killed runs left half-written is swept away. Of several processes of one run the first
+    holds the lock.
+    """
     make_folder(folder.path / "stages", f"--workdir={folder.path}")
-    check_workdir(config, folder)
-    if jax.process_index() == 0:
-        keep_config(config, folder)
+    with contextlib.ExitStack() as held:
+        if jax.process_index() == 0:
+            held.enter_context(_locked(folder.lock, f"writes into {folder.path}"))
+            run_dir.sweep(folder.path)
+        sharding.barrier("the workdir is claimed")
+        yield
+
+
+@contextlib.contextmanager
+def _locked(path: Path, work: str, wait: bool = False) -> Iterator[None]:
+    """Holds a lock, see `lock.alone`; raises UserError, too, where the disk cannot be written."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(lock.alone(path, work, wait))
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {run_dir.reason(error)}") from error
+        yield
 
 
 def _run_stage(recipe: Recipe, name: str) -> None:
@@ -260,8 +306,17 @@ def _finish(recipe: Recipe, name: str) -> None:
     sharding.barrier(f"{name} is done")
 
 
-def _report(folder: RunFolder, started: float) -> None:
+def _write_report(folder: RunFolder) -> None:
+    """Writes the report; other processes wait, as one that has ended is taken to be lost."""
     if jax.process_index() == 0:
-        results.write(folder)
-        seconds = time.perf_counter() - started
-        log.say(f"finished in {seconds:.0f} s; the report is {folder.report / 'index.html'}")
+        make_folder(folder.report, f"--workdir={folder.path}")
+        with _locked(folder.report_lock, "writes the report", wait=True):
+            run_dir.sweep(folder.report)
+            results.write(folder)
+    sharding.barrier("the report is written")
+
+
+def _report(folder: RunFolder, started: float) -> None:
+    _write_report(folder)
+    seconds = time.perf_counter() - started
+    log.say(f"finished in {seconds:.0f} s; the report is {folder.report / 'index.html'}")

@@ -1,6 +1,6 @@
 """The config of a workdir: a folder belongs to one config, and keeps what that config says."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -13,6 +13,7 @@ from au_jax.run_dir import RunFolder
 FREE = ("data.threads", "compare.")
 # The same, but the report shows it, so that the workdir keeps what was said last.
 _SHOWN = "quoted."
+_MEND = "give another --workdir, or delete the file to let this config take the workdir over"
 
 
 def fields_of(config: ConfigDict) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def check_workdir(config: ConfigDict, run: RunFolder, free_stages: Collection[st
     """
     if not run.config.exists():
         return
-    mine, theirs = fields_of(config), run_dir.read_json(run.config)
+    mine, theirs = fields_of(config), run_dir.read_json(run.config, Mapping[str, Any], _MEND)
     free = (_SHOWN, *(f"stages.{name}." for name in free_stages))
     differing = [
         f"{k} ({theirs.get(k, 'absent')} there, {mine.get(k, 'absent')} here)"
@@ -49,5 +50,5 @@ def check_workdir(config: ConfigDict, run: RunFolder, free_stages: Collection[st
 def keep_config(config: ConfigDict, run: RunFolder) -> None:
     """Writes the config into a workdir that `check_workdir` let pass, unless it is there."""
     mine = fields_of(config)
-    if not run.config.exists() or run_dir.read_json(run.config) != mine:
+    if not run.config.exists() or run_dir.read_json(run.config, Mapping[str, Any], _MEND) != mine:
         run_dir.write_json(run.config, mine)

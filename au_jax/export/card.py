@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from au_jax import __version__, run_dir
+from au_jax import __version__, file_forms, run_dir
 from au_jax.aus import MEANING
 from au_jax.ensemble.selection import Member
 from au_jax.export.chosen import Chosen, Network
@@ -54,9 +54,13 @@ def write(
       UserError: the file cannot be written, or a file of the run cannot be read.
     """
     of_run = RunFolder(run)
-    config = run_dir.read_json(of_run.config)
-    data = run_dir.read_json(of_run.data) if of_run.data.exists() else {}
-    made_with = run_dir.read_json(of_run.environment) if of_run.environment.exists() else {}
+    config = run_dir.read_json(of_run.config, file_forms.Order)
+    data = run_dir.read_json(of_run.data, file_forms.Data) if of_run.data.exists() else {}
+    made_with = (
+        run_dir.read_json(of_run.environment, file_forms.Environment)
+        if of_run.environment.exists()
+        else {}
+    )
     chosen_on = chosen.selection
     text = _template().render(
         folder=folder,

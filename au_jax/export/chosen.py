@@ -15,7 +15,7 @@ from au_jax.ensemble.selection import Member, Selection
 from au_jax.errors import UserError
 from au_jax.methods.base import Variables
 from au_jax.run_dir import RunFolder
-from au_jax.training.model_card import ModelCard
+from au_jax.training.model_card import ModelCard, last_epoch
 
 
 class NoForm(UserError):
@@ -77,8 +77,8 @@ def choose(run: Path, stage: str | None) -> Chosen:
     folder = RunFolder(run)
     name = stage or predicting_stage(folder, None).name
     named = folder.stage(name)
-    if named.done and named.epochs() and not ModelCard.read(named).aus:
-        chosen = selection.of_one(Member(".", name, named.epochs()[-1]), ())
+    if named.done and named.model_card.exists() and not ModelCard.read(named).aus:
+        chosen = selection.of_one(Member(".", name, last_epoch(named)), ())
     else:
         chosen = without_unused(read_selection(predicting_stage(folder, name)))
     return Chosen(chosen, name, tuple(_networks(run, chosen)))

@@ -54,11 +54,18 @@ FORMATS: dict[str, Callable[[Chosen], Write]] = {
 }
 # Those that need no further package.
 _BY_DEFAULT = ("jax", "pytorch", "stablehlo")
-# Those that read networks/.
+# Those that read networks/, of which the second takes it in full precision alone.
 _WITH_WEIGHTS = ("jax", "stablehlo")
+_FULL_PRECISION = "stablehlo"
 
 
-def export(run: Path, output: Path, stage: str | None = None, formats: Sequence[str] = ()) -> None:
+def export(
+    run: Path,
+    output: Path,
+    stage: str | None = None,
+    formats: Sequence[str] = (),
+    half: bool = False,
+) -> None:
     """Writes the networks of a trained run to a folder, whole or not at all.
 
     Args:
@@ -67,6 +74,8 @@ def export(run: Path, output: Path, stage: str | None = None, formats: Sequence[
       stage: whose networks, see `chosen.choose`.
       formats: of `FORMATS`; with none the default ones, of which those are left out that a network
         has no form of.
+      half: whether what `au_jax.load` reads is kept in half precision (`weights_file.write`), which
+        leaves StableHLO out, as it reads the same file.
 
     Raises:
       UserError: `output` holds files or cannot be written; a format is unknown, needs a package
@@ -77,16 +86,18 @@ def export(run: Path, output: Path, stage: str | None = None, formats: Sequence[
             raise unknown("format", name, FORMATS)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"--output={output} is there and not empty; name a new folder")
+    if half and _FULL_PRECISION in formats:
+        raise UserError(f"--half leaves no weights for {_FULL_PRECISION}; leave one of them out")
     if "onnx" in formats:
         onnx.check_installed()
     chosen = choose(run, stage)
-    ready, left_out = _ready(chosen, formats)
+    ready, left_out = _ready(chosen, formats, half)
     place = output.absolute()
     temporary = place.with_name(f".{os.getpid()}.{place.name}")
     try:
         temporary.mkdir(parents=True)
         if any(name in _WITH_WEIGHTS for name in ready):
-            _write_networks(temporary, chosen)
+            _write_networks(temporary, chosen, half)
         for write in ready.values():
             write(temporary)
         figures = stage_figures.of_run(RunFolder(run), chosen.stage)
@@ -104,11 +115,16 @@ def export(run: Path, output: Path, stage: str | None = None, formats: Sequence[
     log.say(f"{output} has {names} as {', '.join(ready)}; its README.md says how to load them")
 
 
-def _ready(chosen: Chosen, formats: Sequence[str]) -> tuple[dict[str, Write], dict[str, str]]:
+def _ready(
+    chosen: Chosen, formats: Sequence[str], half: bool
+) -> tuple[dict[str, Write], dict[str, str]]:
     """What writes each format, and why those of the default that are missing are left out."""
     ready: dict[str, Write] = {}
     left_out: dict[str, str] = {}
     for name in dict.fromkeys(formats or _BY_DEFAULT):
+        if half and name == _FULL_PRECISION:
+            left_out[name] = "the weights are kept in half precision"
+            continue
         try:
             ready[name] = FORMATS[name](chosen)
         except NoForm as error:
@@ -122,7 +138,7 @@ def _ready(chosen: Chosen, formats: Sequence[str]) -> tuple[dict[str, Write], di
     return ready, left_out
 
 
-def _write_networks(folder: Path, chosen: Chosen) -> None:
+def _write_networks(folder: Path, chosen: Chosen, half: bool) -> None:
     for network in chosen.networks:
-        weights_file.write(model_folder.weights(folder, network.name), network.variables)
+        weights_file.write(model_folder.weights(folder, network.name), network.variables, half)
         network.card.to_file(model_folder.card(folder, network.name))

@@ -12,7 +12,7 @@ class Face:
 
     Attributes:
       box: float32 [4], left, top, width, height, pixels, as the detector gives it.
-      confidence: 0 to 1.
+      confidence: 0 to 1, that it is a face.
       points: float32 [68, 2], pixels, in the order of iBUG 300-W (Sagonas et al., 2013): 0-16 jaw
         from image left to image right, 17-26 brows, 27-35 nose, 36-47 eyes, 48-67 mouth.
       pose: float32 [3], degrees: pitch (up > 0), yaw (to the person's own left, image right, > 0),

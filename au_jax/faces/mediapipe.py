@@ -199,12 +199,12 @@ class MediaPipe:
 
     def _face(self, image: np.ndarray, box: np.ndarray, score: float) -> Face | None:
         """The face of a detection [8, 2], with landmarks and pose; None: no face there."""
-        mesh = self.landmarks(image, box)
-        if mesh is None:
+        mesh, presence = self.landmarks(image, box)
+        if presence < self.threshold:
             return None
         points = mesh[MESH_TO_68]
-        pose = head_pose(points)
-        return Face(box[:2].reshape(4).astype(np.float32), float(score), points, pose)
+        found = min(float(score), presence)
+        return Face(box[:2].reshape(4).astype(np.float32), found, points, head_pose(points))
 
     def detect(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Boxes with key points [N, 8, 2] in pixels, and scores [N], best first."""
@@ -231,8 +231,11 @@ class MediaPipe:
         boxes, scores = (np.concatenate(parts) for parts in zip(*detections, strict=True))
         return merge(boxes, scores)
 
-    def landmarks(self, image: np.ndarray, box: np.ndarray) -> np.ndarray | None:
-        """The mesh of the face in `box` [8, 2], float32 [468, 2] in pixels; None: no face there."""
+    def landmarks(self, image: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, float]:
+        """The mesh of the face in `box` [8, 2], float32 [468, 2] in pixels.
+
+        Beside it is the probability that a face is there.
+        """
         corner, size, right_eye, left_eye = box[:4]
         across = left_eye - right_eye
         length = 1.5 * size.max()  # MediaPipe's region: the box turned upright, 1.5 times as long
@@ -245,11 +248,10 @@ class MediaPipe:
         to_square[:, 2] = side / 2 - to_square[:, :2] @ centre
         patch = cv2.warpAffine(image, to_square, (side, side), flags=cv2.INTER_LINEAR)
         points, presence = self.mesh(patch.astype(np.float32) / 255)
-        if presence.item() < np.log(self.threshold / (1 - self.threshold)):
-            return None
         back = cv2.invertAffineTransform(to_square)
         points = points.reshape(468, 3)[:, :2]
-        return (points @ back[:, :2].T + back[:, 2]).astype(np.float32)
+        points = (points @ back[:, :2].T + back[:, 2]).astype(np.float32)
+        return points, float(1 / (1 + np.exp(-presence.item())))
 
     def run_models(self) -> None:
         """Runs each model once on an empty input: the least that an image with one face costs."""

@@ -27,6 +27,8 @@ class StreamFacts:
       head: the output layer that the stream trains, where the method has one for each.
       positives, negatives: known present and absent labels of each AU; a soft label counts in
         parts.
+      dependencies: how much each AU's label depends on each other's, A rows of A numbers, see
+        `data.label_dependence`; () where they were not counted.
       emotions: how many records show each emotion of `aus.EMOTIONS`.
       identities: how many named subjects its records are of.
     """
@@ -36,6 +38,7 @@ class StreamFacts:
     head: str = "opt"
     positives: tuple[float, ...] = ()
     negatives: tuple[float, ...] = ()
+    dependencies: tuple[tuple[float, ...], ...] = ()
     emotions: tuple[int, ...] = ()
     identities: int = 0
 
@@ -84,10 +87,13 @@ class Context:
           KeyError, TypeError, AttributeError: `values` does not have the fields of a context.
         """
 
-        def as_read(facts: Mapping[str, Any]) -> dict[str, Any]:
-            return {f: tuple(v) if isinstance(v, list) else v for f, v in facts.items()}
+        def as_tuple(value: Any) -> Any:
+            return tuple(map(as_tuple, value)) if isinstance(value, list) else value
 
-        streams = {name: StreamFacts(**as_read(facts)) for name, facts in values["streams"].items()}
+        streams = {
+            name: StreamFacts(**{fact: as_tuple(value) for fact, value in facts.items()})
+            for name, facts in values["streams"].items()
+        }
         return cls(
             **{
                 **values,

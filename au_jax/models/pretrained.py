@@ -18,6 +18,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from au_jax import finite_weights
 from au_jax.errors import UserError, unknown
 from au_jax.models import BACKBONES
 from au_jax.models.alexnet import AlexNet
@@ -90,7 +91,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
-        except SafetensorError as error:
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
             raise UserError(
                 f"'{path}' is not a readable safetensors file ({error}); fetch it again"
             ) from None
@@ -109,7 +110,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
             f"'{path}' holds pickled objects, which are not read for safety; save the network's "
             "state_dict() alone"
         ) from None
-    except (RuntimeError, EOFError):
+    except Exception:  # zipfile, pickle and PyTorch each raise their own
         raise UserError(f"'{path}' is not a readable PyTorch file; fetch it again") from None
     if not isinstance(state, dict) or not all(torch.is_tensor(a) for a in state.values()):
         raise UserError(
@@ -147,7 +148,7 @@ def convert(
       New (params, batch_stats), float32.
 
     Raises:
-      UserError: the arrays do not fit the backbone, or it has no PyTorch names.
+      UserError: the arrays do not fit the backbone or are not finite, or it has no PyTorch names.
     """
     names, dropped = _scheme(backbone_name)
     prefix = dict(names(params, is_timm(state)))
@@ -180,6 +181,9 @@ def convert(
             for place, (name, shape) in places.items()
             if filled[place].shape != shape
         ],
+    )
+    finite_weights.check(
+        ((name, state[name]) for name in sorted(wanted)), f"'{source}'", "fetch it again"
     )
     imported = {place: jnp.asarray(array, jnp.float32) for place, array in filled.items()}
     trees = unflatten_dict(kept | imported)

@@ -10,6 +10,7 @@ import numpy as np
 from au_jax.ensemble import selection
 from au_jax.ensemble.predictor import Predictor
 from au_jax.metrics import decide
+from au_jax.predict.confidence import confidence, disagreements, doubts, grounds
 from au_jax.predict.face_crops import Looked
 from au_jax.predict.frames import Origin, Unusable
 from au_jax.predict.smoother import Answer, Smoother
@@ -108,17 +109,21 @@ class Answers:
                 np.stack([face.pose for face in faces]),
                 self._batch,
             )
+            disagreed = disagreements(self._predictor.selection, self._predictor.member_aus, logits)
         ready, row = [], 0
         for image in looked:
             numbers = self._tracks.numbers(image.origin, image.faces)
             frame = []
             for number, face in zip(numbers, image.faces, strict=True):
                 said = [of_member[row] for of_member in logits]
+                of = grounds(face, float(disagreed[row]))
                 frame.append(
-                    Answer(image.origin, number, face.box, face.confidence, face.pose, said)
+                    Answer(
+                        image.origin, number, face.box, confidence(of), doubts(of), face.pose, said
+                    )
                 )
                 row += 1
-            nothing = Answer(image.origin, -1, _NO_BOX, np.nan, _NO_POSE, [])
+            nothing = Answer(image.origin, -1, _NO_BOX, np.nan, "", _NO_POSE, [])
             ready += self._smoother.push(frame or [nothing])
         return ready
 

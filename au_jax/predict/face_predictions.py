@@ -28,7 +28,8 @@ class FacePredictions(Prediction):
       timestamp: float64 [N], seconds from the start of a video; NaN where unknown.
       face: int64 [N], from 0: by size in a photograph, by track in a video; -1 without a face.
       success: bool [N], whether there is a face.
-      confidence: float64 [N], of the detection, 0 to 1; NaN without a face.
+      confidence: float64 [N], 0 to 1, see `predict.confidence`; NaN without a face.
+      doubts: text [N], what speaks against the confidence, "" for nothing.
       box: float32 [N, 4], left, top, width, height, pixels; NaN without a face.
       pose: float32 [N, 3], pitch, yaw, roll, degrees (see `faces.face`); NaN where unknown.
       unusable: {input: reason} of files that cannot be used, or not to their end.
@@ -40,6 +41,7 @@ class FacePredictions(Prediction):
     face: np.ndarray
     success: np.ndarray
     confidence: np.ndarray
+    doubts: np.ndarray
     box: np.ndarray
     pose: np.ndarray
     unusable: dict[str, str]
@@ -63,6 +65,7 @@ class FacePredictions(Prediction):
             **dict(zip(pose, self.pose.T, strict=True)),
             **self.probabilities,
             **{f"{au}_c": np.where(self.success, d, nothing) for au, d in self.decisions.items()},
+            "doubts": self.doubts,
         }
 
     def to_pandas(self) -> "pandas.DataFrame":
@@ -96,6 +99,7 @@ def from_rows(
         face=face,
         success=face >= 0,
         confidence=np.array([answer.confidence for answer in answers], np.float64),
+        doubts=np.array([answer.doubts for answer in answers], np.str_),
         box=np.array([answer.box for answer in answers], np.float32).reshape(count, 4),
         pose=np.array([answer.pose for answer in answers], np.float32).reshape(count, 3),
         unusable=dict(unusable),

@@ -96,8 +96,13 @@ def of_arrays(images: Iterable[np.ndarray], moving: bool, every: int = 1) -> Ite
       UserError: one of them is no such array.
     """
     for number, image in enumerate(images):
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape[2:] != (3,):
-            what = f"{image.dtype} {list(image.shape)}" if hasattr(image, "shape") else type(image)
+        whole = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.size > 0
+        if not whole or image.shape[2:] != (3,):
+            what = (
+                f"{image.dtype} {list(image.shape)}"
+                if isinstance(image, np.ndarray)
+                else type(image)
+            )
             raise UserError(f"image {number} is {what}; give arrays uint8 [height, width, 3], RGB")
         if moving and number % every == 0:
             yield Frame(Origin("frames", 0, number, moving=True, length=0), image)

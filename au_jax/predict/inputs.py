@@ -44,6 +44,8 @@ def resolve(given: Sequence[str]) -> tuple[list[Input], list[str]]:
     inputs: dict[Input, None] = {}
     others: list[str] = []
     for text in given:
+        if not text or "\0" in text:
+            raise UserError(f"--input: {text!r} is no path; give that of a photograph or video")
         if text.isdigit() and not Path(text).exists():
             if len(given) > 1:
                 raise UserError(f"--input={text} is a camera, which has to be the only input")

@@ -1,17 +1,19 @@
 """A finished run as Python sees it: predictions for photographs, videos, arrays and crops."""
 
 import functools
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
+from au_jax import starter
 from au_jax.ensemble.predictor import Prediction, Predictor, opened
-from au_jax.errors import UserError
+from au_jax.errors import UserError, unknown
 from au_jax.predict import frames, inputs
 from au_jax.predict.answers import Answers, Row, Step, batch_of
-from au_jax.predict.face_crops import FaceCrops, make_finders
+from au_jax.predict.face_crops import FACES, FaceCrops, make_finders
 from au_jax.predict.face_predictions import FacePredictions, from_rows
 from au_jax.predict.frames import Frame, Unusable
 from au_jax.predict.pipeline import in_threads
@@ -58,10 +60,17 @@ class Model(Predictor):
 
         Raises:
           UserError: an input is not there, or the only one cannot be used; an array is of another
-            kind; the face models are not installed.
+            kind; an argument is not one of these; the face models are not installed.
         """
+        _check_every(every)
+        if faces not in FACES:
+            raise unknown("value of faces", faces, FACES)
         if isinstance(images, Mapping) or (isinstance(images, np.ndarray) and images.ndim != 3):
             return super().predict(images, pose)
+        if pose is not None:
+            raise UserError(
+                "pose is of prepared crops alone; the poses of found faces are measured"
+            )
         stream, batch = _opened(images, every)
         rows: list[Row] = []
         unusable: dict[str, str] = {}
@@ -95,14 +104,24 @@ class Model(Predictor):
         return FaceCrops(self.crops, make_finders(self.crops, faces, face_threads()))
 
 
+def _check_every(every: int) -> None:
+    if not isinstance(every, int | np.integer) or isinstance(every, bool) or every < 1:
+        raise UserError(f"every={every!r} is no whole number from 1; 1 looks at every frame")
+
+
 def _opened(images: Any, every: int) -> tuple[Iterator[Frame | Unusable], int]:
     """The stream of the images, and how many go through the networks together."""
     if isinstance(images, np.ndarray):
         return frames.of_arrays([images], moving=False), 1
     if isinstance(images, str | Path):
         images = [images]
-    if not isinstance(images, Sequence):
+    if isinstance(images, Iterator):
         return frames.of_arrays(images, moving=True, every=every), batch_of(0)
+    if not isinstance(images, Sequence) or isinstance(images, bytes | bytearray | memoryview):
+        raise UserError(
+            f"images are {type(images).__name__}; give a path, an array uint8 [height, width, 3], "
+            "a list of either, a generator of the frames of a video, or prepared crops"
+        )
     if not all(isinstance(image, str | Path) for image in images):
         return frames.of_arrays(images, moving=False), batch_of(len(images))
     entries, _ = inputs.resolve([str(path) for path in images])
@@ -113,6 +132,10 @@ def load(run: str | Path, stage: str | None = None) -> Model:
     """Loads a run for prediction: `au_jax.load`, which documents the arguments.
 
     Raises:
-      UserError: see `ensemble.predictor.opened` and `Predictor`.
+      UserError: an argument is no path or no text; see `ensemble.predictor.opened` and `Predictor`.
     """
-    return Model(*opened(Path(run), stage))
+    if not isinstance(run, str | os.PathLike) or not str(run):
+        raise UserError(f"{run!r} names no run; give the path of its folder")
+    if stage is not None and not isinstance(stage, str):
+        raise UserError(f"stage={stage!r} is no text; give the name of a stage, or leave it out")
+    return Model(*opened(starter.folder_of(run), stage))

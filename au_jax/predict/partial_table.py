@@ -10,10 +10,16 @@ import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from au_jax import run_dir
 from au_jax.errors import UserError
+
+
+class _Progress(TypedDict):
+    command: Mapping[str, Any]
+    bytes: int
+    state: Mapping[str, Any]
 
 
 class PartialTable:
@@ -44,6 +50,7 @@ class PartialTable:
             output.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "ab")  # noqa: SIM115
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            run_dir.sweep_beside(self._progress)
         except BlockingIOError as error:
             raise UserError(f"another process writes {self.path}; wait for it to end") from error
         except OSError as error:
@@ -56,7 +63,9 @@ class PartialTable:
             self._write([header])
 
     def _go_on(self) -> None:
-        progress = run_dir.read_json(self._progress)
+        progress = run_dir.read_json(
+            self._progress, _Progress, f"delete it and {self.path} to begin again"
+        )
         for name, value in progress["command"].items():
             if self._command.get(name) != value:
                 raise UserError(

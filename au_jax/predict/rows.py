@@ -15,7 +15,7 @@ _BOX = {"face_x": ".2f", "face_y": ".2f", "face_width": ".2f", "face_height": ".
 _POSE = {"pose_pitch": ".2f", "pose_yaw": ".2f", "pose_roll": ".2f"}
 _PROBABILITY = ".6f"
 
-TEXTS = ("input",)
+TEXTS = ("input", "doubts")
 COUNTS = ("frame", "face", "success")
 MEASURES = (*_PLACE, *_FACE, *_BOX, *_POSE)
 
@@ -23,7 +23,7 @@ MEASURES = (*_PLACE, *_FACE, *_BOX, *_POSE)
 def columns(aus: Sequence[str]) -> list[str]:
     """The names of the columns, in order."""
     names = ["input", "frame", *_PLACE, "face", "success", *_FACE, *_BOX, *_POSE]
-    return [*names, *aus, *(f"{au}_c" for au in aus)]
+    return [*names, *aus, *(f"{au}_c" for au in aus), "doubts"]
 
 
 Cells = Mapping[str, str]  # {column: text} of a row that is read
@@ -52,7 +52,7 @@ def cells(row: Row) -> list[str]:
     place = [answer.origin.input, str(answer.origin.frame), _text(answer.origin.timestamp, ".3f")]
     if answer.face < 0:
         empty = [""] * (len(_FACE) + len(_BOX) + len(_POSE) + 2 * len(row.decisions))
-        return [*place, "", "0", *empty]
+        return [*place, "", "0", *empty, ""]
     numbers = [answer.confidence, *answer.box.tolist(), *answer.pose.tolist()]
     forms = [*_FACE.values(), *_BOX.values(), *_POSE.values()]
     return [
@@ -62,6 +62,7 @@ def cells(row: Row) -> list[str]:
         *(_text(number, form) for number, form in zip(numbers, forms, strict=True)),
         *(_text(probability, _PROBABILITY) for probability in row.probabilities.tolist()),
         *(str(int(decision)) for decision in row.decisions),
+        answer.doubts,
     ]
 
 

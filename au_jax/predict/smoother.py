@@ -18,7 +18,7 @@ class Answer:
       origin: of the image.
       face: the number of the face, -1 where there is none; the rest then means nothing.
       box: float32 [4], left, top, width, height, pixels.
-      confidence: of the detection, 0 to 1.
+      confidence: 0 to 1, see `predict.confidence`. doubts: in words, "" for none.
       pose: float32 [3], pitch, yaw, roll, degrees; NaN unknown.
       logits: of each member float32 [A_m].
     """
@@ -27,6 +27,7 @@ class Answer:
     face: int
     box: np.ndarray
     confidence: float
+    doubts: str
     pose: np.ndarray
     logits: Sequence[np.ndarray]
 

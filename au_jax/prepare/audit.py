@@ -26,8 +26,9 @@ from au_jax.data.image_io import decode
 from au_jax.prepare.row_index import Index, Task
 from au_jax.prepare.worker import Job, Note, read_note
 
-_SHEET = 60  # faces on the contact sheet
-_THUMB = 96  # pixels
+# Faces on the contact sheet of a split, how many in a row, and their side in pixels.
+_SHEET, _ACROSS, _THUMB = 48, 8, 112
+_SHEETS = 6  # splits with a contact sheet; data sets with more of them are divided by users
 _LISTED = 20  # names shown of a list on the page
 
 
@@ -282,12 +283,14 @@ def _remarks(audit: Audit) -> Iterator[str]:
 
 
 def write_page(job: Job, audit: Audit, folder: Path) -> None:
-    """Writes `index.html`, `contact_sheet.jpg` and `audit.json` into `folder`."""
+    """Writes `index.html`, `audit.json` and a `contact_sheet-SPLIT.jpg` per split into `folder`."""
     folder.mkdir(exist_ok=True)
-    sheet = encode(_contact_sheet(job, audit))
-    (folder / "contact_sheet.jpg").write_bytes(sheet)
+    kept = [name for name, split in audit.splits.items() if split.kept]
+    sheets = {name: encode(_contact_sheet(job, audit, name)) for name in kept[:_SHEETS]}
+    for name, sheet in sheets.items():
+        (folder / f"contact_sheet-{name}.jpg").write_bytes(sheet)
     (folder / "audit.json").write_text(json.dumps(_as_json(job, audit), indent=1))
-    caption = f"Crops of records from all over the data set: {', '.join(job.crops)}."
+    caption = f"Crops of records from all over the split {{}}: {', '.join(job.crops)}."
     page = html.render(
         "audit.html",
         title=f"Audit of {job.name}",
@@ -301,7 +304,10 @@ def write_page(job: Job, audit: Audit, folder: Path) -> None:
             "Equal images": [f"{a} = {b}" for a, b in audit.copies],
         },
         listed=_LISTED,
-        faces=html.Figure(sheet, "crops of some faces", caption, "image/jpeg"),
+        faces=[
+            html.Figure(sheet, "crops of some faces", caption.format(name), "image/jpeg")
+            for name, sheet in sheets.items()
+        ],
     )
     (folder / "index.html").write_text(page, encoding="utf-8")
 
@@ -338,10 +344,11 @@ def _shares(split: Split) -> list[dict[str, Any]]:
     ]
 
 
-def _contact_sheet(job: Job, audit: Audit) -> np.ndarray:
-    """Crops of records from all over the data set, each record's side by side: uint8 [H, W, 3]."""
-    kept = [(task, count) for task, count in audit.tasks if count]
-    places = np.linspace(0, audit.kept - 1, min(_SHEET, audit.kept)).astype(int)
+def _contact_sheet(job: Job, audit: Audit, split: str) -> np.ndarray:
+    """Crops of records from all over a split, each record's side by side: uint8 [H, W, 3]."""
+    kept = [(task, count) for task, count in audit.tasks if count and task.split == split]
+    number = audit.splits[split].kept
+    places = np.linspace(0, number - 1, min(_SHEET, number)).astype(int)
     starts = np.cumsum([0, *(count for _, count in kept)])
     tiles = []
     for place in places:
@@ -351,7 +358,7 @@ def _contact_sheet(job: Job, audit: Audit) -> np.ndarray:
         feature = tf_example_pb2.Example.FromString(raw).features.feature
         crops = [feature[f"crops/{crop}"].bytes_list.value[0] for crop in job.crops]
         tiles.append(np.hstack([_thumb(jpeg) for jpeg in crops]))
-    across = max(1, 12 // len(job.crops))
+    across = max(1, _ACROSS // len(job.crops))
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % across)
     return np.vstack([np.hstack(tiles[i : i + across]) for i in range(0, len(tiles), across)])
 

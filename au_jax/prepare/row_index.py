@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from au_jax.errors import UserError
-from au_jax.prepare.readers.rows import Problem, RawSet, Row
+from au_jax.prepare.readers.rows import Problem, RawSet, Row, text
 
 _SCHEMA = """
 CREATE TABLE rows (number INTEGER PRIMARY KEY, split TEXT, file TEXT, line INTEGER, image TEXT,
@@ -180,11 +180,6 @@ def _insert(db: sqlite3.Connection, number: int, row: Row) -> None:
     why = (row.problem.kind, text(row.problem.reason)) if row.problem else (None, None)
     # The data keep every byte: JSON spells out what is no UTF-8.
     db.execute("INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?)", (number, *place, *why, data))
-
-
-def text(raw: str) -> str:
-    """`raw` with bytes that are no UTF-8, as old file names have them, spelled out."""
-    return raw.encode("utf-8", "backslashreplace").decode()
 
 
 def _divide(db: sqlite3.Connection, total: int) -> Iterator[tuple[int, str, int, int, int]]:

@@ -7,29 +7,29 @@ it to `DATA_DIR/NAME/1.0.0`. Whatever stops it, the same command goes on from th
 
 import contextlib
 import errno
-import fcntl
+import functools
 import json
 import multiprocessing
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
-from au_jax import cores
+from au_jax import cores, lock
 from au_jax.data.image_io import BadImageError
-from au_jax.data.records import CROPS, VERSION
+from au_jax.data.records import CROPS, VERSION, truth_path
 from au_jax.errors import UserError, unknown
 from au_jax.faces.align import SIDE
 from au_jax.prepare import audit, row_index, worker
 from au_jax.prepare.readers import open_raw
-from au_jax.prepare.readers.rows import RawSet
+from au_jax.prepare.readers.rows import ImageReader, RawSet
 from au_jax.prepare.row_index import Index, Task
-from au_jax.prepare.tfds_builder import builder
 from au_jax.prepare.worker import Images, Job, Worker
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -46,6 +46,7 @@ def run(
     columns: Mapping[str, str] | None = None,
     processes: int = 0,
     outside: bool = False,
+    render: Mapping[str, str] | None = None,
 ) -> Path:
     """Prepares a data set, or goes on where an interrupted run stopped.
 
@@ -57,7 +58,7 @@ def run(
       landmarks: what says where faces are: "models" (MediaPipe), "dataset" (the 68 points that
         AffectNet brings), a folder of OpenFace's .csv files, or "aligned": each image is the one
         crop in `crops` already, and is stored whole, resized to that crop's side.
-      name, columns: see `readers.open_raw`.
+      name, columns, render: see `readers.open_raw`.
       processes: how many to work with; 0 for one per core.
       outside: whether images may lie outside of the raw folder, where a table or a link leads.
 
@@ -67,35 +68,36 @@ def run(
     Raises:
       UserError: with one sentence, for whatever the user can mend.
     """
-    source = open_raw(dataset, Path(raw), name, columns)
+    source = open_raw(dataset, Path(raw), name, columns, render)
     chosen = _check_crops(crops or source.crops)
     folder = Path(data_dir) / source.name / VERSION
     if folder.exists():
-        return _already(folder, chosen)
+        return _already(folder, chosen, source)
     _check_landmarks(landmarks, source, chosen)
     work = Path(data_dir) / f"{source.name}.unfinished"
     with _disk(Path(data_dir)), _alone(work):
         _check_request(work, source, Path(raw), chosen, landmarks, outside)
+        images = _images(source, Path(raw).absolute(), work.absolute(), outside)
         row_index.build(source, work / "index.sqlite")
-        place = Path(raw).absolute() if Path(raw).is_dir() else Path(raw).absolute().parent
         whole = (0, 0)
         if landmarks == "aligned":
             whole = (SIDE[chosen[0]],) * 2
         elif "as_is" in chosen:
-            whole = _first_size(work, Images(place, outside))
+            whole = _first_size(work, images())
         job = Job(
             source.name,
             source.aus,
             chosen,
             source.description,
-            place,
+            images,
             work.absolute(),
             landmarks,
-            outside,
             whole,
+            source.drawn,
+            source.settings,
         )
         _work(job, cores.as_many(processes, "--processes"))
-        _finish(job, folder)
+        _finish(job, source, folder)
     print(f"prepared {source.name} in {folder}; its audit is {folder / 'audit' / 'index.html'}")
     return folder
 
@@ -107,10 +109,11 @@ def _check_crops(crops: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(crops))
 
 
-def _already(folder: Path, crops: tuple[str, ...]) -> Path:
+def _already(folder: Path, crops: tuple[str, ...], source: RawSet) -> Path:
     """The finished data set, when it has what is asked for."""
     try:
-        has = json.loads((folder / "metadata.json").read_text())["crops"]
+        metadata = json.loads((folder / "metadata.json").read_text())
+        has, settings = metadata["crops"], metadata.get("settings", {})
         lacking = [crop for crop in crops if crop not in has]
         names = ", ".join(has)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -122,6 +125,12 @@ def _already(folder: Path, crops: tuple[str, ...]) -> Path:
         raise UserError(
             f"{folder} is prepared with the crops {names} and lacks {lacking[0]}; delete "
             "it, or give another --data_dir, and prepare it with all the crops that you need"
+        )
+    other = [key for key, value in source.settings.items() if settings.get(key) != value]
+    if other:
+        raise UserError(
+            f"{folder} is prepared with {other[0]}={settings.get(other[0])}, not "
+            f"{source.settings[other[0]]}; give another --name, or delete it"
         )
     print(f"{folder} is prepared already; delete it to prepare it anew")
     return folder
@@ -188,11 +197,7 @@ def _alone(work: Path) -> Iterator[None]:
     except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
         place = work.parent
         raise UserError(f"--data_dir={place} is no folder; give another one") from error
-    with open(work / "lock", "a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another run is at work in {work}; wait for it") from None
+    with lock.alone(work / "lock", f"is at work in {work}"):
         yield
 
 
@@ -213,6 +218,7 @@ def _check_request(
         "allow_outside": outside,
         "aus": list(source.aus),
         "files": files,
+        "settings": dict(source.settings),
     }
     path = work / "request.json"
     (work / "parts").mkdir(exist_ok=True)
@@ -234,7 +240,20 @@ def _check_request(
     os.replace(unfinished, path)
 
 
-def _first_size(work: Path, images: Images) -> tuple[int, int]:
+def _images(source: RawSet, raw: Path, work: Path, outside: bool) -> Callable[[], ImageReader]:
+    """What opens the images of the rows, in this process and in others.
+
+    Raises:
+      UserError: what makes the images lacks something.
+    """
+    if source.images is None:
+        return functools.partial(Images, raw if raw.is_dir() else raw.parent, outside)
+    images = functools.partial(source.images, work)
+    images()  # says what it lacks before anything starts
+    return images
+
+
+def _first_size(work: Path, images: ImageReader) -> tuple[int, int]:
     """Height and width of the first image that can be read: those of the crop `as_is`."""
     rows = Index(work / "index.sqlite")
     try:
@@ -314,7 +333,7 @@ def _advance(bar: tqdm, by: int, done: int, faces: int) -> None:
     bar.update(by)
 
 
-def _finish(job: Job, folder: Path) -> None:
+def _finish(job: Job, source: RawSet, folder: Path) -> None:
     """Audits the finished tasks, builds the data set, and gives it its name."""
     results = audit.collect(job)
     print(audit.as_table(results))
@@ -335,10 +354,12 @@ def _finish(job: Job, folder: Path) -> None:
     for task, kept in results.tasks:
         if kept:
             shards.setdefault(task.split, []).append((job.part(task), kept))
-    data_set = builder(job.name, built, job.aus, job.crops, job.description)
+    data_set = job.builder(built)
     data_set.put_together(shards)
     staged = Path(data_set.data_path)
     shutil.copytree(report, staged / "audit")
+    for split, truth in (source.truth() if source.truth else {}).items():
+        np.savez_compressed(truth_path(staged, split), **truth._asdict())
     folder.parent.mkdir(parents=True, exist_ok=True)
     os.rename(staged, folder)
     shutil.rmtree(job.work, ignore_errors=True)

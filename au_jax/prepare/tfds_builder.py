@@ -7,6 +7,7 @@ import shutil
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import tensorflow_datasets as tfds
 from array_record.python import array_record_module
@@ -28,8 +29,17 @@ class PreparedFaces(FileReaderBuilder, skip_registration=True):  # type: ignore[
     VERSION = tfds.core.Version(records.VERSION)
     RELEASE_NOTES = {records.VERSION: "First version."}  # noqa: RUF012
 
-    def __init__(self, *, aus: Sequence[str], crops: Sequence[str], text: str, **kwargs):
-        self._contents = (tuple(aus), tuple(crops), text)
+    def __init__(
+        self,
+        *,
+        aus: Sequence[str],
+        crops: Sequence[str],
+        text: str,
+        drawn: bool,
+        settings: Mapping[str, Any],
+        **kwargs,
+    ):
+        self._contents = (tuple(aus), tuple(crops), text, drawn, settings)
         with quiet_tfds():
             super().__init__(file_format="array_record", **kwargs)
 
@@ -85,7 +95,13 @@ class Serializer:
 
 
 def builder(
-    name: str, data_dir: Path, aus: Sequence[str], crops: Sequence[str], text: str
+    name: str,
+    data_dir: Path,
+    aus: Sequence[str],
+    crops: Sequence[str],
+    text: str,
+    drawn: bool = False,
+    settings: Mapping[str, Any] = types.MappingProxyType({}),
 ) -> PreparedFaces:
     """The builder of the data set `name`.
 
@@ -93,6 +109,7 @@ def builder(
       data_dir: its folder is `data_dir/name/1.0.0`.
       aus, crops: what each record holds, in order.
       text: one paragraph that describes the data set.
+      drawn, settings: see `records.dataset_info`.
     """
     kind = types.new_class(
         name.title().replace("_", ""),
@@ -100,7 +117,7 @@ def builder(
         {"skip_registration": True},
         lambda body: body.update(name=name),
     )
-    return kind(data_dir=data_dir, aus=aus, crops=crops, text=text)
+    return kind(data_dir=data_dir, aus=aus, crops=crops, text=text, drawn=drawn, settings=settings)
 
 
 @contextlib.contextmanager

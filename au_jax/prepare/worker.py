@@ -11,9 +11,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,9 +25,9 @@ from au_jax.data.records import Record
 from au_jax.faces.align import cut
 from au_jax.faces.face import Face
 from au_jax.faces.openface import OpenFace, face_from_points
-from au_jax.prepare.readers.rows import Row
-from au_jax.prepare.row_index import Index, Task, hash_of_file, text
-from au_jax.prepare.tfds_builder import Serializer, builder, shard_writer
+from au_jax.prepare.readers.rows import ImageReader, Row, record_key, text
+from au_jax.prepare.row_index import Index, Task, hash_of_file
+from au_jax.prepare.tfds_builder import PreparedFaces, Serializer, builder, shard_writer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,11 +35,11 @@ class Job:
     """What a worker needs to know; it is sent to each as it starts.
 
     Attributes:
-      name, aus, crops, description: what the data set is called and holds.
-      raw: the raw folder.
+      name, aus, crops, description, drawn, settings: what the data set is called and holds, see
+        `rows.RawSet`.
+      images: opens the images of its rows; each process calls it once.
       work: the folder of unfinished work, with the index and the parts.
       landmarks: "models", "dataset", "aligned" or a folder of OpenFace's CSV files.
-      outside: whether images may lie outside of the raw folder.
       whole: height and width that images are brought to which are stored whole: those of the crop
         `as_is`, or all of them if they are aligned already.
     """
@@ -47,16 +48,29 @@ class Job:
     aus: tuple[str, ...]
     crops: tuple[str, ...]
     description: str
-    raw: Path
+    images: Callable[[], ImageReader]
     work: Path
     landmarks: str
-    outside: bool
     whole: tuple[int, int]
+    drawn: bool = False
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def takes_whole(self) -> bool:
         """Whether all images are stored whole, so that nothing looks for faces."""
         return self.landmarks == "aligned" or self.crops == ("as_is",)
+
+    def builder(self, data_dir: Path) -> PreparedFaces:
+        """The builder of the data set in `data_dir/NAME/1.0.0`."""
+        return builder(
+            self.name,
+            data_dir,
+            self.aus,
+            self.crops,
+            self.description,
+            drawn=self.drawn,
+            settings=self.settings,
+        )
 
     @property
     def index(self) -> Path:
@@ -171,9 +185,8 @@ class Worker:
         cv2.setNumThreads(1)
         self._job, self._seen = job, seen
         self._index = Index(job.index)
-        place = job.work / "built"
-        data_set = builder(job.name, place, job.aus, job.crops, job.description)
-        self._serialize: Serializer = data_set.serializer()
+        self._serialize: Serializer = job.builder(job.work / "built").serializer()
+        self._images = job.images()
         self._find = _face_finder(job)
 
     def do(self, task: Task) -> None:
@@ -184,11 +197,10 @@ class Worker:
         """
         job = self._job
         note = Note([[0, 0, 0] for _ in job.aus])
-        images = Images(job.raw, job.outside)
         with shard_writer(job.part(task)) as writer:
             for number, row in self._index.rows(task):
                 try:
-                    image, data = images.read(row)
+                    image, data = self._images.read(row)
                     if job.landmarks == "aligned":
                         _check_square(image)
                 except BadImageError as bad:
@@ -267,7 +279,7 @@ def _record(
     elif face is not None:
         pose = face.pose.tolist()
     return Record(
-        key=f"{job.name}/{text(row.image_key())}#0",
+        key=record_key(job.name, row.image_key()),
         crops=crops,
         labels=np.array(row.labels, np.int8),
         intensity=None if row.intensity is None else np.array(row.intensity, np.int8),

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from au_jax import aus, metrics, run_dir
+from au_jax import aus, file_forms, metrics, run_dir
 from au_jax.data.synthetic_faces.drawing import render
 from au_jax.data.synthetic_faces.population import ImageSpec, sample_spec
 from au_jax.errors import UserError
@@ -40,13 +40,13 @@ def draw(run: RunFolder, output: Path) -> None:
     Raises:
       UserError: `run` has no report, or no selection scored on drawn faces of the split "test".
     """
-    results = run_dir.read_json(run.report / "results.json")
+    results = run_dir.read_json(run.report / "results.json", file_forms.Results)
     scored = {
         name: stage["split"]["test"]["honest"]
         for name, stage in results["stages"].items()
         if stage["outcome"] == "selection" and "test" in stage["split"]
     }
-    if not results["drawn"] or not scored:
+    if results["data"] != "synthetic_faces" or not scored:
         raise UserError(
             f"{run.path} has no selection scored on drawn faces of the split test; name the folder "
             "of a finished run on synthetic_faces"
@@ -57,7 +57,7 @@ def draw(run: RunFolder, output: Path) -> None:
         for name, summary in scored.items()
         if len(summary["au"]) == len(scored[last]["au"])
     }
-    decided = run_dir.read_arrays(run.stage(last).decided("test"))
+    decided = run.stage(last).read_decided("test")
     seed = results["config"]["data.synthetic.seed"]
     faces = [_sampled(key, seed) for key in decided["keys"].tolist()]
     shown = best_told(decided, np.array([face.occluder == "none" for face in faces]))

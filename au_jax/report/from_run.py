@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from au_jax import aus, metrics, run_dir
+from au_jax import aus, file_forms, metrics, run_dir
 from au_jax.ensemble import choose
 from au_jax.run_dir import RunFolder, StageFolder
 
@@ -34,7 +34,7 @@ def epoch_scores(stage: StageFolder, split: str) -> EpochScores | None:
     epochs = [e for e in stage.epochs() if stage.scores(split, e).exists()]
     if not epochs:
         return None
-    scores = [stage.read_scores(split, e) for e in epochs]
+    scores = stage.read_epochs(split, epochs)
     labels = scores[-1].labels
     probabilities = [metrics.probabilities(of_epoch.logits) for of_epoch in scores]
     counts = np.stack(
@@ -58,7 +58,7 @@ def reliability(stages: Sequence[StageFolder], split: str) -> tuple[list[str], m
     Args:
       stages: of the selection, one for each fold; their records are counted together.
     """
-    decided = [run_dir.read_arrays(stage.decided(split)) for stage in stages]
+    decided = [stage.read_decided(split) for stage in stages]
     probabilities, labels = (
         np.concatenate([of_fold[name] for of_fold in decided])
         for name in ("probabilities", "labels")
@@ -85,7 +85,10 @@ class LabelNoise:
 def label_noise(stage: StageFolder, stream: str) -> LabelNoise | None:
     """Judges the label tables that `stage` kept of a stream; None without tables or truth."""
     epochs = stage.label_tables(stream)
-    tables = [run_dir.read_arrays(stage.label_table(stream, epoch)) for epoch in epochs]
+    tables = [
+        run_dir.read_arrays(stage.label_table(stream, epoch), file_forms.LABEL_TABLE)
+        for epoch in epochs
+    ]
     if not tables or "true" not in tables[0]:
         return None
     labels, true = tables[0]["labels"], tables[0]["true"]
@@ -153,7 +156,7 @@ def _made_labels(stages: Iterable[StageFolder]) -> list[tuple[str, LabelCounts]]
     made: list[tuple[str, LabelCounts]] = []
     for stage in stages:
         for split in stage.labelled_splits():
-            arrays = run_dir.read_arrays(stage.labels(split))
+            arrays = run_dir.read_arrays(stage.labels(split), file_forms.MADE_LABELS)
             title = f"{split}, labelled by:\n{stage.in_config}"
             counts = label_counts(title, arrays["labels"], arrays["aus"].tolist())
             for place, (other_split, other) in enumerate(made):
@@ -175,7 +178,7 @@ def _stream_labels(stages: Iterable[StageFolder], config: Mapping[str, Any]) -> 
     by_split: dict[str, LabelCounts] = {}
     resampled: list[LabelCounts] = []
     for stage in stages:
-        for stream, learnt in run_dir.read_json(stage.label_counts).items():
+        for stream, learnt in stage.read_label_counts().items():
             prefix = f"stages.{stage.in_config}.streams.{stream}"
             split = config[f"{prefix}.split"]
             if "before" in learnt:

@@ -1,17 +1,18 @@
 """The report's page: index.html in one file, from results.json and the files that stages left."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from au_jax import html, log, run_dir
+from au_jax import html, log
 from au_jax.aus import MEANING
 from au_jax.html.numbers import DASH, interval, number, setting
 from au_jax.metrics import RELIABILITY_BINS
 from au_jax.report import charts, from_run, summaries
 from au_jax.report.curves import Curve, Point, curves
+from au_jax.report.drawn_before import drawn
 from au_jax.report.label_errors import LabelErrors, label_errors
 from au_jax.report.video_scores import VideoScores, video_scores
 from au_jax.run_dir import RunFolder, StageFolder, StageName
@@ -24,19 +25,15 @@ Results = Mapping[str, Any]
 Section = dict[str, Any] | None
 
 
-def write(folder: RunFolder, results: Results) -> None:
-    """Writes report/index.html, and beside it every image of it as a PNG file.
+def files(folder: RunFolder, results: Results) -> dict[str, bytes]:
+    """The content of index.html, and of every image of it as a PNG file, by name.
 
     Args:
       results: the contents of results.json.
     """
     page = Page(folder, results)
-    text = page.text()
-    for name, png in page.images.items():
-        with run_dir.replacing(folder.report / f"{name}.png") as temporary:
-            temporary.write_bytes(png)
-    with run_dir.replacing(folder.report / "index.html") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    text = page.text().encode()
+    return {**{f"{name}.png": png for name, png in page.images.items()}, "index.html": text}
 
 
 class Page:
@@ -91,7 +88,16 @@ class Page:
             sections=[(f"{name}.html", values) for name, values in sections.items() if values],
         )
 
-    def _figure(self, name: str, png: bytes, meaning: str, caption: str) -> html.Figure:
+    def _figure(
+        self,
+        name: str,
+        chart: Callable[..., bytes],
+        values: Sequence[Any],
+        meaning: str,
+        caption: str,
+    ) -> html.Figure:
+        """A function of `charts` with its arguments, as a figure."""
+        png = drawn(self.folder.report / f"{name}.png", chart, *values)
         self.images[name] = png
         return html.Figure(png, meaning, caption)
 
@@ -196,7 +202,8 @@ class Page:
         points = "" if len(shown) == len(of_stages) else " that is no point of a curve"
         chart = shown and self._figure(
             "scores",
-            charts.stage_scores(shown, self.headline),
+            charts.stage_scores,
+            (shown, self.headline),
             f"{figure} of every row of the table{points}",
             f"{title} of every row{points}. Dots: honest, with the 95 % interval; hollow: as "
             "printed, where it differs.",
@@ -284,10 +291,16 @@ class Page:
                 " Shown are the first and the last row of the table, and the best row of each step "
                 "of indentation."
             )
-        png = charts.per_au(bars, self.headline)
+        chart = self._figure(
+            "per_au",
+            charts.per_au,
+            (bars, self.headline),
+            f"{figure} of each AU, as bars",
+            caption,
+        )
         return {
             "title": {"f1": "F1", "final_score": "Final score"}[self.headline],
-            "chart": self._figure("per_au", png, f"{figure} of each AU, as bars", caption),
+            "chart": chart,
         }
 
     def _reliability(self) -> Section:
@@ -315,7 +328,8 @@ class Page:
         label = self._label(name)
         return self._figure(
             "reliability",
-            charts.reliability(aus, counts),
+            charts.reliability,
+            (aus, counts),
             f"reliability diagram of each AU of {label}",
             f"{label}: the share of faces that show an AU over their mean probability, in "
             f"{RELIABILITY_BINS} bins of equal width, of {faces} (those whose label is known). A "
@@ -370,7 +384,8 @@ class Page:
         axis = " The x axis is logarithmic." if curve.logarithmic else ""
         return self._figure(
             name,
-            charts.curve(curve, self.headline),
+            charts.curve,
+            (curve, self.headline),
             f"{figure} over {curve.title}, as lines",
             f"{figure[0].upper()}{figure[1:]} on the split {split} over {curve.title}. {points}"
             f"{axis}",
@@ -393,7 +408,8 @@ class Page:
         aus = "AU" if len(scores.aus) == 1 else "AUs"
         return self._figure(
             "video",
-            charts.video(scores),
+            charts.video,
+            (scores,),
             f"raw and smoothed scores of {', '.join(scores.aus)} over the frames of a video",
             f"Scores of {self._label(name)}{fold} over the frames of the video {scores.video}"
             f"{person} of the split {split}, the one whose labels change most often, for the {aus} "
@@ -413,7 +429,8 @@ class Page:
         maps = [
             self._figure(
                 f"map_{name}_{of_stage}",
-                charts.feature_map(run_dir.read_arrays(self.folder.stage(name).map(of_stage)), au),
+                charts.feature_map,
+                (self.folder.stage(name).read_map(of_stage), au),
                 f"map of the features of {of_stage} on {split}, by emotion and by {au}",
                 f"The features of {of_stage}: every dot is a face of the split {split}, and faces "
                 "with features alike lie close together. Left: coloured by emotion. Right: the "
@@ -442,7 +459,8 @@ class Page:
             return None
         chart = self._figure(
             "labels",
-            charts.labels(sets),
+            charts.labels,
+            (sets,),
             "share of faces in which each AU is present, absent or unknown",
             "Share of the faces of each set in which an AU is present, absent or unknown; the "
             "figure is the number of faces that show it. A set whose labels a stage made is named "
@@ -474,7 +492,8 @@ class Page:
         errors = label_errors(stage, split)
         chart = self._figure(
             f"label_errors_{split}",
-            charts.label_errors(errors),
+            charts.label_errors,
+            (errors,),
             f"how often each AU of {split} is missed and invented, and where it is wrong more",
             "Left: of each AU, how often the label is missed (absent where the AU is truly "
             "present) and invented (the other way round). Middle: how much oftener the AU of the "
@@ -509,13 +528,14 @@ class Page:
 
     def _noisy_streams(self, name: str) -> Iterator[dict[str, Any]]:
         stage = self.folder.stage(name)
-        for stream in run_dir.read_json(stage.label_counts):
+        for stream in stage.read_label_counts():
             noise = from_run.label_noise(stage, stream)
             if noise is None:
                 continue
             chart = self._figure(
                 f"label_noise_{name}_{stream}",
-                charts.label_noise(noise, log.read_metrics(stage.metrics)),
+                charts.label_noise,
+                (noise, log.read_metrics(stage.metrics)),
                 f"share of right labels of {name}, over the epochs and of each AU",
                 "Left: the share of labels that are right; those selected are the entries with "
                 "the smallest loss. Right: of each AU, before and after refinement.",
@@ -570,7 +590,8 @@ class Page:
         if lines:
             yield self._figure(
                 f"curves_{name}",
-                charts.curves(lines),
+                charts.curves,
+                (lines,),
                 f"losses, learning rate, speed and other figures of {name} over its epochs",
                 "Each point is one epoch. The speed of the first one includes compilation.",
             )
@@ -581,7 +602,8 @@ class Page:
             if scores is not None:
                 yield self._figure(
                     f"epochs_{name}_{split}",
-                    charts.epochs(scores),
+                    charts.epochs,
+                    (scores,),
                     f"final score of each AU of {name} on {split} over the epochs",
                     f"Final score of each AU on {split} after every epoch, at threshold 0.5. "
                     "The star marks the best epoch (its score and number stand above, then the "

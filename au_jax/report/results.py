@@ -2,7 +2,10 @@
 
 import csv
 import importlib.metadata
+import io
+import json
 import platform
+from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -10,9 +13,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from au_jax import log, run_dir
+from au_jax import file_forms, log, run_dir
 from au_jax.data.units import units
 from au_jax.metrics import mean_over_folds, probabilities, summary
+from au_jax.report import whole
 from au_jax.report.summaries import FIGURES, interval_of, table_rows
 from au_jax.run_dir import RunFolder, StageFolder, StageName
 from au_jax.training.model_card import ModelCard
@@ -40,11 +44,11 @@ def collect(folder: RunFolder) -> dict[str, Any]:
     Where there are folds, a stage's figures are their mean over folds; "folds" has those of each
     fold, and those of all folds' records together.
     """
-    config, data = folder.resolved_config(), run_dir.read_json(folder.data)
+    config, data = folder.resolved_config(), run_dir.read_json(folder.data, file_forms.Data)
     for name in config["order"]:
         if config.get(f"stages.{name}.label") == "":  # a row without a title is called as its stage
             config[f"stages.{name}.label"] = name
-    made_with = run_dir.read_json(folder.environment)
+    made_with = run_dir.read_json(folder.environment, file_forms.Environment)
     runs = {
         name: [folder.stage(on_fold) for on_fold in StageName(name).on_folds(config["folds"])]
         for name in config["order"]
@@ -56,10 +60,10 @@ def collect(folder: RunFolder) -> dict[str, Any]:
     for name, of_folds in runs.items():
         kind = outcome(of_folds[0])
         if kind in ("network", "probe"):
-            scored = tested | set(config[f"stages.{name}.validate"])
-            each = [_last_epoch(stage, scored) for stage in of_folds]
+            validated = config[f"stages.{name}.validate"]
+            each = [_last_epoch(stage, validated, tested) for stage in of_folds]
         elif kind == "selection":
-            each = [run_dir.read_json(stage.results) for stage in of_folds]
+            each = [stage.read_results() for stage in of_folds]
         else:
             each = [{}]
         if len(each) > 1:
@@ -123,7 +127,7 @@ def _neighbours(stage: StageFolder) -> dict[str, Any]:
 
     figures = {}
     for name in stage.mapped_stages():
-        arrays = run_dir.read_arrays(stage.map(name))
+        arrays = stage.read_map(name)
         figures[name] = {
             "library": str(arrays["library"]),
             "records": len(arrays["points"]),
@@ -169,7 +173,7 @@ def _by_fold(of_folds: list[StageFolder], each: list[dict[str, Any]]) -> dict[st
     for split in each[0]:
         if not all(stage.decided(split).exists() for stage in of_folds):
             continue
-        decided = [run_dir.read_arrays(stage.decided(split)) for stage in of_folds]
+        decided = [stage.read_decided(split) for stage in of_folds]
         pooled = summary(
             decided[0]["aus"].tolist(),
             np.concatenate([fold["probabilities"] for fold in decided]),
@@ -193,7 +197,7 @@ def _over_seeds(
         for seed in range(config["seeds"]):
             runs = [folder.stage(n) for n in StageName(name, seed).on_folds(config["folds"])]
             if all(run.done for run in runs):
-                results.append(_mean_over_folds([run_dir.read_json(run.results) for run in runs]))
+                results.append(_mean_over_folds([run.read_results() for run in runs]))
         over[name] = {
             split: {
                 figure: _spread([r[split]["honest"][figure] for r in results])
@@ -213,38 +217,61 @@ def _spread(values: list[float | None]) -> dict[str, Any]:
     }
 
 
-def _last_epoch(stage: StageFolder, splits: set[str]) -> dict[str, Any]:
-    """{split: choices} of the last epoch at threshold 0.5, where nothing was chosen."""
-    card, last = ModelCard.read(stage), stage.epochs()[-1]
+def _last_epoch(
+    stage: StageFolder, validated: Collection[str], tested: Collection[str]
+) -> dict[str, Any]:
+    """{split: choices} of the last epoch at threshold 0.5, where nothing was chosen.
+
+    Args:
+      validated: the splits that training scored. tested: those that a selection may have.
+    """
+    last = ModelCard.read(stage).context.epochs
     results = {}
-    for split in sorted(splits):
-        if not stage.scores(split, last).exists():
+    for split in sorted({*validated, *tested}):
+        if split not in validated and not stage.scores(split, last).exists():
             continue
         scores = stage.read_scores(split, last)
         subjects = units(scores.subject, scores.video)
-        figures = summary(card.aus, probabilities(scores.logits), scores.labels, subjects=subjects)
+        figures = summary(
+            scores.aus.tolist(), probabilities(scores.logits), scores.labels, subjects=subjects
+        )
         results[split] = {"as_printed": figures, "honest": figures}
     return results
 
 
 def write(folder: RunFolder) -> None:
-    """Writes report/ and prints the table of stages."""
+    """Writes report/, in the place of an older one, and prints the table of stages.
+
+    Nothing is written before all of it is made.
+
+    Raises:
+      UserError: a file of the run is missing or damaged, or report/ cannot be written.
+    """
     if jax.process_index():
         return
     results = collect(folder)
-    run_dir.write_json(folder.report / "results.json", results)
-    with (
-        run_dir.replacing(folder.report / "results.csv") as temporary,
-        open(temporary, "w", newline="") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(("stage", "split", "choice", "au", "figure", "value"))
-        writer.writerows(_rows(results))
     from au_jax.report import page  # matplotlib imports for a while
 
     shown = run_dir.FirstFold(folder.path, results["config"]["folds"])
-    page.write(shown, results)
+    files = {
+        "results.json": (json.dumps(results, indent=1) + "\n").encode(),
+        "results.csv": _table(results).encode(),
+        **page.files(shown, results),
+    }
+    with whole.replaced(folder.report, files):
+        for name, content in files.items():
+            with run_dir.replacing(folder.report / name) as temporary:
+                temporary.write_bytes(content)
     _print_table(results)
+
+
+def _table(results: dict[str, Any]) -> str:
+    """The content of results.csv."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(("stage", "split", "choice", "au", "figure", "value"))
+    writer.writerows(_rows(results))
+    return text.getvalue()
 
 
 def _rows(results: dict[str, Any]):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from au_jax import run_dir
+from au_jax import file_forms, run_dir
 from au_jax.run_dir import RunFolder, StageName
 
 
@@ -20,7 +20,7 @@ def of_run(run: RunFolder, stage: str) -> dict[str, Any] | None:
       UserError: results.json is damaged.
     """
     path = run.report / "results.json"
-    results = run_dir.read_json(path) if path.exists() else {"stages": {}}
+    results = run_dir.read_json(path, file_forms.Results) if path.exists() else {"stages": {}}
     name = StageName.parse(stage).base
     splits = results["stages"].get(name, {}).get("split")
     if not splits:
@@ -48,4 +48,8 @@ def of_exported(folder: Path) -> dict[str, Any] | None:
       UserError: figures.json is damaged.
     """
     path = folder / "figures.json"
-    return run_dir.read_json(path, "export the run again") if path.exists() else None
+    return (
+        run_dir.read_json(path, file_forms.StageFigures, "export the run again")
+        if path.exists()
+        else None
+    )

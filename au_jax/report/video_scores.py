@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 
-from au_jax import run_dir
 from au_jax.ensemble import selection
 from au_jax.ensemble.member_scores import kept_scores, read_selection
 from au_jax.ensemble.selection import Selection
@@ -58,7 +57,7 @@ def video_scores(folder: RunFolder, stage: StageFolder, split: str) -> VideoScor
     ):
         return None
     scores = kept_scores(folder.path, chosen, split)
-    labels = run_dir.read_arrays(stage.decided(split))["labels"]
+    labels = stage.read_decided(split)["labels"]
     rows = _most_changing(scores[0], labels)
     changes = _changes(labels[rows]).sum(0)
     columns = np.argsort(-changes, kind="stable")[:_SHOWN]

@@ -120,9 +120,13 @@ def bars(seen: Seen, image: int, face: int, thresholds: Sequence[float]) -> str:
     return html.render(
         "serve/bars.html",
         title=f"Face {face}",
-        text=f"{pose(answer.pose)} Found with a confidence of {answer.confidence:.2f}.",
+        text=f"{pose(answer.pose)} Confidence: {answer.confidence:.2f}{_why(answer.doubts)}.",
         bars=bars_of(row, seen.aus, thresholds),
     )
+
+
+def _why(doubts: str) -> str:
+    return f" ({doubts})" if doubts else ""
 
 
 def pose(angles: np.ndarray) -> str:

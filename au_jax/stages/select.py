@@ -30,6 +30,7 @@ from au_jax.ensemble.smoothing import check_window, sequences, smoothed
 from au_jax.errors import UserError
 from au_jax.run_dir import RunFolder, Scores, StageFolder
 from au_jax.stages.base import StageContext
+from au_jax.training.model_card import last_epoch
 
 Summaries = dict[str, dict[str, Any]]  # {"all" or a group of AUs: SUMMARY}
 
@@ -346,6 +347,14 @@ def _usable_epochs(stage: StageFolder, split: str, rules: Rules) -> list[int]:
             f"stage {stage.name} keeps no scores of '{split}' (kept: "
             f"{', '.join(stage.scored_splits()) or 'none'}); add it to its validate splits"
         )
+    needed = models
+    if stage.model_card.exists():
+        needed = [*needed, last_epoch(stage)]
+    for epoch in needed:
+        if epoch not in epochs:
+            raise UserError(
+                f"{stage.scores(split, epoch)} is missing; delete the stage's folder to redo it"
+            )
     return epochs[-1:] if rules.epoch_rule == "last" else epochs
 
 

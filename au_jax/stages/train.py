@@ -15,10 +15,11 @@ import numpy as np
 import optax
 
 from au_jax import aus as au_names
-from au_jax import log, methods, run_dir, sharding
+from au_jax import file_forms, log, methods, run_dir, sharding
 from au_jax.allowed import AUs, Group, Line, Name, OneOf, Range, Seed
 from au_jax.augment import Augment
 from au_jax.data import resampling
+from au_jax.data.label_dependence import dependencies
 from au_jax.data.pipeline import BatchRows, Stream, batch_shapes
 from au_jax.data.records import Crop
 from au_jax.data.split_name import Split
@@ -294,7 +295,9 @@ class Train:
         source = context.source(fields.split, self.crop)
         columns = {}
         if fields.labels:
-            labels = run_dir.read_arrays(context.input(fields.labels).labels(fields.split))
+            labels = run_dir.read_arrays(
+                context.input(fields.labels).labels(fields.split), file_forms.MADE_LABELS
+            )
             labelled = labels["aus"].tolist()
             source = source.with_labels(labels["keys"], labelled, labels["labels"])
             if fields.soft:
@@ -351,6 +354,7 @@ class Train:
             head=StreamConfig(**self.streams[name]).head,
             positives=tuple((labels * known).sum(0).tolist()),
             negatives=tuple(((1 - labels) * known).sum(0).tolist()),
+            dependencies=tuple(map(tuple, dependencies(labels).tolist())),
             emotions=tuple((emotion == e).sum().item() for e in range(len(au_names.EMOTIONS))),
             identities=len(_subjects(stream)),
         )

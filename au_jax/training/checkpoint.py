@@ -15,7 +15,7 @@ import orbax.checkpoint as ocp
 from jax.sharding import Mesh
 from orbax.checkpoint import checkpoint_managers
 
-from au_jax import sharding
+from au_jax import finite_weights, sharding
 from au_jax.errors import UserError
 
 PyTree = Any
@@ -30,7 +30,10 @@ def _disk_errors(folder: Path) -> Iterator[None]:
         yield
     except (OSError, ValueError, RuntimeError) as error:
         text = str(error)
-        signs = ("No space left", "RESOURCE_EXHAUSTED", "Permission denied", "Read-only", "quota")
+        signs = (
+            *("No space left", "RESOURCE_EXHAUSTED", "quota", "File too large"),
+            *("Permission denied", "Read-only"),
+        )
         if isinstance(error, OSError) or any(sign in text for sign in signs):
             reason = getattr(error, "strerror", None) or text.splitlines()[0]
             raise UserError(
@@ -76,17 +79,18 @@ def save_only(folder: Path, tree: PyTree) -> None:
 class Checkpoints:
     """A folder of numbered checkpoints of pytrees."""
 
-    def __init__(self, folder: Path, keep: int = 0):
+    def __init__(self, folder: Path, keep: int, mend: str):
         """Opens or makes the folder.
 
         Args:
           folder: where the checkpoints lie.
           keep: how many of the newest checkpoints are kept; 0 keeps all.
+          mend: what to do where one cannot be read.
 
         Raises:
           UserError: the folder cannot be written.
         """
-        self.folder = folder.absolute()
+        self.folder, self._mend = folder.absolute(), mend
         policy = checkpoint_managers.LatestN(keep or None)
         with _disk_errors(self.folder):
             self._manager = ocp.CheckpointManager(
@@ -103,12 +107,13 @@ class Checkpoints:
     @classmethod
     def of_models(cls, folder: Path) -> "Checkpoints":
         """Networks numbered by epoch, all of them kept until they are deleted."""
-        return cls(folder)
+        return cls(folder, 0, "restore it, or delete the stage's folder to train it again")
 
     @classmethod
     def of_states(cls, folder: Path) -> "Checkpoints":
         """Whole training states numbered by step, the newest two kept."""
-        return cls(folder, _KEPT_STATES)
+        mend = "delete it, and the same command goes on from the one before"
+        return cls(folder, _KEPT_STATES, mend)
 
     def numbers(self) -> list[int]:
         """The numbers of the whole checkpoints, ascending."""
@@ -150,16 +155,14 @@ class Checkpoints:
             return self._manager.restore(number, args=ocp.args.Composite(**items))["tree"]
         except FileNotFoundError as error:
             raise UserError(
-                f"checkpoint {where} is missing; it was deleted or never made"
+                f"checkpoint {where} is missing or lacks a file; {self._mend}"
             ) from error
         except UserError:
             raise
         # Orbax and TensorStore raise errors of many types for damaged files.
         except Exception as error:
-            raise UserError(
-                f"checkpoint {where} cannot be read ({str(error).splitlines()[0]}); delete it, and "
-                "the same command goes on from the one before"
-            ) from error
+            cause = (str(error) or repr(error)).splitlines()[0]
+            raise UserError(f"checkpoint {where} cannot be read ({cause}); {self._mend}") from error
 
     def _check_same_model(self, number: int, like: PyTree) -> None:
         stored = self._manager.item_metadata(number)["tree"]
@@ -180,13 +183,19 @@ class Checkpoints:
         """The tree of checkpoint `number` on every device, its leaves of these shapes.
 
         Raises:
-          UserError: see `restore`.
+          UserError: see `restore`; a number in it is not finite.
         """
         whole = sharding.replicated(mesh)
         like = jax.tree.map(
             lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=whole), shapes
         )
-        return self.restore(number, like)
+        tree = self.restore(number, like)
+        named = (
+            (jax.tree_util.keystr(path, simple=True, separator="/"), leaf)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+        )
+        finite_weights.check(named, f"checkpoint {self.folder / str(number)}", self._mend)
+        return tree
 
     def delete_after(self, number: int) -> None:
         """Deletes the checkpoints above `number`, which a resumed run makes again."""

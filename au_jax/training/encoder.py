@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from au_jax import augment, run_dir, sharding
+from au_jax import __version__, allowed, augment, run_dir, sharding
 from au_jax.data.sources import Source
+from au_jax.errors import UserError
 from au_jax.methods.base import Variables
 from au_jax.models import AUNet
 from au_jax.models.network_spec import NetworkSpec
@@ -60,8 +61,17 @@ class Encoder:
         Raises:
           UserError: the files are missing or damaged.
         """
-        values = run_dir.read_json(folder.encoder)
-        encoder = cls(**{**values, "network": NetworkSpec(**values["network"])})
+        values = run_dir.read_json(folder.encoder, Any)
+        try:
+            encoder = cls(**{**values, "network": NetworkSpec(**values["network"])})
+            fault = allowed.fault(encoder, cls)
+        except (TypeError, KeyError) as error:
+            fault = str(error)
+        if fault:
+            raise UserError(
+                f"{folder.encoder} describes no encoder that au_jax {__version__} can read "
+                f"({fault}); delete the stage's folder to redo it"
+            )
         shapes = jax.eval_shape(lambda: encoder.init(0))
         with Checkpoints.of_models(folder.model) as checkpoints:
             return encoder, checkpoints.restore_on(ONLY_EPOCH, shapes, mesh)

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import grain
@@ -23,6 +23,7 @@ from jax.sharding import Mesh
 from au_jax import log, metrics, run_dir, sharding
 from au_jax.data.pipeline import BatchRows, Stream, ordered_batches, training_batches
 from au_jax.data.sources import Source
+from au_jax.errors import UserError
 from au_jax.methods.base import Method
 from au_jax.run_dir import StageFolder
 from au_jax.training import finite, memory
@@ -93,7 +94,7 @@ def train(folder: StageFolder, training: Training, mesh: Mesh) -> None:
     Raises:
       UserError: the devices do not divide a stream's share; a batch of scoring does not fit into
         the memory; loss, gradient or weights are not finite; the disk is full; a checkpoint is
-        damaged or of another model.
+        damaged or of another model; what earlier epochs kept is missing.
     """
     method, streams = training.method, training.streams
     sharding.check_shares({n: s.share for n, s in streams.items()}, mesh.devices.size)
@@ -121,9 +122,13 @@ def train(folder: StageFolder, training: Training, mesh: Mesh) -> None:
         if states.numbers():
             state = states.restore(states.numbers()[-1], state, batches)
             done = int(state.step) // training.steps_per_epoch
+            _check_kept(folder, training, models.numbers(), done)
             log.say(f"  goes on after epoch {done}")
-        elif training.start is not None:
-            state = started_state(state, training.start, method)
+        else:
+            if len(models.numbers()) > 1:
+                log.say(f"  {folder.state} keeps no training state, so it is trained anew")
+            if training.start is not None:
+                state = started_state(state, training.start, method)
         models.delete_after(done)
         epoch_log = closing.enter_context(log.EpochLog(folder.path, folder.metrics, done))
         bar = closing.enter_context(
@@ -179,6 +184,25 @@ def started_state(state: TrainState, start: Callable, method: Method) -> TrainSt
         state,
         **{name: jax.device_put(part, getattr(laid_out, name)) for name, part in parts.items()},
     )
+
+
+def _check_kept(folder: StageFolder, training: Training, models: Sequence[int], done: int) -> None:
+    """Finds what has been lost of the epochs that are not trained again.
+
+    Raises:
+      UserError: a model or scores of theirs are missing.
+    """
+    for epoch in range(1, done + 1):
+        needed = [folder.scores(split, epoch) for split in training.validation]
+        if epoch % training.keep == 0 or epoch == training.epochs:
+            needed.append(folder.model / str(epoch))
+        for path in needed:
+            there = epoch in models if path.parent == folder.model else path.exists()
+            if not there:
+                raise UserError(
+                    f"{path} is missing, though epoch {done} has been reached; restore it, or "
+                    f"delete {folder.path} to train the stage again"
+                )
 
 
 def _keep_tables(

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from au_jax import __version__, methods, run_dir
+from au_jax import __version__, allowed, methods, run_dir
 from au_jax.errors import UserError
 from au_jax.methods.base import Context, Method, Variables
 from au_jax.run_dir import StageFolder
@@ -76,19 +76,41 @@ class ModelCard:
         Raises:
           UserError: the file is missing, not JSON, or does not have the fields of a card.
         """
-        values = run_dir.read_json(path, mend)
+        values = run_dir.read_json(path, Any, mend)
         try:
             renamed = _RENAMED.get(values["method"], {})
             options = {renamed.get(name, name): v for name, v in values["options"].items()}
             context = Context.from_json(values["context"])
-            return cls(**{**values, "options": options, "context": context})
-        except (TypeError, KeyError, AttributeError) as error:
-            reason = f"it lacks the field {error}" if isinstance(error, KeyError) else error
+            card = cls(**{**values, "options": options, "context": context})
+            fault = allowed.fault(card, cls)
+            if fault:
+                raise ValueError(fault)
+            return card
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
+            reason = str(error).partition("\n")[0][:200]
+            if isinstance(error, KeyError):
+                reason = f"it lacks the field {reason}"
             version = values.get("version") if isinstance(values, dict) else "unknown"
             raise UserError(
                 f"{path} is no model card that au_jax {__version__} can read ({reason}); it was "
                 f"written by version {version}, use that one or train the network again"
             ) from error
+
+
+def last_epoch(folder: StageFolder) -> int:
+    """The number of the last epoch of a finished train stage, whose network is kept.
+
+    Raises:
+      UserError: the stage's card cannot be read, or that network is not there any more.
+    """
+    last = ModelCard.read(folder).context.epochs
+    if last not in folder.epochs():
+        raise UserError(
+            f"{folder.model} lacks the checkpoint of the last epoch, {last} (kept: "
+            f"{', '.join(map(str, folder.epochs())) or 'none'}); restore it, or delete the stage's "
+            "folder to train it again"
+        )
+    return last
 
 
 def kept_shapes(method: Method) -> Variables:

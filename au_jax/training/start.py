@@ -1,4 +1,4 @@
-"""Starting weights of a training: imported ones, or the network of an earlier stage."""
+"""Starting weights of a training: imported ones, or the network of a stage or of a file."""
 
 import dataclasses
 import functools
@@ -10,13 +10,14 @@ from typing import Annotated, Any
 import jax
 from jax.sharding import Mesh
 
-from au_jax import log
+from au_jax import log, starter
 from au_jax.allowed import Form
 from au_jax.errors import UserError
 from au_jax.models import BACKBONES, pretrained
 from au_jax.run_dir import RunFolder, StageFolder
+from au_jax.training import weights_file
 from au_jax.training.checkpoint import first_difference
-from au_jax.training.model_card import ModelCard, restore
+from au_jax.training.model_card import ModelCard, kept_shapes, last_epoch, restore
 
 # The last layers of a plain IResNet, which one with a feature pyramid does not have.
 _PLAIN_TAIL = "embedding"
@@ -76,12 +77,27 @@ class KeptEpoch:
         return folder
 
 
-Start = Annotated[str, Form(lambda text: text and KeptEpoch.parse(text), "[RUN:]STAGE[@EPOCH]")]
+def exported_file(start: str) -> Path | None:
+    """The exported network that `start` names, if it is a file, or "starter"."""
+    if start == starter.NAME:
+        return starter.NETWORK
+    return Path(start) if start.endswith(".safetensors") else None
+
+
+Start = Annotated[
+    str,
+    Form(
+        lambda text: not text or exported_file(text) or KeptEpoch.parse(text),
+        "[RUN:]STAGE[@EPOCH], an exported networks/NAME.safetensors, or starter",
+    ),
+]
 
 
 def renamed(start: str, rename: Callable[[str], str]) -> str:
-    """A stage's field `start` with the name of its stage put through `rename`; "" stays."""
-    return str(KeptEpoch.parse(start).renamed(rename)) if start else ""
+    """A stage's field `start` with the name of its stage put through `rename`; others stay."""
+    if not start or exported_file(start):
+        return start
+    return str(KeptEpoch.parse(start).renamed(rename))
 
 
 def starting_weights(
@@ -93,7 +109,7 @@ def starting_weights(
     """(params, batch_stats) as initialised -> those to start from; None to start from these.
 
     Args:
-      start: a `KeptEpoch`, or "".
+      start: a `KeptEpoch`, an `exported_file`, or "".
       model: the section of a config. Its `weights` may name a PyTorch file of ImageNet weights, in
         which "{backbone}" stands for the backbone's name; "none" is as good as "", but meant.
       of_stage: gives the folders of the same run's stages.
@@ -103,6 +119,8 @@ def starting_weights(
         its paper starts from ImageNet weights.
     """
     weights, backbone = model["weights"], model["backbone"]
+    if file := exported_file(start):
+        return functools.partial(continue_from_file, file)
     if start:
         kept = KeptEpoch.parse(start)
         return functools.partial(continue_from, kept.folder(of_stage), kept.epoch, mesh)
@@ -121,11 +139,7 @@ def starting_weights(
 def continue_from(
     folder: StageFolder, epoch: int, mesh: Mesh, params: Any, batch_stats: Any
 ) -> tuple[Any, Any]:
-    """The trained network of another stage in the place of the one given.
-
-    Where the two differ, its backbone alone is taken over (into every backbone of the network
-    given): a pretraining has other outputs than what starts from it. Parts of ours that a plain
-    IResNet lacks (`pretrained.initialised_parts`) stay as they are, which is said.
+    """The trained network of another stage in the place of the one given, see `_taken_over`.
 
     Args:
       epoch: that is kept; 0 for the last one.
@@ -134,7 +148,39 @@ def continue_from(
       UserError: the epoch is not kept, or not even the backbones agree.
     """
     card = ModelCard.read(folder)
-    variables = jax.device_get(restore(folder, card.create(), epoch or folder.epochs()[-1], mesh))
+    variables = jax.device_get(restore(folder, card.create(), epoch or last_epoch(folder), mesh))
+    return _taken_over(f"stage {folder.name}", card, variables, params, batch_stats)
+
+
+def continue_from_file(file: Path, params: Any, batch_stats: Any) -> tuple[Any, Any]:
+    """An exported network in the place of the one given, see `_taken_over`.
+
+    Args:
+      file: NAME.safetensors, with its model card NAME.json beside it.
+
+    Raises:
+      UserError: one of the two is missing or damaged, or not even the backbones agree.
+    """
+    card = ModelCard.from_file(file.with_suffix(".json"), weights_file.AGAIN)
+    variables = weights_file.read(file, kept_shapes(card.create()))
+    return _taken_over(str(file), card, variables, params, batch_stats)
+
+
+def _taken_over(
+    source: str, card: ModelCard, variables: Any, params: Any, batch_stats: Any
+) -> tuple[Any, Any]:
+    """The variables of a trained network in the place of those given.
+
+    Where the two differ, its backbone alone is taken over (into every backbone of the network
+    given): a pretraining has other outputs than what starts from it. Parts of ours that a plain
+    IResNet lacks (`pretrained.initialised_parts`) stay as they are, which is said.
+
+    Args:
+      source: what the network is called in a sentence.
+
+    Raises:
+      UserError: not even the backbones agree.
+    """
     given = {"params": params, "batch_stats": batch_stats}
     if first_difference(variables, given) is None:
         return variables["params"], variables["batch_stats"]
@@ -142,21 +188,21 @@ def continue_from(
     ours = backbones(params, batch_stats)
     if len(theirs) not in (1, len(ours)):
         raise UserError(
-            f"stage {folder.name} cannot be started from: it has {len(theirs)} backbones, and here "
+            f"{source} cannot be started from: it has {len(theirs)} backbones, and here "
             f"there are {len(ours)}; start from a stage with one"
         )
     for number, path in enumerate(ours):
         taken = list(theirs.values())[number % len(theirs)]
         lacked = _lacked_parts(card.context.network.backbone, taken["params"], ours[path]["params"])
         if lacked:
-            log.say(f"  not in stage {folder.name}, so initialised anew: {', '.join(lacked)}")
+            log.say(f"  not in {source}, so initialised anew: {', '.join(lacked)}")
             taken = _with_parts(taken, ours[path], lacked)
         differing = first_difference(taken, ours[path])
         if differing is not None:
             leaf, is_there, is_here = differing
             raise UserError(
-                f"stage {folder.name} cannot be started from: its '{leaf}' is {is_there}, and here "
-                f"it is {is_here}; give both stages one backbone"
+                f"{source} cannot be started from: its '{leaf}' is {is_there}, and here it is "
+                f"{is_here}; give both one backbone"
             )
         params, batch_stats = with_backbone(params, batch_stats, path, taken)
     return params, batch_stats

@@ -1,6 +1,7 @@
 """A network's variables as one safetensors file, by Flax names, that is read without unpickling.
 
-An array is called by its path: `params/backbone/stem/conv/kernel`, `batch_stats/...`.
+An array is called by its path: `params/backbone/stem/conv/kernel`, `batch_stats/...`. A file may be
+in half precision, which takes half the room: its kernels are float16, and are read as float32.
 """
 
 from collections.abc import Mapping
@@ -12,11 +13,11 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from au_jax import run_dir
+from au_jax import finite_weights, run_dir
 from au_jax.errors import UserError
 from au_jax.methods.base import PyTree
 
-_AGAIN = "copy the folder or export the run again"
+AGAIN = "copy the folder or export the run again"
 
 
 def named(tree: PyTree) -> dict[str, np.ndarray]:
@@ -33,15 +34,34 @@ def _name(path: tuple) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
-def write(path: Path, tree: PyTree) -> None:
+def write(path: Path, tree: PyTree, half: bool = False) -> None:
     """Writes variables, on the host or a device.
 
+    Args:
+      half: whether in half precision. Arrays of one axis, such as biases and the statistics of
+        BatchNorm, are few and stay as they are.
+
     Raises:
-      UserError: the disk is full, or the folder cannot be written.
+      UserError: a value is too large for half precision; the disk is full, or the folder cannot be
+        written.
     """
     arrays = {n: np.ascontiguousarray(a) for n, a in named(jax.device_get(tree)).items()}
+    if half:
+        arrays = {name: _halved(name, array) for name, array in arrays.items()}
     with run_dir.replacing(path) as temporary:
         temporary.write_bytes(save(arrays))
+
+
+def _may_be_half(array: Any) -> bool:
+    return len(array.shape) >= 2 and array.dtype == np.float32
+
+
+def _halved(name: str, array: np.ndarray) -> np.ndarray:
+    if not _may_be_half(array):
+        return array
+    if np.abs(array).max(initial=0) > np.finfo(np.float16).max:
+        raise UserError(f"'{name}' has values that half precision cannot hold; leave out --half")
+    return array.astype(np.float16)
 
 
 def read(path: Path, shapes: PyTree) -> PyTree:
@@ -60,9 +80,9 @@ def read(path: Path, shapes: PyTree) -> PyTree:
     try:
         arrays = load_file(path)
     except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; {_AGAIN}") from error
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} is damaged ({error}); {_AGAIN}") from error
+        raise UserError(f"{path} is missing; {AGAIN}") from error
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}); {AGAIN}") from error
     wanted = named(shapes)
     for name in sorted(wanted.keys() - arrays.keys()):
         raise UserError(f"{path} lacks the array '{name}' of its network; export the run again")
@@ -71,10 +91,13 @@ def read(path: Path, shapes: PyTree) -> PyTree:
             f"{path} has an array '{name}', which its network does not have; export the run again"
         )
     for name, shape in wanted.items():
+        if _may_be_half(shape) and arrays[name].dtype == np.float16:
+            arrays[name] = arrays[name].astype(np.float32)
         array = arrays[name]
         if array.shape != shape.shape or array.dtype != shape.dtype:
             raise UserError(
                 f"'{name}' of {path} is {array.dtype} {list(array.shape)}, and its network has "
                 f"{shape.dtype} {list(shape.shape)}; export the run again"
             )
+    finite_weights.check(arrays.items(), path, "copy the folder again, or export another run")
     return unnamed(arrays, shapes)

@@ -51,6 +51,8 @@ CASES = {
     "face_identity": ("face_identity", {"sampled": 9, "margin": 0.3}, FACES),
     "expression": ("expression", {"label_smoothing": 0.2}, FACES),
     "multi_label": ("multi_label", {"weights": [1, 2, 6, 5]}, {}),
+    "mlcr": ("mlcr", {**RATIOS, "lambda_mv": 4.0, "lambda_cr": 10.0}, {}),
+    "mlcr, no graph": ("mlcr", {**RATIOS, "graph": False}, {}),
 }
 
 
@@ -220,7 +222,9 @@ def test_variants_compute_the_same(case, variant, loss, weights, monkeypatch):
 # ---- Prediction ----
 
 
-@pytest.mark.parametrize("case", ["multi_task", "multi_view", "recot", "multi_label", "moco"])
+@pytest.mark.parametrize(
+    "case", ["multi_task", "multi_view", "recot", "multi_label", "mlcr", "moco"]
+)
 def test_predictions_agree(case):
     method, training, batches = of_case(case)
     params, batch_stats, method_state = begin(method)

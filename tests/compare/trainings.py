@@ -21,6 +21,12 @@ HAPPY, SAD, ANGER = (aus.EMOTIONS.index(e) for e in ("happy", "sad", "anger"))
 FACTS = {
     "positives": (5.0, 9.0, 0.0, 20.0),
     "negatives": (30.0, 11.0, 3.0, 10.0),
+    "dependencies": (
+        (1.0, -0.4, 0.0, 0.3),
+        (-0.1, 1.0, 0.0, 0.2),
+        (0.0, 0.0, 1.0, 0.0),
+        (0.9, 0.6, 0.0, 1.0),
+    ),
     "emotions": tuple(10 * (e in (HAPPY, SAD, ANGER)) for e in range(len(aus.EMOTIONS))),
     "identities": 12,
 }

@@ -1,6 +1,7 @@
 """Folders of data sets, and what they say of themselves."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,3 +60,18 @@ def test_the_truth_is_that_of_the_noisy_records(tiny_faces, tmp_path):
     assert truth.held.max() == 1
     assert datasets.truth(tiny_faces, "opt") is None
     assert datasets.truth(tmp_path, "noisy") is None
+
+
+def test_what_a_killed_process_left_half_drawn_is_deleted(tmp_path, monkeypatch):
+    def draw(builder):
+        Path(builder.data_dir).mkdir()
+
+    monkeypatch.setattr(datasets.SyntheticFaces, "download_and_prepare", draw)
+    folder = datasets.synthetic(tmp_path, size=40)
+    left = folder.parent / "incomplete.ABC_1.0.0" / "half"
+    left.mkdir(parents=True)
+    datasets.synthetic(tmp_path, size=40)
+    assert left.exists(), "nobody looks where the data set is there"
+    folder.rmdir()
+    assert datasets.synthetic(tmp_path, size=40) == folder
+    assert not left.parent.exists()

@@ -6,14 +6,18 @@ import numpy as np
 import pytest
 
 from au_jax import aus
-from au_jax.data.synthetic_faces import systematic_detector
+from au_jax.data import systematic_detector
 from au_jax.data.synthetic_faces.annotators import written_labels
 from au_jax.data.synthetic_faces.conditions import CONDITIONS, conditions
 from au_jax.data.synthetic_faces.population import AUS, COLUMN, sample_spec
-from au_jax.data.synthetic_faces.systematic_detector import DETECTED, LOOKS_LIKE, SHIFTS, detected
+from au_jax.data.systematic_detector import DETECTED, LOOKS_LIKE, SHIFTS
 
 OWN = aus.positions(AUS, DETECTED)
 PLACE = {int(au[2:]): place for place, au in enumerate(DETECTED)}
+
+
+def detected(image, strength):
+    return systematic_detector.detected(image.activation, conditions(image), strength, "drawn")
 
 
 @pytest.fixture(scope="module")
@@ -141,5 +145,6 @@ def test_a_dull_detector_misses_a_faint_au_and_sees_a_strong_one():
 
 
 def test_the_tables_name_what_there_is():
-    assert set(SHIFTS) == set(CONDITIONS)
-    assert set(LOOKS_LIKE) == set(systematic_detector.STRICT) == set(PLACE)
+    assert tuple(SHIFTS) == tuple(CONDITIONS) == systematic_detector.CONDITIONS
+    for strict in systematic_detector.STRICT.values():
+        assert set(LOOKS_LIKE) == set(strict) == set(PLACE)

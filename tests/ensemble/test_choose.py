@@ -89,6 +89,25 @@ def test_the_average_leaves_out_aus_without_positives():
     assert chosen.tolist() == [1, 1]
 
 
+def test_the_last_epoch_within_one_standard_error_of_the_best_by_hand():
+    # F1 of 1 or 0. Behind the second epoch the third has lost (1, 0, 0): a mean of 1/3 and a
+    # standard error of 1/3; the fourth (1, 1, 0): 2/3 and again 1/3, which is too far.
+    of_aus = [_epochs(hits) for hits in ([10, 10, 0, 0], [0, 10, 10, 0], [10, 10, 10, 10])]
+    probabilities, labels = np.concatenate(of_aus, 2), np.ones((10, 3), np.int8)
+
+    def chosen(probabilities, labels, rule="one_standard_error"):
+        return choose.best_epoch_per_au(probabilities, labels, "f1", epoch_rule=rule).tolist()
+
+    assert chosen(probabilities, labels, "best_average") == [1, 1, 1]
+    assert chosen(probabilities, labels) == [2, 2, 2]
+    # One AU alone has no standard error, and an AU without positives no say: the others have lost
+    # (1, 0), a mean of 1/2 and a standard error of 1/2.
+    assert chosen(probabilities[..., :1], labels[:, :1]) == [0]
+    labels[:, 1] = 0
+    assert chosen(probabilities, labels) == [3, 3, 3]
+    assert chosen(probabilities, np.zeros_like(labels)) == [3, 3, 3]
+
+
 def test_a_common_threshold_by_hand():
     labels = np.array([[1, 1], [1, 0], [0, 0], [0, 0]], np.int8)
     probabilities = np.array([[0.4, 0.9], [0.35, 0.2], [0.1, 0.1], [0.1, 0.1]])

@@ -15,7 +15,7 @@ from au_jax.data.pipeline import Stream
 from au_jax.data.sources import open_source
 from au_jax.ensemble import choose, selection
 from au_jax.ensemble.choose import Candidate
-from au_jax.ensemble.predictor import Predictor, RunNetworks, without_unused
+from au_jax.ensemble.predictor import Predictor, RunNetworks, predicting_stage, without_unused
 from au_jax.ensemble.selection import Member
 from au_jax.ensemble.tta import through_crops
 from au_jax.errors import UserError
@@ -258,6 +258,19 @@ def test_images_that_do_not_fit_are_refused(runs, source):
     ]:
         with pytest.raises(UserError, match=sentence):
             predictor.predict(given, pose)
+
+
+def test_a_run_on_folds_predicts_with_its_first_one(tmp_path):
+    run = RunFolder(tmp_path)
+    run_dir.write_json(run.config, {"order": ["train", "chosen"], "folds": 2})
+    for name in ("chosen.fold1", "chosen.fold2"):
+        stage = run.stage(name)
+        run_dir.write_json(stage.selection, {})
+        stage.mark_done()
+    assert predicting_stage(run, None).name == "chosen.fold1"
+    assert predicting_stage(run, "chosen.fold2").name == "chosen.fold2"
+    with pytest.raises(UserError, match=r"'chosen'; known: .*chosen\.fold1"):
+        predicting_stage(run, "chosen")
 
 
 def test_folders_that_are_no_finished_run_are_refused(runs, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from au_jax import run_dir
 from au_jax.errors import UserError
-from au_jax.experiment import workdir
+from au_jax.experiment import modes, workdir
 from au_jax.run_dir import RunFolder
 from configs import base
 
@@ -34,3 +34,26 @@ def test_another_seed_is_another_config(tmp_path):
     config.seed = 7
     with pytest.raises(UserError, match=r"differs in seed \(0 there, 7 here\)"):
         workdir.check_workdir(config, folder)
+
+
+def test_a_run_keeps_others_out_and_sweeps_what_a_killed_one_left(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    with modes._claimed(folder):
+        with (
+            pytest.raises(UserError, match=r"process \d+ of .* writes into .*run now; wait for it"),
+            modes._claimed(folder),
+        ):
+            pass
+        left = folder.stage("a").path / ".unfinished-0123abcd.stage.json"
+        left.parent.mkdir()
+        left.touch()
+    with modes._claimed(folder):
+        assert not left.exists()
+
+
+def test_a_second_process_of_one_run_takes_no_lock(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path / "run")
+    with modes._claimed(folder):
+        monkeypatch.setattr("jax.process_index", lambda: 1)
+        with modes._claimed(folder):
+            pass

@@ -52,7 +52,8 @@ def card_of(crop, aus=AUS, **network):
 
 def keep(folder, card, epochs):
     """Makes `folder` that of a finished training, with random weights in each epoch."""
-    card.write(folder)
+    last = dataclasses.replace(card.context, epochs=max(epochs))
+    dataclasses.replace(card, context=last).write(folder)
     shapes = kept_shapes(card.create())
     with Checkpoints.of_models(folder.model) as kept:
         for epoch in epochs:
@@ -146,6 +147,36 @@ def test_the_folder_predicts_the_runs_bits_without_the_run(run, exported, tmp_pa
             np.testing.assert_array_equal(mine, their)
     finally:
         moved.rename(run.path)
+
+
+def test_half_precision_takes_half_the_room_and_predicts_nearly_the_same(run, exported, tmp_path):
+    export(run.path, tmp_path / "half", half=True)
+    with pytest.raises(UserError, match="--half leaves no weights for stablehlo"):
+        export(run.path, tmp_path / "both", formats=["stablehlo"], half=True)
+    assert not (tmp_path / "both").exists()
+    text = (tmp_path / "half" / "README.md").read_text()
+    assert "There is no stablehlo form: the weights are kept in half precision." in text
+    whole, half = (
+        load_file(folder / "networks" / "near@2.safetensors")
+        for folder in (exported, tmp_path / "half")
+    )
+    for name, array in whole.items():
+        expected = array if array.ndim < 2 else array.astype(np.float16)
+        np.testing.assert_array_equal(half[name], expected)
+        assert half[name].dtype == expected.dtype
+    ours, theirs = (au_jax.load(f).predict(IMAGES, POSE) for f in (exported, tmp_path / "half"))
+    for au in AUS:
+        np.testing.assert_allclose(theirs.probabilities[au], ours.probabilities[au], atol=0.02)
+
+
+def test_values_beyond_half_precision_are_refused(tmp_path):
+    file = tmp_path / "a.safetensors"
+    tree = {"params": {"kernel": np.full((2, 2), 7e4, np.float32)}}
+    with pytest.raises(UserError, match=r"'params/kernel' has values that half precision cannot"):
+        weights_file.write(file, tree, half=True)
+    assert not file.exists()
+    weights_file.write(file, tree)
+    np.testing.assert_array_equal(load_file(file)["params/kernel"], tree["params"]["kernel"])
 
 
 def test_what_the_folder_holds(exported):

@@ -26,7 +26,7 @@ def run(tmp_path):
     folder = RunFolder(tmp_path / "run")
     run_dir.write_json(folder.config, {"order": ["train"]})
     network = {"backbone": "ownnet1", "pose_branch": True}
-    context = make_context(AUS, network=network, streams=("opt",))
+    context = make_context(AUS, network=network, streams=("opt",), epochs=1)
     card = ModelCard("multi_view", {}, context, "closeup", STORED, "synthetic_faces")
     card.write(folder.stage("train"))
     variables = filled(kept_shapes(card.create()))

@@ -36,8 +36,8 @@ def keep(folder, method, options, network, *, seed=0, aus=AUS, calm=1.0):
     Args:
       calm: what the last layers are multiplied by; logits of deep networks would be too large.
     """
-    stream = "clean" if method == "supervised" else "opt"
-    context = make_context(aus, network=network, streams=(stream,))
+    stream = "clean" if method in ("supervised", "mlcr") else "opt"
+    context = make_context(aus, network=network, streams=(stream,), epochs=3)
     card = ModelCard(method, options, context, "closeup", STORED, "synthetic_faces")
     created = card.create()
     shapes = jax.eval_shape(
@@ -87,6 +87,7 @@ TRAININGS = {
         {"selective_ratios": [0.0] * len(AUS), "views": 2},
         {"backbone": "iresnet10", "fields": {"width": 8, "pyramid": True, "bn_epsilon": 1e-4}},
     ),
+    "graph": ("mlcr", {"selective_ratios": [0.0] * len(AUS)}, {"backbone": "ownnet1"}),
     "torchvision": ("multi_label", {}, {"backbone": "resnet18", "image_mean": (0.5, 0.4, 0.3)}),
 }
 
@@ -104,7 +105,7 @@ def test_exported_trainings_predict_the_same(name, tmp_path, stand_ins, capsys):
     assert np.ptp(ours, 0).min() > 1e-3
     np.testing.assert_allclose(theirs, ours, atol=1e-4)
     names = sorted(path.stem for path in output.glob("*.safetensors"))
-    views = ["-view1", "-view2"] if name in ("multi_view", "two layers") else [""]
+    views = ["-view1", "-view2"] if name in ("multi_view", "two layers", "graph") else [""]
     assert names == [f"train@3{view}" for view in views]
     assert capsys.readouterr().out == (
         f"{output.parent} has train@3 as pytorch; its README.md says how to load them\n"

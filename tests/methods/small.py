@@ -42,16 +42,20 @@ OPTIONS = {
 }
 
 
-def create(name, aus=AUS, augmentation=None, streams=SHARES, records=20, **options):
+def create(name, aus=AUS, augmentation=None, streams=SHARES, records=20, facts=None, **options):
     """The method called `name`; nothing is drawn at random unless the arguments say so.
 
-    A training of 3 epochs of 10 steps; all known entries count.
+    A training of 3 epochs of 10 steps; all known entries count. `facts` are further ones of each
+    stream.
     """
     context = make_context(
         aus,
         augmentation={"image_size": PIXELS, **(augmentation or {})},
         network={"fields": {"padding": "torch"}},
-        streams={stream: StreamFacts(records, SHARES.get(stream, 8)) for stream in streams},
+        streams={
+            stream: StreamFacts(records, SHARES.get(stream, 8), **(facts or {}))
+            for stream in streams
+        },
         epochs=3,
         steps_per_epoch=10,
     )

@@ -20,7 +20,12 @@ from au_jax.training.step import init_state, make_train_step
 AUS = ("AU01", "AU12", "AU51", "AU52")
 SHARE = 16
 FACTS = StreamFacts(
-    32, SHARE, "opt", (5.0,) * 4, (9.0,) * 4, emotions=(4,) * len(EMOTIONS), identities=8
+    *(32, SHARE, "opt"),
+    positives=(5.0,) * 4,
+    negatives=(9.0,) * 4,
+    dependencies=tuple(map(tuple, (np.eye(4) / 2 + 0.5).tolist())),
+    emotions=(4,) * len(EMOTIONS),
+    identities=8,
 )
 # The streams and options of each method.
 SPECIFIED = {
@@ -97,7 +102,7 @@ def test_two_micro_batches_train_as_the_whole_batch(name):
     assert_same(trained(name, micro_batches=2), trained(name))
 
 
-@pytest.mark.parametrize("name", ["multi_task", "recot", "emoco"])
+@pytest.mark.parametrize("name", ["multi_task", "recot", "mlcr", "emoco"])
 def test_micro_batches_on_eight_devices_train_as_the_whole_batch_on_one(name):
     assert_same(trained(name, micro_batches=2, devices=8), trained(name))
 

@@ -118,7 +118,8 @@ def test_every_option_is_documented():
 
 
 def test_a_context_is_the_same_after_json():
-    facts = StreamFacts(40, 8, "noisy", positives=(1.5, 2.0), negatives=(0.1, 3.0))
+    counts = {"positives": (1.5, 2.0), "negatives": (0.1, 3.0)}
+    facts = StreamFacts(40, 8, "noisy", **counts, dependencies=((1.0, 0.5), (-0.25, 1.0)))
     context = make_context(AUS, augmentation={"flip": 0.5}, streams={"noisy": facts})
     again = Context.from_json(json.loads(json.dumps(dataclasses.asdict(context))))
     assert (again.aus, again.streams, again.augmentation, again.steps) == (

@@ -254,7 +254,9 @@ TOTALS = {
 @pytest.fixture(scope="module", params=TOTALS)
 def rival(request):
     """(name, method, variables)."""
-    method = create(request.param)
+    # A graph of random weights leaves no classifier a bias alone.
+    plain = {"graph": False} if request.param == "mlcr" else {}
+    method = create(request.param, **plain)
     return request.param, method, start(method)
 
 
@@ -329,3 +331,55 @@ def test_a_step_moves_the_teacher_behind_the_student():
 def test_an_unknown_stream_is_refused():
     with pytest.raises(UserError, match="unknown stream of method supervised 'opt'; known: clean"):
         create("supervised", streams=["opt"])
+
+
+# ---- MLCR's graph ----
+
+RELATED = ((1.0, -0.4, 0.0, 0.3), (-0.1, 1.0, 0.0, 0.2), (0.0, 0.0, 1.0, 0.0), (0.9, 0.6, 0.0, 1.0))
+
+
+@pytest.fixture(scope="module")
+def related():
+    """(method, variables) of MLCR with a graph that has edges."""
+    method = create("mlcr", facts={"dependencies": RELATED})
+    return method, start(method)
+
+
+def test_the_graphs_classifiers_are_kept_and_predict(related):
+    method, (params, batch_stats, state) = related
+    assert set(params) == {"view1", "view2", "graph"}
+    kept = method.kept(params, batch_stats, state)
+    # Two plain networks, as without a graph.
+    plain = create("mlcr", graph=False)
+    assert jax.tree.structure(kept) == jax.tree.structure(plain.kept(*start(plain)))
+    strength = np.abs(RELATED)
+    scale = np.diag(strength.sum(1) ** -0.5)
+    edges = scale @ strength.T @ scale
+    first, second = (np.float64(params["graph"][f"layer{n}"]["kernel"]) for n in (1, 2))
+    for view in ("view1", "view2"):
+        layer = params[view]["output_clean"]
+        nodes = np.concatenate([layer["kernel"], layer["bias"][None]]).T
+        hidden = edges @ nodes @ first
+        nodes = edges @ np.where(hidden > 0, hidden, 0.2 * hidden) @ second
+        for part, expected in (("kernel", nodes[:, :-1].T), ("bias", nodes[:, -1])):
+            found = kept["params"][view]["output_clean"][part]
+            np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+        jax.tree.map(
+            np.testing.assert_array_equal, kept["params"][view]["net"], params[view]["net"]
+        )
+
+
+def test_an_au_learns_from_its_neighbours_labels_alone(related):
+    method, variables = related
+    # Only AU51, which has no neighbour, has a label; then only AU01, which has AU12 and AU52.
+    options = {"lambda_mv": 0.0, "lambda_cr": 0.0, "facts": {"dependencies": RELATED}}
+    method = create("mlcr", **options)
+    for labelled, moved in ((2, [2]), (0, [0, 1, 3])):
+        batch = make_batch()
+        labels = np.full_like(batch["clean"]["labels"], -1)
+        labels[:, labelled] = 1
+        batch["clean"]["labels"] = labels
+        _, grads = value_and_grads(method, variables, batch)
+        for view in ("view1", "view2"):
+            moves = np.abs(grads[view]["output_clean"]["kernel"]).sum(0)
+            assert np.flatnonzero(moves).tolist() == moved

@@ -135,6 +135,13 @@ def test_unexpected_arrays_are_named(resnet18):
     )
 
 
+def test_weights_that_are_not_finite_are_named(resnet18):
+    state = {**resnet18[1], "bn1.running_var": np.full(64, np.nan, np.float32)}
+    assert _refusal(resnet18, state) == (
+        "'bn1.running_var' of 'net.pth' holds NaN or infinite numbers; fetch it again"
+    )
+
+
 def test_other_shapes_are_named(resnet18):
     state = {**resnet18[1], "layer1.0.conv1.weight": np.zeros((64, 64, 1, 1), np.float32)}
     assert _refusal(resnet18, state) == (

@@ -1,6 +1,7 @@
 """The model from Python: paths, arrays, generators and crops, and parity with `prepare`."""
 
 import importlib.util
+import shutil
 import sys
 import types
 
@@ -107,7 +108,7 @@ def test_the_columns_are_those_of_the_table(model, red, monkeypatch):
     faces = model.predict([draw((40, 20, 50)), draw()])
     columns = faces.columns()
     expected = "input frame timestamp face success confidence face_x face_y face_width face_height "
-    expected += "pose_pitch pose_yaw pose_roll AU01 AU12 AU25 AU01_c AU12_c AU25_c"
+    expected += "pose_pitch pose_yaw pose_roll AU01 AU12 AU25 AU01_c AU12_c AU25_c doubts"
     assert list(columns) == expected.split()
     np.testing.assert_array_equal(columns["face"], [0, np.nan])
     assert columns["AU12_c"][0] == faces.decisions["AU12"][0]
@@ -154,3 +155,60 @@ def test_prepare_and_scoring_give_the_same_logits(model, networks, tmp_path, mon
         kept = score(restore(stage, card.create(), member.epoch, mesh), source)[order]
         assert source.table.face[order].tolist() == faces.success.tolist()
         np.testing.assert_allclose(logits, kept[faces.success], atol=1e-5)
+
+
+def test_arguments_that_are_none_of_those_are_refused(model):
+    image = draw((40, 20, 50))
+    crops = {c: np.zeros((3, s, s, 3), np.uint8) for c, s in model.crops.items()}
+    ragged = [np.zeros((96, 96, 3), np.uint8), np.zeros((90, 96, 3), np.uint8)]
+    for given, options, sentence in [
+        (None, {}, "images are NoneType; give a path, an array"),
+        (5, {}, "images are int"),
+        (b"a.jpg", {}, "images are bytes"),
+        ({1, 2}, {}, "images are set"),
+        ("", {}, "'' is no path"),
+        ("a\0.jpg", {}, "is no path"),
+        ([image, "a.jpg"], {}, "image 1 is <class 'str'>"),
+        ([[1, 2], [3]], {}, "image 0 is <class 'list'>"),
+        (np.zeros((0, 9, 3), np.uint8), {}, r"image 0 is uint8 \[0, 9, 3\]"),
+        (np.zeros((9, 9, 4), np.uint8), {}, r"image 0 is uint8 \[9, 9, 4\]"),
+        (image.astype(np.float32), {}, "image 0 is float32"),
+        (image, {"pose": np.zeros((1, 3))}, "pose is of prepared crops alone"),
+        (image, {"every": 0}, "every=0 is no whole number from 1"),
+        (image, {"every": 1.5}, "every=1.5 is no whole number from 1"),
+        (image, {"faces": "some"}, "unknown value of faces 'some'; known: largest, all"),
+        (image, {"faces": ["all"]}, "unknown value of faces"),
+        ({}, {}, "images lack the crop"),
+        ({**crops, "closeup": ragged}, {}, "images of the crop 'closeup' differ in size"),
+        ({**crops, "closeup": None}, {}, "'closeup' are object"),
+        ({**crops, "closeup": "a.jpg"}, {}, "images of the crop 'closeup' are"),
+        (crops, {"pose": np.zeros(3)}, "pose is not 3 x 3 angles"),
+        (crops, {"pose": np.zeros((1, 3))}, "pose is not 3 x 3 angles"),
+        (crops, {"pose": [["a"] * 3] * 3}, "pose is not 3 x 3 angles"),
+        (crops, {"pose": np.full((3, 3), np.inf)}, "pose is not 3 x 3 angles"),
+    ]:
+        with pytest.raises(UserError, match=sentence):
+            model.predict(given, **options)
+
+
+def test_no_images_give_no_rows(model, red):
+    assert len(model.predict([])) == 0
+    assert len(model.predict(iter(()))) == 0
+
+
+@pytest.mark.parametrize("run", [None, 5, "", b"run", ["run"]])
+def test_what_names_no_run_is_refused(run):
+    with pytest.raises(UserError, match="names no run; give the path of its folder"):
+        au_jax.load(run)
+
+
+def test_a_stage_that_is_no_text_is_refused(networks):
+    with pytest.raises(UserError, match="stage=3 is no text"):
+        au_jax.load(networks, 3)
+
+
+def test_a_stage_without_its_last_network_does_not_predict_with_another(networks, tmp_path):
+    run = RunFolder(shutil.copytree(networks, tmp_path / "run"))
+    shutil.rmtree(run.stage("near").model / "2")
+    with pytest.raises(UserError, match=r"lacks the checkpoint of the last epoch, 2 \(kept: 1\)"):
+        au_jax.load(run.path, "near")

@@ -21,7 +21,7 @@ from au_jax.run_dir import RunFolder, Scores
 
 HEADER = (
     "input,frame,timestamp,face,success,confidence,face_x,face_y,face_width,face_height,"
-    "pose_pitch,pose_yaw,pose_roll,AU01,AU12,AU25,AU01_c,AU12_c,AU25_c"
+    "pose_pitch,pose_yaw,pose_roll,AU01,AU12,AU25,AU01_c,AU12_c,AU25_c,doubts"
 )
 
 

@@ -83,8 +83,11 @@ def test_bars_are_the_shares_of_the_labels(page: ElementTree.Element):
 
 
 def test_faces_are_embedded(folder: Path, page: ElementTree.Element):
-    [image] = page.iter("img")
-    head, _, data = image.get("src", "").partition("base64,")
-    assert head == "data:image/jpeg;"
-    assert base64.b64decode(data) == (folder / "contact_sheet.jpg").read_bytes()
+    """One sheet for each split, with its crops beside each other."""
+    for split, image in zip(("test", "train"), page.iter("img"), strict=True):
+        head, _, data = image.get("src", "").partition("base64,")
+        assert head == "data:image/jpeg;"
+        sheet = (folder / f"contact_sheet-{split}.jpg").read_bytes()
+        assert base64.b64decode(data) == sheet
+        assert cv2.imdecode(np.frombuffer(sheet, np.uint8), 1).shape == (112, 8 * 112, 3)
     assert {e.tag for e in page.iter()}.isdisjoint({"script", "link", "iframe"})

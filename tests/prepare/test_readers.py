@@ -450,8 +450,12 @@ def test_unknown_data_set(tmp_path):
         open_raw("fer", tmp_path)
     with pytest.raises(UserError, match="--columns is for --dataset=gft or csv"):
         open_raw("disfa", tmp_path, columns={"image": "x"})
-    with pytest.raises(UserError, match="--name is for --dataset=people or csv; gft has its own"):
+    with pytest.raises(
+        UserError, match="--name is for --dataset=people or rendered_faces or csv; gft"
+    ):
         open_raw("gft", tmp_path, name="mine")
+    with pytest.raises(UserError, match="--render is for --dataset=rendered_faces; csv has its"):
+        open_raw("csv", tmp_path, render={"opt": "8"})
 
 
 READER = """

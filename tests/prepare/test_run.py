@@ -217,7 +217,7 @@ def test_audit_finds_equal_images_and_leaks(tmp_path):
     page = (folder / "audit" / "index.html").read_text()
     assert "LEAK: 1 subjects stand in more than one split: a" in page
     assert "0.jpg = 3.jpg" in page
-    sheet = cv2.imread(str(folder / "audit" / "contact_sheet.jpg"))
+    sheet = cv2.imread(str(folder / "audit" / "contact_sheet-train.jpg"))
     assert sheet.std() > 5
 
 
@@ -352,7 +352,7 @@ def test_finished_set_is_used_or_refused(tmp_path, capsys):
 def test_second_run_at_the_same_time_is_refused(tmp_path):
     raw_sets.bp4d(tmp_path / "raw")
     work = tmp_path / "data" / "bp4d.unfinished"
-    with preparation._alone(work), pytest.raises(UserError, match="another run is at work in"):
+    with preparation._alone(work), pytest.raises(UserError, match=r"process \d+ of .* is at work"):
         run("bp4d", tmp_path / "raw", tmp_path / "data")
 
 
@@ -461,7 +461,7 @@ def test_damaged_parts_are_made_anew(tmp_path, monkeypatch, damaged, how):
     raw_sets.emotionet(tmp_path / "raw", rows=100)
     whole = run("emotionet", tmp_path / "raw", tmp_path / "whole")
 
-    def stops(job, folder):
+    def stops(job, source, folder):
         raise KeyboardInterrupt
 
     finish = preparation._finish
@@ -485,7 +485,7 @@ def test_damaged_parts_are_made_anew(tmp_path, monkeypatch, damaged, how):
 
 def test_damaged_index_is_not_believed(tmp_path, monkeypatch):
     raw_sets.bp4d(tmp_path / "raw")
-    monkeypatch.setattr(preparation, "_finish", lambda job, folder: signal.raise_signal(2))
+    monkeypatch.setattr(preparation, "_finish", lambda job, source, folder: signal.raise_signal(2))
     with pytest.raises(KeyboardInterrupt):
         run("bp4d", tmp_path / "raw", tmp_path / "data")
     index = tmp_path / "data" / "bp4d.unfinished" / "index.sqlite"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from au_jax import run_dir
+from au_jax import metrics, run_dir
 from au_jax.errors import UserError
 from au_jax.report import cover
 from au_jax.run_dir import RunFolder
@@ -31,6 +31,7 @@ def decided(first: int = 0) -> dict[str, np.ndarray]:
     said[3] = 1 - labels[3]
     return {
         "keys": np.array([f"synthetic_faces/test/{first + n:06}/0" for n in range(4)]),
+        "subject": np.full(4, ""),
         "aus": np.array(AUS),
         "labels": labels,
         "probabilities": np.where(said, 0.8, 0.3).astype(np.float32),
@@ -40,13 +41,21 @@ def decided(first: int = 0) -> dict[str, np.ndarray]:
 
 def finished(path: Path, first: int = 0, drawn: bool = True) -> RunFolder:
     run = RunFolder(path)
-    summary = {"final_score": 0.6, "f1": 0.5, "ci": [0.5, 0.7], "au": dict.fromkeys(AUS)}
-    stage = {"outcome": "selection", "split": {"test": {"honest": summary}}}
+    told = decided(first)
+    figures = metrics.summary(AUS, told["probabilities"], told["labels"], told["thresholds"])
+    figures |= {"final_score": 0.6, "f1": 0.5, "ci": [0.5, 0.7]}
+    both = {"as_printed": None, "honest": figures}
+    stage = {"outcome": "selection", "split": {"test": both}}
     config: dict[str, Any] = {"headline": "final_score", "data.synthetic.seed": 0}
     config |= {"stages.mean.label": "the mean", "stages.final.label": "the best"}
-    results = {"drawn": drawn, "config": config, "stages": {"mean": stage, "final": stage}}
+    results = {
+        "data": "synthetic_faces" if drawn else "rendered_faces",
+        "drawn": drawn,
+        "config": config,
+        "stages": {"mean": stage, "final": stage},
+    }
     run_dir.write_json(run.report / "results.json", results)
-    run_dir.write_arrays(run.stage("final").decided("test"), decided(first))
+    run_dir.write_arrays(run.stage("final").decided("test"), told)
     return run
 
 

@@ -71,7 +71,7 @@ class Run:
         """Scores that grow better, AU by AU at another epoch; `absent` AUs have no positives."""
         fields = {"group": group, "crop": "closeup", "validate": ["opt-val"]}
         stage = self._stage(name, kind="train", **{"model.backbone": None}, **fields)
-        context = make_context(aus, streams=("opt",))
+        context = make_context(aus, streams=("opt",), epochs=epochs)
         ModelCard("multi_task", {}, context, "closeup", 40, "synthetic_faces").write(stage)
         for split in splits:
             if (split, group) not in self.labels:
@@ -147,7 +147,7 @@ class Run:
         self.config |= {f"stages.{name}.model.backbone": None}
         self.config |= {f"stages.{name}.streams.opt.{f}": v for f, v in (("labels", ""),)}
         self.config[f"stages.{name}.streams.opt.split"] = "opt"
-        context = make_context((), streams=("opt",))
+        context = make_context((), streams=("opt",), epochs=len(lines))
         ModelCard("contrastive", {}, context, "closeup", 40, "synthetic_faces").write(stage)
         (stage.model / str(len(lines))).mkdir(parents=True)
         run_dir.write_json(stage.label_counts, {"opt": {"rows": 9, "of": {}}})
@@ -182,7 +182,9 @@ class Run:
 
     def write(self) -> ElementTree.Element:
         """Writes the page and returns it, parsed as XML."""
-        html_page.write(self.folder, self.results())
+        self.folder.report.mkdir(exist_ok=True)
+        for name, content in html_page.files(self.folder, self.results()).items():
+            (self.folder.report / name).write_bytes(content)
         return parse((self.folder.report / "index.html").read_text(encoding="utf-8"))
 
 
@@ -527,8 +529,7 @@ def test_seeds_are_shown_where_there_are_several(run: Run, page: ElementTree.Ele
     score = {"values": [0.5, 0.7], "mean": 0.6, "std": 0.14142}
     over = {"final_score": score, "f1": {"values": [0.3, 0.3], "mean": 0.3, "std": 0.0}}
     results["seeds"] = {"teachers": {"opt-val": over}}
-    html_page.write(run.folder, results)
-    seeds = text(parse((run.folder.report / "index.html").read_text(encoding="utf-8")))
+    seeds = text(parse(html_page.files(run.folder, results)["index.html"].decode()))
     assert "Over the seeds" in seeds
     assert f"{LABEL}opt-val20.60000.14140.30000.0000" in seeds
 

@@ -49,7 +49,7 @@ def test_moved_thresholds_decide_again_without_the_networks(model, here, monkeyp
         ([1.0, 1.0, 1.0], "0,0,0"),
         ([float(probabilities[0]), 1.0, 0.0], "1,0,1"),  # present where p >= t
     ):
-        assert seen.csv(thresholds).splitlines()[1].endswith("," + decided)
+        assert seen.csv(thresholds).splitlines()[1].endswith(f",{decided},")
 
 
 def test_every_nth_frame_of_a_video(model, networks, here):

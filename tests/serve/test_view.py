@@ -18,7 +18,7 @@ AUS = ("AU01", "AU12")
 
 def row(origin: Origin, face: int, *probabilities: float) -> Row:
     pose = np.array([3.2, -12.4, 0.3], np.float32)
-    answer = Answer(origin, face, np.array([40, 20, 50, 60], np.float32), 0.75, pose, [])
+    answer = Answer(origin, face, np.array([40, 20, 50, 60], np.float32), 0.75, "small", pose, [])
     if face < 0:
         probabilities = (np.nan, np.nan)
     return Row(answer, np.array(probabilities, np.float32), np.zeros(2, bool))
@@ -60,7 +60,7 @@ def test_bars_by_hand():
     assert second.find(".//span/span").get("style") == "width:50.0%"
     assert first.find(".//i").get("style") == "left:30.0%"
     assert "Face 0" in drawn.find("h3").text
-    assert drawn.find("p").text.endswith("Found with a confidence of 0.75.")
+    assert drawn.find("p").text.endswith("Confidence: 0.75 (small).")
 
 
 def test_a_face_that_is_not_there_has_no_bars():
@@ -115,7 +115,7 @@ def test_the_link_holds_the_table():
     assert link.get("download") == "v.csv"
     head, body = base64.b64decode(link.get("href").split(",")[1]).decode().splitlines()
     assert head.startswith("input,frame,timestamp,face,success,")
-    assert re.fullmatch(r"v\.avi,0,0\.000,0,1,.*,0\.250000,0\.500000,0,1", body)
+    assert re.fullmatch(r"v\.avi,0,0\.000,0,1,.*,0\.250000,0\.500000,0,1,small", body)
 
 
 @pytest.mark.parametrize(

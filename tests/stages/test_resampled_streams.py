@@ -5,6 +5,7 @@ import pytest
 from encoding import make_context
 
 from au_jax import run_dir
+from au_jax.data.label_dependence import dependencies
 from au_jax.errors import UserError
 from au_jax.stages.base import StageContext
 from au_jax.stages.train import Train
@@ -49,6 +50,7 @@ def test_a_resampled_stream_trains_on_its_rows_and_says_both_counts(context):
     facts = card.context.streams["opt"]
     assert facts.records == len(labels)  # `index` counts records
     assert facts.positives == tuple((labels[rows] == 1).sum(0).astype(float).tolist())
+    np.testing.assert_array_equal(facts.dependencies, dependencies(labels[rows]))
     drawn = np.concatenate([training.rows()[step]["opt"] for step in range(training.steps)])
     assert np.isin(drawn, rows).all()
 

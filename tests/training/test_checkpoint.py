@@ -107,3 +107,13 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_is_whole(tmp_path, mesh, mon
             with pytest.raises(UserError, match="No space left on device; free some space"):
                 models.save(2, tree(mesh))
         assert models.numbers() == [1]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_network_that_is_not_finite_is_refused(tmp_path, mesh, value):
+    with Checkpoints.of_models(tmp_path) as models:
+        models.save(1, tree(mesh, value))
+        models.wait()
+        shapes = {"a": {"kernel": jax.ShapeDtypeStruct((3, 4), np.float32)}}
+        with pytest.raises(UserError, match=r"'a/kernel' of checkpoint .*/1 holds NaN or infinite"):
+            models.restore_on(1, shapes, mesh)

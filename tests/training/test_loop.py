@@ -254,7 +254,12 @@ def test_a_network_without_batch_norm_trains_and_goes_on(
 ):
     monkeypatch.setitem(models.BACKBONES, "plain", (Plain, {}))
     options = CO_TRAINED.get(name, {})
-    facts = StreamFacts(16, 8, positives=(1.0,) * len(AUS), negatives=(1.0,) * len(AUS))
+    facts = StreamFacts(
+        *(16, 8),
+        positives=(1.0,) * len(AUS),
+        negatives=(1.0,) * len(AUS),
+        dependencies=tuple(map(tuple, (np.eye(len(AUS)) / 2 + 0.5).tolist())),
+    )
     context = make_context(
         AUS, network={"backbone": "plain"}, streams={"clean": facts, "noisy": facts}
     )

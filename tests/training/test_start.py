@@ -1,5 +1,6 @@
 """Weights, imported or of another stage, reach every backbone of a method's network."""
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -7,12 +8,12 @@ import numpy as np
 import pytest
 from tiny import make_context
 
-from au_jax import methods, models, sharding
+from au_jax import methods, models, sharding, starter
 from au_jax.errors import UserError
 from au_jax.methods import StreamFacts
 from au_jax.models import iresnet
 from au_jax.run_dir import RunFolder
-from au_jax.training import start
+from au_jax.training import start, weights_file
 from au_jax.training.checkpoint import Checkpoints
 from au_jax.training.model_card import ModelCard
 from au_jax.training.start import KeptEpoch
@@ -144,14 +145,15 @@ def pretrained(tmp_path_factory):
 def keep(folder, name, epoch, backbone="tiny", done=True, **fields):
     """Keeps a random network as an epoch of a stage; returns it."""
     card, method = make_method(name, backbone, **fields)
-    card.write(folder)
-    params, batch_stats = random_variables(method, seed=epoch)
+    last = dataclasses.replace(card.context, epochs=epoch)
+    dataclasses.replace(card, context=last).write(folder)
+    kept = method.kept(*random_variables(method, seed=epoch), {})
     with Checkpoints.of_models(folder.model) as checkpoints:
-        checkpoints.save(epoch, {"params": params, "batch_stats": batch_stats})
+        checkpoints.save(epoch, kept)
         checkpoints.wait()
     if done:
         folder.mark_done()
-    return params, batch_stats
+    return kept["params"], kept["batch_stats"]
 
 
 def starting(text, of_stage):
@@ -214,6 +216,28 @@ def test_a_stage_of_another_run(pretrained):
     assert_equal(params["backbone"], kept[2][0]["encoder"]["net"]["backbone"])
 
 
+def test_an_exported_file_is_started_from_as_its_stage_is(pretrained, tmp_path):
+    run, kept = pretrained
+    stage = run.stage("emoco")
+    params, batch_stats = kept[2]
+    file = tmp_path / "networks" / "emoco@2.safetensors"
+    ModelCard.read(stage).to_file(file.with_suffix(".json"))
+    weights_file.write(file, {"params": params, "batch_stats": batch_stats})
+    for method in ("multi_task", "emoco"):
+        given = random_variables(make_method(method)[1], seed=9)
+        assert_equal(starting(str(file), None)(*given), starting("emoco@2", run.stage)(*given))
+    file.with_suffix(".json").unlink()
+    with pytest.raises(UserError, match=r"emoco@2\.json"):
+        starting(str(file), None)(*given)
+
+
+def test_a_file_and_the_starter_keep_their_names_when_stages_are_renamed():
+    for text in ("", "starter", "exported/networks/a@2.safetensors"):
+        assert start.renamed(text, lambda stage: f"{stage}.fold1") == text
+    assert start.renamed("a@2", lambda stage: f"{stage}.fold1") == "a.fold1@2"
+    assert start.exported_file("starter") == starter.NETWORK
+
+
 def test_nothing_to_start_from_is_no_start():
     assert starting("", None) is None
 
@@ -235,7 +259,7 @@ def test_what_cannot_be_started_from_is_refused(pretrained, tmp_path):
     with pytest.raises(
         UserError,
         match=r"stage wide cannot be started from: its 'batch_stats/.*' is \(8,\), and here it is "
-        r"\(6,\); give both stages one backbone",
+        r"\(6,\); give both one backbone",
     ):
         starting("wide", other.stage)(*given)
     keep(other.stage("three"), "mlcr", 1)

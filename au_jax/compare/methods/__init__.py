@@ -8,6 +8,7 @@ from au_jax.compare.counterpart import Counterpart
 from au_jax.compare.methods import (
     emoco,
     face_pretraining,
+    mlcr,
     multi_label,
     multi_task,
     multi_view,
@@ -27,6 +28,7 @@ KNOWN: dict[str, Callable[..., Counterpart]] = {
     "face_identity": face_pretraining.create_identity,
     "expression": face_pretraining.create_expression,
     "multi_label": multi_label.create,
+    "mlcr": mlcr.create,
 }
 
 

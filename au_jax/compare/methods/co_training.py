@@ -55,12 +55,18 @@ class Views(nn.Module):
         self.views = nn.ModuleDict({view: PerceptronNet(context, heads) for view in views})
         self.spec = context.network
 
+    def by_head(
+        self, view: str, images: torch.Tensor, pose: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """The logits of each head of one network, [B, outputs]."""
+        return self.views[view](images, pose)
+
     def forward(self, seen: Mapping[str, Drawn]) -> dict[str, torch.Tensor]:
         """The logits of each head, [views, B, outputs], in the order of the stored images' AUs."""
         of_view = []
-        for view, net in self.views.items():
+        for view in self.views:
             columns = seen[view]["columns"].long()
-            by_head = net(seen[view]["images"], seen[view]["pose"])
+            by_head = self.by_head(view, seen[view]["images"], seen[view]["pose"])
             # A flip exchanges left and right AUs: each output goes back to its own.
             of_view.append({head: x.gather(1, columns) for head, x in by_head.items()})
         return {head: torch.stack([x[head] for x in of_view]) for head in of_view[0]}
@@ -76,7 +82,7 @@ class Views(nn.Module):
     def predict(self, head: str, images: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
         """The logit of the networks' mean probability, [B, outputs]."""
         with evaluating(self):
-            return mean_logit([net(images, pose)[head] for net in self.views.values()])
+            return mean_logit([self.by_head(view, images, pose)[head] for view in self.views])
 
 
 def draw_views(

@@ -9,7 +9,8 @@ which makes rare AUs wrong in both ways. A network averages such errors away.
 import numpy as np
 
 from au_jax import aus
-from au_jax.data.synthetic_faces import systematic_detector
+from au_jax.data import systematic_detector
+from au_jax.data.synthetic_faces.conditions import conditions
 from au_jax.data.synthetic_faces.population import AUS, ImageSpec, generator
 
 NOISES = SYSTEMATIC, INDEPENDENT = ("systematic", "independent")
@@ -42,7 +43,9 @@ def written_labels(
         return np.where(rng.random(len(AUS)) < UNKNOWN_SHARE, np.int8(-1), true)
     labels = np.full_like(true, -1)
     if noise == SYSTEMATIC:
-        labels[_DETECTED] = systematic_detector.detected(spec, strength)
+        labels[_DETECTED] = systematic_detector.detected(
+            spec.activation, conditions(spec), strength, "drawn"
+        )
     else:
         wrong = rng.random(len(AUS)) < error_chance(spec)
         labels[_DETECTED] = np.where(wrong, 1 - true, true)[_DETECTED]

@@ -5,14 +5,10 @@ from collections.abc import Callable
 import numpy as np
 
 from au_jax.data.synthetic_faces.population import ImageSpec
+from au_jax.data.systematic_detector import share as _share
 
-
-def _share(value: float, low: float, high: float) -> float:
-    """How far `value` has come from `low` to `high`, which may be the smaller one: 0 to 1."""
-    return float(np.clip((value - low) / (high - low), 0, 1))
-
-
-# How far each is the case: 0 not at all, 1 fully. A mirror image is under the same conditions.
+# How far each of `systematic_detector.CONDITIONS` is the case, in its order: 0 not at all, 1 fully.
+# A mirror image is under the same conditions.
 CONDITIONS: dict[str, Callable[[ImageSpec], float]] = {
     "turned": lambda image: _share(abs(image.angles[1]), 8, 30),
     "head up": lambda image: _share(image.angles[0], 4, 20),

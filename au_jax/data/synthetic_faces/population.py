@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from au_jax import aus
+from au_jax.data import head_aus
 from au_jax.data.synthetic_faces import time_course
 
 AUS = aus.EMOTIONET
@@ -30,11 +31,10 @@ _LARGEST_ANGLES = np.array([30.0, 46.0, 30.0])
 
 # An AU counts as present from this intensity on (of 0 to 5), as DISFA's users do.
 PRESENT_FROM = 2
-# Degrees per step of intensity of the head's AUs: present from 15 (turn) and 12 degrees on.
-DEGREES_PER_STEP = {"yaw": 10.0, "pitch": 8.0, "roll": 8.0}
 
 # Where AU12 stands in label arrays: COLUMN[12].
 COLUMN = {int(au[2:]): i for i, au in enumerate(AUS)}
+_HEAD = aus.positions(AUS, aus.POSE)
 
 # How often each emotion is shown, in the order of `aus.EMOTIONS`.
 _EMOTION_RATE = np.array([0.22, 0.27, 0.10, 0.09, 0.09, 0.09, 0.09, 0.05])
@@ -265,12 +265,8 @@ def _sample_angle(rng: np.random.Generator, turned: float, small: float, large: 
 
 def _with_head(activation: np.ndarray, angles: np.ndarray) -> np.ndarray:
     """Adds the activations of AU51 to AU56, which follow from the angles."""
-    pitch, yaw, roll = angles
     a = activation.copy()
-    for left_or_up, angle, step in ((51, yaw, "yaw"), (53, pitch, "pitch"), (55, roll, "roll")):
-        steps = angle / DEGREES_PER_STEP[step]
-        a[COLUMN[left_or_up]] = np.clip(steps, 0, 5)
-        a[COLUMN[left_or_up + 1]] = np.clip(-steps, 0, 5)
+    a[_HEAD] = head_aus.steps(*angles)
     return a
 
 
@@ -309,13 +305,9 @@ def _activation_at(rng: np.random.Generator, emotion: int, frame: int) -> np.nda
     Episodes follow each other, and each is drawn like the expression of a still image, so AUs that
     keep each other out do so in videos too.
     """
-    end = -int(rng.integers(time_course.EPISODE[0]))  # the first episode is under way at frame 0
-    while end <= frame:
-        start = end
-        end += int(rng.integers(*time_course.EPISODE))
-        apex = _sample_activation(rng, emotion)
-        together = _OF_EMOTION[emotion]
-        shown = time_course.rise_and_fall(rng, end - start, together, frame - start)
+    apex, shown = time_course.at_frame(
+        rng, lambda rng: (_sample_activation(rng, emotion), _OF_EMOTION[emotion]), frame
+    )
     a = apex * shown
     if apex[COLUMN[25]] >= 1.5:  # the lips part no later than the jaw drops
         a[COLUMN[25]] = max(a[COLUMN[25]], min(a[COLUMN[26]], apex[COLUMN[25]]))

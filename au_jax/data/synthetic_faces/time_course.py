@@ -5,6 +5,8 @@ Action Coding System describes it (Ekman, Friesen and Hager, 2002); a head drift
 ours, for about 25 frames a second.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 # Frames of an episode, in which each AU is shown at most once: from, and below.
@@ -40,6 +42,30 @@ def rise_and_fall(
     onset = begin * (length - rise - apex - fall)
     offset = onset + rise + apex + fall
     return _smooth_step(np.minimum((frame - onset) / rise, (offset - frame) / fall))
+
+
+def at_frame(
+    rng: np.random.Generator,
+    sample: Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]],
+    frame: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The expression of the episode that a frame is in; episodes follow each other.
+
+    Args:
+      sample: draws an episode's expression: the apex of each AU, float [A], and `together` as in
+        `rise_and_fall`.
+      frame: from 0. Earlier frames do not depend on how many follow.
+
+    Returns:
+      The apex, and how much of it each AU shows at the frame, 0 to 1: float [A] each.
+    """
+    end = -int(rng.integers(EPISODE[0]))  # the first episode is under way at frame 0
+    while end <= frame:
+        start = end
+        end += int(rng.integers(*EPISODE))
+        apex, together = sample(rng)
+        shown = rise_and_fall(rng, end - start, together, frame - start)
+    return apex, shown
 
 
 def drift(rng: np.random.Generator, spread: np.ndarray, frame: int) -> np.ndarray:

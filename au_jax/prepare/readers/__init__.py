@@ -20,6 +20,7 @@ from au_jax.prepare.readers import (
     emotionet,
     gft,
     people,
+    rendered_faces,
     spreadsheet,
 )
 from au_jax.prepare.readers.rows import RawSet
@@ -32,6 +33,7 @@ READERS: dict[str, Callable[..., RawSet]] = {
     "disfa": disfa.read,
     "gft": gft.read,
     "people": people.read,
+    rendered_faces.NAME: rendered_faces.read,
     "csv": spreadsheet.read,
 }
 # Names that data of the user's own cannot have: folds and configs know them.
@@ -39,7 +41,11 @@ TAKEN = (EMBEDDED, *(name for name in READERS if name not in ("csv", "people")))
 
 
 def open_raw(
-    dataset: str, raw: Path, name: str = "", columns: Mapping[str, str] | None = None
+    dataset: str,
+    raw: Path,
+    name: str = "",
+    columns: Mapping[str, str] | None = None,
+    render: Mapping[str, str] | None = None,
 ) -> RawSet:
     """Opens the raw files of a data set and checks what can be checked without reading them all.
 
@@ -47,14 +53,16 @@ def open_raw(
       dataset: a key of `READERS`, or `module:function` for a reader of your own.
       raw: the folder they lie in (for "csv" and "gft" also the table itself).
       name: what to call the prepared data set, for readers with an argument `name` ("people" and
-        "csv").
+        "csv" and "rendered_faces").
       columns: see `spreadsheet.read`, for readers with an argument `columns` ("csv" and "gft").
+      render: what to render, see `rendered_faces.read`.
 
     Raises:
       UserError: the data set is unknown, or its reader finds the folder wrong.
     """
     reader = _reader(dataset)
-    options = {key: value for key, value in (("columns", columns), ("name", name)) if value}
+    given = {"columns": columns, "name": name, "render": render}
+    options = {key: value for key, value in given.items() if value}
     for flag in options:
         if flag not in inspect.signature(reader).parameters:
             takers = [key for key, r in READERS.items() if flag in inspect.signature(r).parameters]

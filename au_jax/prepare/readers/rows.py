@@ -3,11 +3,14 @@
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
 
 from au_jax import aus as au_names
 from au_jax import plain_numbers
 from au_jax.aus import ABSENT, PRESENT, UNKNOWN
+from au_jax.data.datasets import Truth
 from au_jax.errors import UserError
 
 # The split of a data set that its owners did not divide; folds part it by subject.
@@ -77,6 +80,17 @@ class Row:
         return self.image if self.position < 0 else f"{self.image}/{self.frame}"
 
 
+class ImageReader(Protocol):
+    """The images of rows, read or made one after another."""
+
+    def read(self, row: Row) -> tuple[np.ndarray, bytes]:
+        """The row's image uint8 [H, W, 3] RGB, and its file's bytes, none for a video frame.
+
+        Raises:
+          BadImageError: it cannot be used.
+        """
+
+
 @dataclasses.dataclass(frozen=True)
 class RawSet:
     """A data set as its owners deliver it, opened and checked but not yet read.
@@ -88,6 +102,11 @@ class RawSet:
       files: the label files (or the folder that stands for them), for noticing that they changed.
       rows: reads them; each call starts anew and gives the same rows.
       description: one paragraph for the data set's page.
+      images: opens what makes the images of rows, where none lie on the disk: it is given the
+        folder of unfinished work, is pickled, and each process calls it once. None: they are files.
+      drawn: whether the faces are drawn or rendered by a program, and no photographs.
+      settings: what was asked for besides; data of other settings are another data set.
+      truth: gives the true labels of the splits whose labels are wrong in places; None: not known.
     """
 
     name: str
@@ -96,6 +115,20 @@ class RawSet:
     files: tuple[Path, ...]
     rows: Callable[[], Iterator[Row]]
     description: str
+    images: Callable[[Path], ImageReader] | None = None
+    drawn: bool = False
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    truth: Callable[[], Mapping[str, Truth]] | None = None
+
+
+def text(raw: str) -> str:
+    """`raw` with bytes that are no UTF-8, as old file names have them, spelled out."""
+    return raw.encode("utf-8", "backslashreplace").decode()
+
+
+def record_key(name: str, image_key: str) -> str:
+    """The key of an image's record in the data set `name`."""
+    return f"{name}/{text(image_key)}#0"
 
 
 def folder(raw: Path) -> Path:

@@ -1,0 +1,47 @@
+"""The lock on a folder's work: who holds it is named, and a process that is gone holds nothing."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from au_jax import lock
+from au_jax.errors import UserError
+
+HOLD = """
+import os, sys
+from pathlib import Path
+from au_jax import lock
+with lock.alone(Path(sys.argv[1]), "works"):
+    print(os.getpid(), flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_second_process_is_told_who_works_until_that_one_is_killed(tmp_path):
+    path = tmp_path / "lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        number = int(other.stdout.readline())
+        with (
+            pytest.raises(UserError, match=rf"process {number} of .* writes here now; wait for it"),
+            lock.alone(path, "writes here"),
+        ):
+            pass
+        other.kill()
+    with lock.alone(path, "writes here"):
+        assert path.read_text().startswith(f"process {os.getpid()} of ")
+    with lock.alone(path, "writes here"):  # and again, after the end of the block
+        pass
+
+
+def test_a_file_system_without_locks_keeps_nobody_out(tmp_path, monkeypatch):
+    def without(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", without)
+    with lock.alone(tmp_path / "lock", "writes here"), lock.alone(tmp_path / "lock", "too"):
+        pass
