@@ -8,7 +8,7 @@
     default   rendered faces                       40 min (measured with  F1 0.65 over 26 AUs
                                                    other work beside it)  (test)
     labels    rendered faces, few of another look  8 min (measured)       see RESULTS.md
-    finetune  your own, prepared as --name=mine    3 min (an estimate)    depends on them
+    finetune  your own, prepared as --name=mine    2 min (measured)       depends on them
 
 `default` trains the members of the starter model: two networks of different size for the AUs of
 the face, and one for the pose AUs, which also takes the angles of the head. Their labels are those
