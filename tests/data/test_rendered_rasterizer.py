@@ -33,6 +33,7 @@ def draw(screen, triangles, light=AMBIENT, normal=CAMERA, blended=False, image=N
             attributes[:, getattr(rasterizer, name.upper())] = value
     image = np.zeros((SIDE, SIDE, 3), np.float32) if image is None else image
     depth = np.full((SIDE, SIDE), rasterizer.FAR, np.float32)
+    detail = np.asarray(columns.get("detail", np.zeros((2, 2, 4))), np.float32)
     rasterizer.rasterize(
         image,
         depth,
@@ -40,8 +41,9 @@ def draw(screen, triangles, light=AMBIENT, normal=CAMERA, blended=False, image=N
         np.tile(np.array(normal, np.float32), (len(screen), 1)),
         attributes,
         np.array(triangles, np.int32),
-        np.asarray(columns.get("detail", np.zeros((2, 2, 4))), np.float32),
-        np.asarray(columns.get("height", np.zeros((2, 2))), np.float32),
+        detail,
+        # The relief has the texture's texels: the rasteriser looks no further than these.
+        np.asarray(columns.get("height", np.zeros(detail.shape[:2])), np.float32),
         np.float32(0.1),
         np.array([0, 1, 0], np.float32),
         light,
