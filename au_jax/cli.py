@@ -1,6 +1,5 @@
 """The command line: flags parsed with one clear sentence for each mistake."""
 
-import errno
 import os
 import socket
 import sys
@@ -12,13 +11,11 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from au_jax import starter
-from au_jax.errors import UserError, unknown
+from au_jax.errors import NO_ROOM, UserError, unknown
 from au_jax.experiment import config_file
 
 CACHE = "AU_JAX_CACHE"
 COORDINATOR = "JAX_COORDINATOR_ADDRESS"
-# What the system says of a disk, a quota or a size of files that is exhausted.
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Seconds without a sign of life after which a process on another host is taken to be lost.
 _LOST_AFTER = 30
 # What is in XLA's message where another process has ended in the middle of an exchange.
@@ -325,7 +322,7 @@ def dispatch(modes: dict[str, Callable[[], None]], mode: str) -> None:
     except UserError as error:
         fail(error)
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in NO_ROOM:
             raise
         what = error.filename or "a file"
         fail(

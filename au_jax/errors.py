@@ -1,7 +1,11 @@
-"""The one exception that a user's mistake raises."""
+"""The one exception that a user's mistake raises, and what an exhausted disk is known by."""
 
+import errno
 import re
 from collections.abc import Iterable
+
+# What the system says of a disk, a quota or a size of files that is exhausted.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UserError(Exception):

@@ -1,4 +1,4 @@
-"""How far what is said of a face can be relied on, and what speaks against it.
+"""Confidence in the prediction for a face, and the doubts that lower it.
 
 AUs are told most surely of a face that is found for sure, large, turned to the camera, and of which
 the networks of a selection say the same. Each of these is a number of 0 to 1; the confidence is
@@ -15,8 +15,8 @@ from au_jax.metrics import probabilities
 NOT_SURELY_FOUND = "not surely found"  # hidden, dark, or no face at all
 SMALL, TURNED, DISAGREED = "small", "turned", "members disagree"
 _DOUBTED = 0.7  # below which there is a doubt
-# Where each begins to count, and where nothing is left: pixels of the box's shorter side, degrees.
-_SIZE, _PITCH, _YAW = (64.0, 16.0), (25.0, 60.0), (35.0, 80.0)
+# Between what each goes from nothing to all, or back: pixels of the box's shorter side, degrees.
+_SIZE, _PITCH, _YAW = (16.0, 64.0), (25.0, 60.0), (35.0, 80.0)
 
 
 def grounds(face: Face, disagreement: float) -> dict[str, float]:
@@ -30,8 +30,8 @@ def grounds(face: Face, disagreement: float) -> dict[str, float]:
     pitch, yaw, _ = np.abs(np.nan_to_num(face.pose)).tolist()
     return {
         NOT_SURELY_FOUND: face.confidence,
-        SMALL: _left(float(face.box[2:].min()), *_SIZE),
-        TURNED: min(_left(pitch, *_PITCH), _left(yaw, *_YAW)),
+        SMALL: float(np.interp(face.box[2:].min(), _SIZE, (0, 1))),
+        TURNED: float(min(np.interp(pitch, _PITCH, (1, 0)), np.interp(yaw, _YAW, (1, 0)))),
         DISAGREED: 1 - disagreement,
     }
 
@@ -69,8 +69,3 @@ def disagreements(
         if len(said) > 1:
             spreads.append(2 * np.std(np.asarray(said, np.float64), axis=0))
     return np.mean(spreads, axis=0) if spreads else np.zeros(len(logits[0]))
-
-
-def _left(value: float, begins: float, ends: float) -> float:
-    """1 up to `begins`, falling to 0 at `ends`, which may be the smaller one."""
-    return float(np.clip((ends - value) / (ends - begins), 0, 1))

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from au_jax import cores, lock
 from au_jax.data.image_io import BadImageError
 from au_jax.data.records import CROPS, VERSION, truth_path
-from au_jax.errors import UserError, unknown
+from au_jax.errors import NO_ROOM, UserError, unknown
 from au_jax.faces.align import SIDE
 from au_jax.prepare import audit, row_index, worker
 from au_jax.prepare.readers import open_raw
@@ -32,7 +32,6 @@ from au_jax.prepare.readers.rows import ImageReader, RawSet
 from au_jax.prepare.row_index import Index, Task
 from au_jax.prepare.worker import Images, Job, Worker
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -168,7 +167,7 @@ def _disk(data_dir: Path) -> Iterator[None]:
         yield
     except (OSError, sqlite3.Error) as error:
         code = getattr(error, "errno", None)
-        if code in _FULL or "disk is full" in str(error):
+        if code in NO_ROOM or "disk is full" in str(error):
             raise UserError(
                 f"the disk of {data_dir} is full; free some space and run the same command again, "
                 "it goes on where it stopped"

@@ -8,12 +8,13 @@ import pytest
 
 from au_jax import aus
 from au_jax.data import head_aus, systematic_detector
+from au_jax.data.made_splits import IMAGES_PER_PERSON, MOST_FRAMES
 from au_jax.data.rendered_faces import annotators, expressions, looks, settings
 from au_jax.data.rendered_faces.annotators import AUS
 from au_jax.data.rendered_faces.backdrops import BACKDROPS
 from au_jax.data.rendered_faces.conditions import conditions
 from au_jax.data.rendered_faces.occluders import OCCLUDERS
-from au_jax.data.rendered_faces.population import MOST_FRAMES, PICTURES_PER_PERSON, sample_scene
+from au_jax.data.rendered_faces.population import sample_scene
 from au_jax.data.rendered_faces.scene import COLUMN, NUMBERS, PRESENT_FROM, View
 from au_jax.data.systematic_detector import DETECTED
 from au_jax.errors import UserError
@@ -61,7 +62,7 @@ def test_a_scene_does_not_depend_on_those_before_it(scenes):
 
 def test_people_have_eight_pictures_and_one_split(scenes):
     people = [scene.person.subject for scene in scenes]
-    assert [people.count(p) for p in dict.fromkeys(people)] == [PICTURES_PER_PERSON] * 300
+    assert [people.count(p) for p in dict.fromkeys(people)] == [IMAGES_PER_PERSON] * 300
     others = {
         scene_of(number, split, look).person.subject
         for split, look in (("opt", "everyday"), ("test", "other"), ("clips", "everyday"))

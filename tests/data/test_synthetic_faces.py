@@ -13,15 +13,13 @@ import tensorflow_datasets as tfds
 
 from au_jax import aus
 from au_jax.data import datasets
+from au_jax.data.made_splits import CLIP_SPLITS, MOST_FRAMES, SPLITS
 from au_jax.data.synthetic_faces import anatomy, builder, population, time_course
 from au_jax.data.synthetic_faces.annotators import error_chance, written_labels
 from au_jax.data.synthetic_faces.drawing import render
 from au_jax.data.synthetic_faces.population import (
     AUS,
-    CLIP_SPLITS,
     COLUMN,
-    MOST_FRAMES,
-    SPLITS,
     image_numbers,
     sample_spec,
 )

@@ -10,6 +10,7 @@ import functools
 import numpy as np
 
 from au_jax import aus
+from au_jax.data.made_splits import CLIP_SPLITS, IMAGES_PER_PERSON, MOST_FRAMES, generator
 from au_jax.data.rendered_faces import expressions
 from au_jax.data.rendered_faces.looks import LOOKS, Look
 from au_jax.data.rendered_faces.scene import (
@@ -24,12 +25,6 @@ from au_jax.data.rendered_faces.scene import (
     View,
 )
 from au_jax.data.synthetic_faces import time_course
-
-SPLITS = ("opt", "noisy", "test")  # of still pictures
-CLIP_SPLITS = ("clips", "clips_test")  # of short videos
-PICTURES_PER_PERSON = 8
-# The number of a frame's picture is MOST_FRAMES times the clip's plus the frame's.
-MOST_FRAMES = 1000
 
 # Grey levels (sRGB) of skins from the lightest to the darkest, and of hairs, irises and make-up.
 _LIGHT_SKIN, _DARK_SKIN = np.array([240.0, 206, 187]), np.array([90.0, 60, 45])
@@ -73,22 +68,17 @@ _DRIFT = np.array([2.5, 4.5, 2.5, 0.2, 0.12])
 _MOVING_SHARE = 0.5  # of the defects' strength in clips, whose cameras are better
 
 
-def generator(seed: int, split: str, number: int, what: int) -> np.random.Generator:
-    """Random numbers for one use, `what`, of the person, clip or picture `number` of a split."""
-    return np.random.default_rng([seed, (*SPLITS, *CLIP_SPLITS).index(split), number, what])
-
-
 def sample_scene(look: str, seed: int, split: str, number: int) -> Scene:
     """The picture `number` of a split.
 
     Args:
       look: a key of `looks.LOOKS`.
-      number: a person has `PICTURES_PER_PERSON` still pictures in a row, or one clip, whose frames
+      number: a person has `IMAGES_PER_PERSON` still pictures in a row, or one clip, whose frames
         are `MOST_FRAMES * clip + frame`.
     """
     if split in CLIP_SPLITS:
         return _sample_frame(look, seed, split, *divmod(number, MOST_FRAMES))
-    person = sample_person(look, seed, split, number // PICTURES_PER_PERSON)
+    person = sample_person(look, seed, split, number // IMAGES_PER_PERSON)
     return _sample_still(LOOKS[look], person, generator(seed, split, number, 1))
 
 

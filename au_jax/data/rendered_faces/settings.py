@@ -1,4 +1,4 @@
-"""What of rendered faces a user sets: how many, of which looks, from which seed."""
+"""Settings of a set of rendered faces (`--render`): how many, of which looks, from which seed."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from au_jax import allowed
 from au_jax.allowed import CountOrNone, OneOf, Range, Seed
+from au_jax.data.made_splits import CLIP_SPLITS, MOST_FRAMES, SPLITS
 from au_jax.data.rendered_faces.looks import LOOKS
-from au_jax.data.rendered_faces.population import CLIP_SPLITS, MOST_FRAMES, SPLITS
 from au_jax.errors import UserError, unknown
 
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from au_jax import aus
 from au_jax.data import systematic_detector
+from au_jax.data.made_splits import generator
 from au_jax.data.synthetic_faces.conditions import conditions
-from au_jax.data.synthetic_faces.population import AUS, ImageSpec, generator
+from au_jax.data.synthetic_faces.population import AUS, ImageSpec
 
 NOISES = SYSTEMATIC, INDEPENDENT = ("systematic", "independent")
 # Share of labels that the careful annotators of `opt` left open.

@@ -19,15 +19,12 @@ from tqdm import tqdm
 from au_jax import allowed, cores
 from au_jax.allowed import Count, CountOrNone, OneOf, Range, Seed
 from au_jax.data import records
+from au_jax.data.made_splits import CLIP_SPLITS, MOST_FRAMES, SPLITS, generator
 from au_jax.data.records import quiet_tfds
 from au_jax.data.synthetic_faces.annotators import NOISES, SYSTEMATIC, written_labels
 from au_jax.data.synthetic_faces.conditions import CONDITIONS, conditions
 from au_jax.data.synthetic_faces.population import (
     AUS,
-    CLIP_SPLITS,
-    MOST_FRAMES,
-    SPLITS,
-    generator,
     image_numbers,
     sample_spec,
 )

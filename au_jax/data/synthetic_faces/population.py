@@ -13,15 +13,10 @@ import numpy as np
 
 from au_jax import aus
 from au_jax.data import head_aus
+from au_jax.data.made_splits import CLIP_SPLITS, IMAGES_PER_PERSON, MOST_FRAMES, generator
 from au_jax.data.synthetic_faces import time_course
 
 AUS = aus.EMOTIONET
-SPLITS = ("opt", "noisy", "test")  # of still images
-CLIP_SPLITS = ("clips", "clips_test")  # of short videos
-IMAGES_PER_PERSON = 8
-# The number of a frame's image is MOST_FRAMES times the video's plus the frame's.
-MOST_FRAMES = 1000
-
 # How many videos lack frames, and which share of theirs: no face was found, or they were dropped.
 _VIDEOS_WITH_GAPS, _LOST_FRAMES = 0.3, 0.12
 # How a head drifts in a video (`time_course.drift`): pitch, yaw, roll in degrees, gaze in mm.
@@ -154,11 +149,6 @@ class ImageSpec:
     def labels(self) -> np.ndarray:
         """Returns int8 [A], 1 present or 0 absent."""
         return (self.intensity() >= PRESENT_FROM).astype(np.int8)
-
-
-def generator(seed: int, split: str, number: int, what: int) -> np.random.Generator:
-    """Random numbers for one use, `what`, of the person, video or image `number` of a split."""
-    return np.random.default_rng([seed, (*SPLITS, *CLIP_SPLITS).index(split), number, what])
 
 
 def image_numbers(seed: int, split: str, count: int, frames: int = 0) -> Sequence[int]:

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from au_jax.data.datasets import Truth
+from au_jax.data.made_splits import CLIP_SPLITS, MOST_FRAMES
 from au_jax.data.rendered_faces import annotators, face_kit, settings
 from au_jax.data.rendered_faces.conditions import conditions
-from au_jax.data.rendered_faces.population import CLIP_SPLITS, MOST_FRAMES, sample_scene
+from au_jax.data.rendered_faces.population import sample_scene
 from au_jax.data.rendered_faces.scene import Scene
 from au_jax.data.rendered_faces.settings import Settings
 from au_jax.data.systematic_detector import CONDITIONS
