@@ -1,4 +1,4 @@
-"""What the files of a run hold: the fields of its JSON files and the arrays of its .npz files.
+"""Forms of the files of a run: the fields of its JSON files and the arrays of its .npz files.
 
 Each is said once, here, and checked whenever a file is read, so that a file that was cut, edited or
 comes from elsewhere is found where it lies, and not by what goes wrong behind it.

@@ -1,4 +1,4 @@
-"""How much the labels of AUs depend on each other, counted in the training labels (MLCR).
+"""Dependence of AU labels on each other, counted in the training labels (for MLCR).
 
 Niu et al., "Multi-Label Co-Regularization for Semi-Supervised Facial Action Unit Recognition"
 (NeurIPS 2019, https://arxiv.org/abs/1910.11012).

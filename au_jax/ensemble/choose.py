@@ -76,9 +76,8 @@ def best_epoch_per_au(
         TAL measures its choice per AU against (section 2.3); "one_standard_error" (ours), the last
         epoch whose mean score is below that of the best one by no more than one standard error,
         which is that of the mean over the AUs of how much lower each scores there (a single AU has
-        none: its best epoch); or "smoothed"
-        (ours), the best by the mean of its score and those of the epochs just before and after it,
-        so that a single lucky epoch wins less often.
+        none: its best epoch); or "smoothed" (ours), the best by the mean of its score and those of
+        the epochs just before and after it, so that a single lucky epoch wins less often.
       windows: how many of the arrays, one after the other, are of one epoch.
 
     Returns:

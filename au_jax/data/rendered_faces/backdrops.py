@@ -1,4 +1,4 @@
-"""What is behind a face: a backdrop of one of several kinds, shoulders, and long hair."""
+"""Backgrounds of rendered faces: a backdrop of one of several kinds, shoulders, and long hair."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""How action units move a face: intensities to weights of blendshapes, weights to vertices."""
+"""Facial expressions of a mesh: AU intensities to blendshape weights, weights to vertices."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""What is before a face: glasses, and now and then a hand, a thing, a mask, a scarf or a hat.
+"""Glasses and occluders before a rendered face: hands, things, masks, scarves and hats.
 
 They are drawn in 2-D from the outlines of simple bodies that turn with the head, and lit evenly.
 Lengths are centimetres, in the head's own directions (x to the person's own left, y up, z forward).

@@ -1,4 +1,4 @@
-"""What a rendered picture of a face holds: a person, an expression, light, camera, surroundings.
+"""Description of a rendered picture: person, expression, light, camera, surroundings.
 
 Coordinates are ICT-FaceKit's: centimetres, x to the person's own left, y up, z out of the face. A
 picture is [size, size], its x to the right (a face that looks into the camera has its own left
