@@ -139,18 +139,23 @@ def convolve(
         product over gathered patches; "winograd", for k = 3, stride 1 and a pixel of padding. None
         chooses: on the CPU XLA's weight gradient for k = 1 is up to five times as slow as that of
         the matrix product, over maps no larger than the kernel "patches" is at least twice as
-        quick, and over large maps of many channels "winograd" takes half the time of "window"; it
+        quick, and its gradient 10 to 60 times where a stride leaves results smaller than the
+        kernel, and over large maps of many channels "winograd" takes half the time of "window"; it
         is slow to compile, so that smaller gains are left.
     """
     size = kernel.shape[0]
     height, width, channels = images.shape[1:]
     margins = pads(height, width, size, stride, padding)
+    results = [
+        (length + sum(margin) - size) // stride + 1
+        for length, margin in zip((height, width), margins, strict=True)
+    ]
     if form is None:
         form = "window"
         if _on_cpu():
             if size == 1 and margins == ((0, 0), (0, 0)):
                 form = "matmul"
-            elif min(height, width) <= size:
+            elif min(height, width) <= size or min(results) < size:
                 form = "patches"
             elif _suits_winograd(images, kernel, stride, margins):
                 form = "winograd"

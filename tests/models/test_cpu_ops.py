@@ -36,6 +36,7 @@ def _assert_equal(apply, one, other, *arguments):
         (2, 2, 3, 1, "patches"),
         (1, 3, 3, 2, "patches"),
         (5, 4, 3, 2, "patches"),
+        (4, 4, 3, 2, "patches"),
         (3, 3, 5, 1, "patches"),
         (5, 4, 1, 1, "matmul"),
         (5, 4, 1, 2, "matmul"),
@@ -51,6 +52,17 @@ def test_convolution_forms_agree(height, width, kernel, stride, form, padding):
         return cpu_ops.convolve(images, weights, stride, padding, form)
 
     _assert_equal(apply, form, "window", images, weights)
+
+
+@pytest.mark.parametrize(("side", "convolutions"), [(4, False), (6, True)])
+def test_results_smaller_than_the_kernel_are_not_convolved_with_in_the_gradient(side, convolutions):
+    images, weights = _normal(0, 2, side, side, 3), _normal(1, 3, 3, 3, 4)
+
+    def total(images, weights):
+        return cpu_ops.convolve(images, weights, 2, "torch").sum()
+
+    lowered = jax.jit(jax.grad(total, (0, 1))).lower(images, weights).as_text()
+    assert ("stablehlo.convolution" in lowered) == convolutions
 
 
 @pytest.mark.parametrize("padding", ["same", "torch"])
