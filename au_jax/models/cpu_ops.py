@@ -48,6 +48,11 @@ def pads(height: int, width: int, kernel: int, stride: int, padding: str | int) 
     raise unknown("padding", padding, ("same", "torch"))
 
 
+def _count_windows(length: int, size: int, stride: int) -> int:
+    """How many windows of `size` fit along `length` padded pixels."""
+    return (length - size) // stride + 1
+
+
 _traced_for: ContextVar[str] = ContextVar("traced_for", default="")
 
 
@@ -80,7 +85,7 @@ def _padded(
     for length, (before, after) in zip(
         (height, width), pads(height, width, size, stride, padding), strict=True
     ):
-        windows = (before + length + after - size) // stride + 1
+        windows = _count_windows(before + length + after, size, stride)
         change.append((before, (windows + reach) * stride - before - length, 0))
     return lax.pad(images, jnp.array(fill, images.dtype), [*change, (0, 0, 0)]), reach
 
@@ -147,7 +152,7 @@ def convolve(
     height, width, channels = images.shape[1:]
     margins = pads(height, width, size, stride, padding)
     results = [
-        (length + sum(margin) - size) // stride + 1
+        _count_windows(length + sum(margin), size, stride)
         for length, margin in zip((height, width), margins, strict=True)
     ]
     if form is None:
