@@ -14,6 +14,7 @@ from jax.sharding import Mesh, NamedSharding
 from au_jax import sharding
 from au_jax.methods.base import Method
 from au_jax.training import finite
+from au_jax.training.joined import join, split
 
 
 @flax.struct.dataclass
@@ -23,7 +24,7 @@ class TrainState:
     Attributes:
       step: int32 scalar, updates done.
       params, batch_stats: of the method's networks.
-      opt_state: the optimiser's.
+      opt_state: the optimiser's, of the params as `joined.join` gives them.
       method_state: the method's own (queues, momentum networks, label tables).
       key: uint32 [2], the run's key; a step draws from `fold_in(key, step)`.
     """
@@ -48,7 +49,7 @@ def _initializer(
             step=jnp.zeros((), jnp.int32),
             params=params,
             batch_stats=batch_stats,
-            opt_state=optimizer.init(params),
+            opt_state=optimizer.init(join(params, method.sharded)),
             method_state=method_state,
             key=key,
         )
@@ -104,8 +105,10 @@ def make_train_step(method: Method, optimizer: optax.GradientTransformation, mes
         (loss, (batch_stats, method_state, logs)), grads = gradient(
             state.params, state.batch_stats, state.method_state, batch, state.step, key
         )
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        grads, params = (join(tree, method.sharded) for tree in (grads, state.params))
+        updates, opt_state = optimizer.update(grads, state.opt_state, params)
+        updated = optax.apply_updates(params, updates)
+        params = split(updated, state.params, method.sharded)
         if method.after_update is not None:
             method_state = method.after_update(params, method_state, state.step)
         state = dataclasses.replace(
@@ -117,7 +120,7 @@ def make_train_step(method: Method, optimizer: optax.GradientTransformation, mes
             method_state=method_state,
         )
         norm = optax.tree.norm(grads)
-        told = finite.finite(batch_stats, loss, norm, params)
+        told = finite.finite(join(batch_stats), loss, norm, updated)
         return state, {"loss": loss, **logs, "gradient_norm": norm, "finite": told}
 
     laid_out = layout(method, optimizer, mesh)

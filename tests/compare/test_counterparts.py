@@ -24,6 +24,7 @@ from au_jax.compare.methods import co_training, face_pretraining, multi_label, m
 from au_jax.compare.step import VARIANTS
 from au_jax.errors import UserError
 from au_jax.methods.recot import selective_balanced_loss
+from au_jax.training.joined import join
 from au_jax.training.optimizer import make_optimizer
 from au_jax.training.step import TrainState, make_train_step
 
@@ -150,7 +151,7 @@ def curves(case, settings, steps):
     variables = begin(method)
     params, batch_stats, method_state = variables
     training.load(*variables)
-    opt_state, key = optimizer.init(params), jax.random.PRNGKey(5)
+    opt_state, key = optimizer.init(join(params, method.sharded)), jax.random.PRNGKey(5)
     state = TrainState(jnp.int32(0), params, batch_stats, opt_state, method_state, key)
     update, draw = make_train_step(method, optimizer, mesh), jax.jit(training.counterpart.draw)
     losses = []
