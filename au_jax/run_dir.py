@@ -36,6 +36,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,8 @@ _OLD_UNFINISHED = re.compile(r"\.\d+\..+")
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`, which becomes `path` when the block ends well.
 
+    A file or a folder is made of it; an empty folder may be in its place.
+
     Raises:
       UserError: the disk is full, or the folder cannot be written.
     """
@@ -69,7 +72,7 @@ def replacing(path: Path) -> Iterator[Path]:
         raise UserError(f"cannot write {path}: {reason(error)}") from error
     finally:
         with contextlib.suppress(OSError):  # a folder that is not there cannot hold it
-            temporary.unlink(missing_ok=True)
+            _delete(temporary)
 
 
 def sweep(folder: Path) -> None:
@@ -87,10 +90,17 @@ def sweep(folder: Path) -> None:
 
 
 def sweep_beside(path: Path) -> None:
-    """Deletes what killed processes left of a file that nobody else is writing."""
+    """Deletes what killed processes left of a file or folder that nobody else is writing."""
     for left in path.parent.iterdir():
         if left.name.startswith(_UNFINISHED) and left.name.endswith(f".{path.name}"):
-            left.unlink(missing_ok=True)
+            _delete(left)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def reason(error: OSError) -> str:

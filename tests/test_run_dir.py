@@ -62,6 +62,28 @@ def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["some.json"]
 
 
+def test_a_folder_is_there_whole_or_not_at_all_and_what_a_kill_left_of_it_goes(tmp_path):
+    path, killed = tmp_path / "some", tmp_path / ".unfinished-1234.some"
+
+    def write(fails):
+        with run_dir.replacing(path) as temporary:
+            temporary.mkdir()
+            (temporary / "file").write_text("whole")
+            if fails:
+                raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write(fails=True)
+    assert not list(tmp_path.iterdir())
+    path.mkdir()  # an empty one may be there
+    write(fails=False)
+    assert (path / "file").read_text() == "whole"
+    killed.mkdir()
+    (killed / "file").write_text("half")
+    run_dir.sweep_beside(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_scores_through_other_crops_lie_beside_those_of_the_centre(tmp_path):
     folder = StageFolder(tmp_path / "stage")
     assert folder.scored_splits() == []

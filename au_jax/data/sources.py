@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from au_jax import aus as au_names
 from au_jax.data import crop_jpeg
+from au_jax.data.decoded_images import DecodedImages
 from au_jax.data.split_name import SplitName
 from au_jax.data.units import units
 from au_jax.errors import UserError, unknown
@@ -62,6 +63,8 @@ class Source:
       files: the ArrayRecord files of the whole split.
       rows: int64 [N], where each record stands in those files.
       size: pixels that images are resized to when they are read; 0 leaves them as stored.
+      decoded: keeps the images of the whole split that were read, of this crop and size; None
+        decodes them each time.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Source:
     files: tuple[str, ...]
     rows: np.ndarray
     size: int = 0
+    decoded: DecodedImages | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -105,6 +109,21 @@ class Source:
         Raises:
           UserError: an image cannot be decoded, or is not of the size of the first one.
         """
+        if self.decoded is None:
+            return self._read(indices)
+        rows = self.rows[indices]
+        missing = ~self.decoded.has(rows)
+        if missing.all():
+            images = self._read(indices)
+            self.decoded.keep(rows, images)
+            return images
+        if missing.any():
+            self.decoded.keep(rows[missing], self._read(np.asarray(indices)[missing]))
+            if not self.decoded.has(rows).all():
+                return self._read(indices)  # raises: they are not of one size
+        return self.decoded.take(rows)
+
+    def _read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         jpegs = self.jpegs(indices)
         first = self._decode(jpegs[0], indices[0])
         images = np.empty((len(jpegs), *first.shape), np.uint8)
@@ -217,7 +236,14 @@ def open_source(
             f"'{name.stored}' have not; prepare the data set again"
         )
     whole = Source(
-        name.stored, tuple(metadata["aus"]), table, crop, files, np.arange(len(table.keys)), size
+        name.stored,
+        tuple(metadata["aus"]),
+        table,
+        crop,
+        files,
+        np.arange(len(table.keys)),
+        size,
+        DecodedImages(len(table.keys)),
     )
     if not name.part:
         return whole

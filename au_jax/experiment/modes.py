@@ -235,6 +235,7 @@ def _left_out(recipe: Recipe, without: Mapping[str, str]) -> list[str]:
 def subject_of(recipe: Recipe, name: str, stage: Train) -> tuple[Subject, Training]:
     """The training of `stage`, called `name`, for both sides and for JAX's."""
     training, card = stage.prepare(recipe.context(name))
+    training = training.from_disk()
     subject = Subject(card, stage.optimizer, training.streams, training.seed, training.threads)
     return subject, training
 

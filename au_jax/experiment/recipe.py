@@ -178,6 +178,6 @@ class Recipe:
     def trainings(self) -> dict[str, Training]:
         """What the `distinct_trainings` train, for a benchmark."""
         return {
-            name: stage.prepare(self.context(name))[0]
+            name: stage.prepare(self.context(name))[0].from_disk()
             for name, stage in self.distinct_trainings().items()
         }

@@ -6,12 +6,10 @@ report says of them, if it does (`report.stage_figures`); model.json and network
 stablehlo/ and onnx/.
 """
 
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from au_jax import log
+from au_jax import log, run_dir
 from au_jax.ensemble import model_folder
 from au_jax.errors import UserError, unknown
 from au_jax.export import card, onnx, stablehlo
@@ -93,24 +91,18 @@ def export(
     chosen = choose(run, stage)
     ready, left_out = _ready(chosen, formats, half)
     place = output.absolute()
-    temporary = place.with_name(f".{os.getpid()}.{place.name}")
-    try:
-        temporary.mkdir(parents=True)
+    if place.parent.is_dir():
+        run_dir.sweep_beside(place)
+    with run_dir.replacing(place) as folder:
+        folder.mkdir()
         if any(name in _WITH_WEIGHTS for name in ready):
-            _write_networks(temporary, chosen, half)
+            _write_networks(folder, chosen, half)
         for write in ready.values():
-            write(temporary)
+            write(folder)
         figures = stage_figures.of_run(RunFolder(run), chosen.stage)
         if figures:
-            stage_figures.write(temporary, figures)
-        card.write(
-            temporary / "README.md", run, chosen, place.name, tuple(ready), left_out, figures
-        )
-        os.replace(temporary, output)
-    except OSError as error:
-        raise UserError(f"cannot write {output}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            stage_figures.write(folder, figures)
+        card.write(folder / "README.md", run, chosen, place.name, tuple(ready), left_out, figures)
     names = ", ".join(network.name for network in chosen.networks)
     log.say(f"{output} has {names} as {', '.join(ready)}; its README.md says how to load them")
 

@@ -13,6 +13,7 @@ from au_jax.data.records import Crop
 from au_jax.data.split_name import Split
 from au_jax.models.network_spec import of_section
 from au_jax.stages.base import StageContext
+from au_jax.training import memory
 from au_jax.training.encoder import Encoder
 from au_jax.training.start import Start, renamed, starting_weights
 
@@ -45,7 +46,8 @@ class Encode:
         """Computes the features that are not kept yet.
 
         Raises:
-          UserError: a split or backbone is unknown, or the start's backbone is another one.
+          UserError: a split or backbone is unknown, the start's backbone is another one, or a batch
+            does not fit into the memory.
         """
         folder = context.folder
         sources = {split: context.source(split, self.crop) for split in self.splits}
@@ -64,6 +66,14 @@ class Encode:
         if start is not None:
             params, batch_stats = start(variables["params"], variables["batch_stats"])
             variables = {"params": params, "batch_stats": batch_stats}
+        memory.check_batch(
+            encoder.pooled,
+            variables,
+            sources.values(),
+            self.batch,
+            context.mesh,
+            f"--config.stages.{folder.in_config}.batch",
+        )
         encoder.save(folder, variables)
         features_of = encoder.featurizer(variables, context.mesh, self.batch, context.threads)
         for split, source in sources.items():

@@ -76,6 +76,13 @@ class Encoder:
         with Checkpoints.of_models(folder.model) as checkpoints:
             return encoder, checkpoints.restore_on(ONLY_EPOCH, shapes, mesh)
 
+    def pooled(self, variables: Variables, images: jax.Array, pose: jax.Array) -> jax.Array:
+        """The features float32 [B, D] of stored crops, see `make_pass`; head angles say nothing."""
+        del pose
+        crops = augment.center_crop(images, self.image_size)
+        features: Any = self.net.apply(variables, crops, False, method=AUNet.pooled)
+        return features
+
     def featurizer(
         self, variables: Variables, mesh: Mesh, batch: int, threads: int
     ) -> Callable[[Source], Features]:
@@ -85,15 +92,7 @@ class Encoder:
           batch, threads: see `make_pass`.
         """
         variables = sharding.replicate(variables, mesh)
-        net, side = self.net, self.image_size
-
-        def pooled(variables: Variables, images: jax.Array, pose: jax.Array) -> jax.Array:
-            del pose
-            crops = augment.center_crop(images, side)
-            features: Any = net.apply(variables, crops, False, method=AUNet.pooled)
-            return features
-
-        run = make_pass(pooled, mesh, batch, threads)
+        run = make_pass(self.pooled, mesh, batch, threads)
 
         def features(source: Source) -> Features:
             table = source.table

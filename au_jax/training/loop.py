@@ -73,6 +73,16 @@ class Training:
     def steps(self) -> int:
         return self.epochs * self.steps_per_epoch
 
+    def from_disk(self) -> "Training":
+        """The same, which reads and decodes every image each time, so that this can be timed."""
+        streams = {
+            name: dataclasses.replace(
+                stream, source=dataclasses.replace(stream.source, decoded=None)
+            )
+            for name, stream in self.streams.items()
+        }
+        return dataclasses.replace(self, streams=streams)
+
     def rows(self) -> BatchRows:
         """Which rows of each stream make each batch."""
         return BatchRows.of(self.streams, self.seed, self.steps)
@@ -103,11 +113,11 @@ def train(folder: StageFolder, training: Training, mesh: Mesh) -> None:
     step = make_train_step(method, training.optimizer, mesh)
     score = make_scorer(method, mesh, training.score_batch, training.threads)
     fields = f"--config.stages.{folder.in_config}."
-    memory.check_scoring(
-        method,
-        training.validation,
+    memory.check_batch(
+        method.predict,
+        jax.eval_shape(method.kept, state.params, state.batch_stats, state.method_state),
+        training.validation.values(),
         training.score_batch,
-        state,
         mesh,
         f"{fields}train.score_batch",
     )

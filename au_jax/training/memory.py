@@ -1,7 +1,7 @@
-"""Whether a batch of scoring fits into the memory, told from shapes before the first step."""
+"""Whether a batch fits through a network in the memory, told from shapes before the first one."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from au_jax.data.sources import Source
 from au_jax.errors import UserError
-from au_jax.methods.base import Method
+from au_jax.training.scoring import Forward
 
 # The layers whose inputs and outputs lie in memory, whatever a compiler does with the others.
 _LAYERS = ("conv_general_dilated", "dot_general")
@@ -24,14 +24,20 @@ _TIMES = 1.5
 _MOST_TIMES = 200
 
 
-def check_scoring(
-    method: Method, validation: Mapping[str, Source], batch: int, state: Any, mesh: Mesh, field: str
+def check_batch(
+    function: Forward,
+    variables: Any,
+    sources: Iterable[Source],
+    batch: int,
+    mesh: Mesh,
+    field: str,
 ) -> None:
-    """Checks that a batch of scoring fits into the memory of each device.
+    """Checks that a batch fits through a network in the memory of each device.
 
     Args:
-      validation: what is scored. batch: examples at once.
-      state: of the training, whose network scores.
+      function: (variables, images, pose) -> [B, ...], see `scoring.make_pass`.
+      variables: of it, or their shapes.
+      sources: what passes through it. batch: examples at once.
       field: that sets `batch`, as the command line has it.
 
     Raises:
@@ -39,12 +45,11 @@ def check_scoring(
     """
     available = free_memory(mesh)
     devices = mesh.devices.size
-    for source in validation.values():
+    for source in sources:
         image = source.images(np.array([0])).shape[1:]
         if -(-batch // devices) * math.prod(image) * _FLOATS * _MOST_TIMES < available:
             continue  # tracing the network takes a moment
-        variables = jax.eval_shape(method.kept, state.params, state.batch_stats, state.method_state)
-        one = _TIMES * _largest_layer(method, variables, image)
+        one = _TIMES * _largest_layer(function, variables, image)
         needed = -(-batch // devices) * one
         if needed > available:
             raise UserError(
@@ -76,10 +81,10 @@ def _available() -> int:
     return int(lines["MemAvailable"].split()[0]) * 1024
 
 
-def _largest_layer(method: Method, variables: Any, image: tuple[int, ...]) -> int:
+def _largest_layer(function: Forward, variables: Any, image: tuple[int, ...]) -> int:
     """Bytes of one example's inputs and outputs of the layer that has most of them."""
     two = (jax.ShapeDtypeStruct((2, *image), jnp.uint8), jax.ShapeDtypeStruct((2, 3), jnp.float32))
-    traced = jax.make_jaxpr(method.predict)(variables, *two)
+    traced = jax.make_jaxpr(function)(variables, *two)
     sizes = [
         sum(v.aval.size * v.aval.dtype.itemsize for v in (layer.invars[0], *layer.outvars)) // 2
         for layer in _layers(traced.jaxpr)

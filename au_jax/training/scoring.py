@@ -15,11 +15,13 @@ from au_jax.run_dir import Scores
 # "No face found: all AUs absent" (Magdeburg, section 2): the sigmoid of this is 1e-13.
 NO_FACE_LOGIT = -30.0
 
+# (variables, images uint8 [B, H, W, 3], pose float32 [B, 3]) -> [B, ...]
+Forward = Callable[[Variables, jax.Array, jax.Array], jax.Array]
 Scorer = Callable[[Variables, Source], np.ndarray]
 
 
 def make_pass(
-    function: Callable[[Variables, jax.Array, jax.Array], jax.Array],
+    function: Forward,
     mesh: Mesh,
     batch: int,
     threads: int,
@@ -27,7 +29,7 @@ def make_pass(
     """Returns `run(variables, source) -> [N, ...]`, compiled on its first call.
 
     Args:
-      function: (variables, images uint8 [B, H, W, 3], pose float32 [B, 3]) -> [B, ...].
+      function: what is run.
       mesh: the devices, over which each batch is split.
       batch: examples in each global batch, rounded up to a multiple of the devices. The last batch
         is padded and its padding dropped, so that results do not depend on it.

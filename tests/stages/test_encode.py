@@ -14,6 +14,7 @@ from au_jax.methods import StreamFacts
 from au_jax.models.au_net import IMAGENET_MEAN, IMAGENET_STD
 from au_jax.run_dir import RunFolder
 from au_jax.stages.encode import Encode
+from au_jax.training import memory
 from au_jax.training.checkpoint import Checkpoints
 from au_jax.training.encoder import Encoder
 from au_jax.training.model_card import ModelCard
@@ -61,6 +62,14 @@ def test_features_do_not_depend_on_the_batch_or_the_devices(encoded, tiny_faces,
     many = encode(tiny_faces, tmp_path / "b", "opt-val", devices=8)
     for context in (small, many):
         np.testing.assert_allclose(read(context, "opt-val").features, expected, atol=1e-6)
+
+
+def test_a_batch_that_does_not_fit_into_the_memory_is_refused(tiny_faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "free_memory", lambda mesh: 2**20)
+    context = make_context(tiny_faces, tmp_path, "encode")
+    with pytest.raises(UserError, match=r"--config.stages.encode.batch is 99999, .* give at most"):
+        encode(tiny_faces, tmp_path, "opt-val", fields={"batch": 99_999})
+    assert not context.folder.model.exists()
 
 
 def test_a_random_encoder_follows_from_the_seed(encoded, tiny_faces, tmp_path):
