@@ -10,7 +10,7 @@ from typing import NoReturn
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from au_jax import starter
+from au_jax import echoes, starter
 from au_jax.errors import NO_ROOM, UserError, unknown
 from au_jax.experiment import config_file
 
@@ -33,6 +33,7 @@ def start() -> None:
     Ends the process with a sentence where the cache or the other hosts that the environment names
     cannot be used.
     """
+    echoes.pass_over()
     try:
         _start()
     except UserError as error:

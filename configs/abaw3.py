@@ -6,8 +6,8 @@ Jiang et al., "Facial Action Unit Recognition With Multi-models Ensembling" (202
 https://arxiv.org/abs/2203.13046).
 
     variant        data         time                          mean F1 to expect (test)
-    default        drawn clips  15 min on two cores           balanced 0.38 to 0.42, ensemble 0.34
-                                                              to 0.39 (measured, three seeds)
+    default        drawn clips  9 min 30 s on two cores       balanced 0.38 to 0.42, ensemble 0.32
+                                (measured)                    to 0.39 (measured, four runs)
     ladder         drawn clips  three times as long           the means, in RESULTS.md
     balance        drawn clips  4 min (an estimate)           not run at full length yet
     paper          Aff-Wild2, Glint360K, AffectNet, three AU sets

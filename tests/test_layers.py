@@ -13,7 +13,7 @@ LEVELS = (
     (
         *("errors", "allowed", "aus", "outside", "large_pages", "cores", "similarity", "starter"),
         *("losses", "metrics", "plain_numbers", "regular_file"),
-        *("file_forms", "finite_weights", "lock"),
+        *("file_forms", "finite_weights", "lock", "echoes"),
     ),
     ("data", "models", "faces", "augment", "sharding", "log", "run_dir", "html"),
     ("methods",),
