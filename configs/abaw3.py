@@ -217,6 +217,7 @@ def _table(config, setting: Setting) -> None:
     if not setting.weights:
         _pretrain(config, "identity", setting)
     system = System()
+    above: tuple[str, ...] = ()
     for number, (name, printed) in enumerate(ABAW3_LADDER.items(), 1):
         if name not in LADDER:
             config.quoted[f"row{number:02}"] = {
@@ -227,30 +228,36 @@ def _table(config, setting: Setting) -> None:
         label, changes = LADDER[name]
         system = dataclasses.replace(system, **changes)
         row = name.replace("+", "")
+        against = above
         if name != "mll" or setting.weighted:
             stage = _train(config, row, setting, system)
         else:  # where every W is 1, Eq. 5 is the binary cross entropy that "bal" has learned from
             label += f"; W is 1, which makes it {stage}"
-        _row(config, row, setting, (stage,), label=label, paper=printed)
+            against = ()
+        _row(config, row, setting, (stage,), label=label, paper=printed, against=against)
+        above = (f"{row}_row",)
     trained = ("data", "from_expression", "from_aus")
+    members = tuple(f"{name}_row" for name in trained)
     smooth: dict[str, Any] = {"label": "smoothed", "windows": setting.windows, "depth": 1}
-    _row(config, "data_smooth", setting, ("data",), **smooth)
-    for kind, learned in (("expression", "emotions"), ("aus", "AUs")):
+    _row(config, "data_smooth", setting, ("data",), against=members[:1], **smooth)
+    for number, (kind, learned) in enumerate((("expression", "emotions"), ("aus", "AUs")), 1):
         start = _pretrain(config, kind, setting)
         whole = dataclasses.replace(system, start=start)
         stage = _train(config, f"from_{kind}", setting, whole)
         label = f"the same, pretrained on {learned} instead"
-        _row(config, stage, setting, (stage,), label=label)
-        _row(config, f"{stage}_smooth", setting, (stage,), **smooth)
+        _row(config, stage, setting, (stage,), label=label, against=members[:number])
+        against = (members[number],)
+        _row(config, f"{stage}_smooth", setting, (stage,), against=against, **smooth)
     best: dict[str, Any] = {"epoch_rule": "best", "combine": "best"}
     label = "best model and epoch of each AU"
-    _row(config, "ensemble_plain", setting, trained, label=label, **best)
+    _row(config, "ensemble_plain", setting, trained, label=label, against=members, **best)
     _row(
         config,
         "ensemble",
         setting,
         trained,
         label=f"{label}, smoothed",
+        against=("ensemble_plain_row",),
         windows=setting.windows,
         paper=ABAW3_ENSEMBLE,
         paper_au={au: ABAW3_ENSEMBLE_AU[au] for au in setting.aus},
@@ -270,7 +277,8 @@ def _balance(config, setting: Setting) -> None:
         stage = _train(
             config, name, dataclasses.replace(setting, balance=balance), System(balance=True)
         )
-        _row(config, stage, setting, (stage,), label=label)
+        against = () if name == "none" else ("none_row",)
+        _row(config, stage, setting, (stage,), label=label, against=against)
 
 
 def _pretrain(config, name: str, setting: Setting) -> str:

@@ -241,13 +241,22 @@ def _pretrain(config, name: str, pretraining: Pretraining, **options: Any) -> st
 
 
 def _table(config, drawn: Evaluation) -> None:
-    for name in STARTS:
+    for number, name in enumerate(STARTS):
         label, start = _from(config, name)
         drawn.encode(config, name, start)
         for percent in (100, 10):
             people = "" if percent == 100 else f", {percent} % of the people"
-            drawn.linear(config, name, percent, label=f"{label}: linear{people}")
-            drawn.finetune(config, name, start, percent, label=f"{label}: finetuned{people}")
+            linear, finetuned = (
+                {
+                    "label": f"{label}: {words}{people}",
+                    "against": tuple(
+                        f"{kind}_{other}{_suffix(percent)}_row" for other in STARTS[:number]
+                    ),
+                }
+                for kind, words in (("linear", "linear"), ("finetune", "finetuned"))
+            )
+            drawn.linear(config, name, percent, **linear)
+            drawn.finetune(config, name, start, percent, **finetuned)
     encoded = tuple(f"encode_{name}" for name in ("emotion", "emoco"))
     base.add_stage(config, "maps", "feature_map", inputs=encoded, split="test")
 

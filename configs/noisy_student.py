@@ -119,24 +119,39 @@ def _small(config) -> None:
     if config.variant == "control":
         control = train("teacher_on", expression, streams={"opt": opt}, train={"times": 3.0})
 
-    row("student_row", (student, student_pose), label="OwnNet2 student", depth=1)
+    row(
+        "student_row",
+        (student, student_pose),
+        label="OwnNet2 student",
+        depth=1,
+        against=("T0", *(("teacher_on_row",) if config.variant == "control" else ())),
+    )
     row(
         "second_row",
         (second, student_pose),
         label="OwnNet2 student of the student (2nd generation)",
         depth=2,
+        against=("student_row",),
     )
     row(
         "shared_row",
         (shared, student_pose),
         label="OwnNet2 student without multi-task outputs",
         depth=1,
+        against=("T0", "student_row"),
     )
-    row("wide_row", (wide, student_pose), label="OwnNet3 student", depth=1)
+    row(
+        "wide_row",
+        (wide, student_pose),
+        label="OwnNet3 student",
+        depth=1,
+        against=("T0", "student_row"),
+    )
     row(
         "teacher_both_row",
         (given, student_pose),
         label="OwnNet2 teacher (opt and given noisy labels)",
+        against=("T0",),
     )
     if config.variant == "control":
         row(
@@ -148,12 +163,18 @@ def _small(config) -> None:
     base.add_stage(config, "svm", "pose_svm", split="opt-train", test=test)
     row("svm_row", ("svm",), label="RBF-SVM on head angles (pose AUs)")
     fused = (student, second, shared, wide, pose_teacher, student_pose)
-    row("fusion", fused, label="Fusion (mean of scores)")
+    row(
+        "fusion",
+        fused,
+        label="Fusion (mean of scores)",
+        against=("T0", "student_row", "second_row", "wide_row"),
+    )
     row(
         "final",
         fused,
         label="Fusion, shrunken thresholds",
         threshold_rule="shrunken",
+        against=("fusion",),
     )
 
 

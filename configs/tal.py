@@ -98,6 +98,8 @@ def _ladders(
         return base.add_stage(config, name, "train", model={"backbone": backbone}, **stage)
 
     def row(name: str, inputs: tuple[str, ...], label: str, paper: float, **rules: Any) -> None:
+        ladder, _, step = name.rpartition("_")
+        above = (f"{ladder}_{int(step) - 1}",) if ladder and step != "1" else ()
         base.add_stage(
             config,
             name,
@@ -107,6 +109,7 @@ def _ladders(
             test=test,
             label=label,
             paper=paper,
+            against=above,
             **rules,
         )
 
@@ -189,4 +192,5 @@ def _ablation(config, backbone: str, batch: int, test: tuple[str, ...]) -> None:
             label=label,
             depth=int(name != "base"),
             paper=TAL_ABLATION[name],
+            against=() if name == "base" else ("base_row",),
         )

@@ -15,6 +15,7 @@ from au_jax.experiment.fields import TOP, Tree, require, section, tree_of
 from au_jax.experiment.resolve import resolve
 from au_jax.run_dir import StageName
 from au_jax.stages import Stage
+from au_jax.stages.select import Select
 from au_jax.stages.train import Train
 
 
@@ -70,6 +71,11 @@ def _check_stage(config: ConfigDict, name: str, earlier: set[str]) -> None:
                 f"config.stages.{name} reads {other}, which config.order does not have before it; "
                 "put it first"
             )
+    if isinstance(stage, Select):
+        rows = [other for other, of in config.stages.items() if of.kind == "select"]
+        for other in stage.against:
+            if other not in rows:
+                raise unknown(f"selection in --config.stages.{name}.against", other, rows)
     if not isinstance(stage, Train):
         return
     if stage.epoch_stream not in stage.streams:

@@ -1,15 +1,12 @@
 """Curves of a run: the headline figure of selections over a setting in which they differ."""
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import scipy.stats
-
+from au_jax.report import over_seeds
 from au_jax.report.summaries import FIGURES, interval_of
 
-_CONFIDENCE = 0.95
 _WIDE = 20  # the factor between the ends of an x axis above which it is logarithmic
 
 
@@ -72,20 +69,10 @@ def curves(results: Mapping[str, Any], split: str) -> list[Curve]:
         value, interval = honest[headline], interval_of(honest, headline)
         if name in results["seeds"]:
             over = results["seeds"][name][split][headline]
-            value, interval = over["mean"], interval_over_seeds(over)
+            value, interval = over["mean"], over_seeds.interval(over)
         point = Point(config.get(f"stages.{name}.at", 0.0), value, interval)
         charts.setdefault(title, {}).setdefault(line, []).append(point)
     return [
         Curve(title, {line: sorted(of, key=lambda point: point.at) for line, of in lines.items()})
         for title, lines in charts.items()
     ]
-
-
-def interval_over_seeds(over: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The 95 % t-interval of the mean of {"values", "mean", "std"}; None for fewer than two."""
-    count = len(over["values"])
-    if count < 2:
-        return None
-    quantile = float(scipy.stats.t.ppf((1 + _CONFIDENCE) / 2, count - 1))
-    margin = quantile * over["std"] / math.sqrt(count)
-    return over["mean"] - margin, over["mean"] + margin

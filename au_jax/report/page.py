@@ -241,7 +241,18 @@ class Page:
             for name, splits in self.results["seeds"].items()
             for split, over in splits.items()
         ]
-        return {"rows": rows} if rows else None
+        if not rows:
+            return None
+        differences = [
+            summaries.difference_cells(self.config, difference)
+            for difference in self.results["differences"]
+        ]
+        return {
+            "rows": rows,
+            "figure": summaries.FIGURES[self.headline],
+            "head": summaries.DIFFERENCES,
+            "differences": differences,
+        }
 
     def _folds(self) -> Section:
         """Each fold's mean F1, where the data are parted into folds."""

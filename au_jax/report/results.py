@@ -15,8 +15,8 @@ from rich.table import Table
 
 from au_jax import file_forms, log, run_dir
 from au_jax.data.units import units
-from au_jax.metrics import mean_over_folds, probabilities, summary
-from au_jax.report import whole
+from au_jax.metrics import probabilities, summary
+from au_jax.report import over_seeds, summaries, whole
 from au_jax.report.summaries import FIGURES, interval_of, table_rows
 from au_jax.run_dir import RunFolder, StageFolder, StageName
 from au_jax.training.model_card import ModelCard
@@ -67,7 +67,7 @@ def collect(folder: RunFolder) -> dict[str, Any]:
         else:
             each = [{}]
         if len(each) > 1:
-            each, folds[name] = [_mean_over_folds(each)], _by_fold(of_folds, each)
+            each, folds[name] = [over_seeds.mean_of_folds(each)], _by_fold(of_folds, each)
         stages[name] = {
             "kind": config[f"stages.{name}.kind"],
             "outcome": kind,
@@ -77,6 +77,7 @@ def collect(folder: RunFolder) -> dict[str, Any]:
     rows = table_rows(config, chosen) or chosen
     last = stages[rows[-1]]["split"] if rows else {}
     best = last.get("test") or next(iter(last.values()), None)
+    seeds = over_seeds.over_seeds(folder, config, chosen)
     return {
         "config": config,
         "data": data["name"],
@@ -87,7 +88,8 @@ def collect(folder: RunFolder) -> dict[str, Any]:
         if best
         else {},
         "folds": {name: by_fold for name, by_fold in folds.items() if by_fold},
-        "seeds": _over_seeds(folder, config, chosen),
+        "seeds": seeds,
+        "differences": over_seeds.differences(config, seeds),
         "final": best["honest"] if best else None,
         "maps": {
             name: _neighbours(of_folds[0])
@@ -153,20 +155,6 @@ def _quoted(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return quoted
 
 
-def _mean_over_folds(each: list[dict[str, Any]]) -> dict[str, Any]:
-    """The {split: choices} of one stage, each SUMMARY the mean of those of all folds."""
-
-    def mean(parts: list[dict[str, Any]]) -> dict[str, Any]:
-        joined: dict[str, Any] = {}
-        for choice in ("as_printed", "honest"):
-            figures = [part[choice] for part in parts]
-            joined[choice] = mean_over_folds(figures) if all(figures) else None
-        groups = {g: mean([p["groups"][g] for p in parts]) for g in parts[0].get("groups", ())}
-        return {**joined, "groups": groups}
-
-    return {split: mean([results[split] for results in each]) for split in each[0]}
-
-
 def _by_fold(of_folds: list[StageFolder], each: list[dict[str, Any]]) -> dict[str, Any]:
     """{split: {"each": [SUMMARY], "pooled": SUMMARY}} of a selection; nothing of other stages."""
     by_split = {}
@@ -185,36 +173,6 @@ def _by_fold(of_folds: list[StageFolder], each: list[dict[str, Any]]) -> dict[st
         )
         by_split[split] = {"each": [r[split]["honest"] for r in each], "pooled": pooled}
     return by_split
-
-
-def _over_seeds(
-    folder: RunFolder, config: dict[str, Any], stages: list[str]
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """{stage: {split: {figure: {"values", "mean", "std"}}}} of the honest figures of the seeds."""
-    over: dict[str, dict[str, dict[str, Any]]] = {}
-    for name in stages if config["seeds"] > 1 else ():
-        results = []
-        for seed in range(config["seeds"]):
-            runs = [folder.stage(n) for n in StageName(name, seed).on_folds(config["folds"])]
-            if all(run.done for run in runs):
-                results.append(_mean_over_folds([run.read_results() for run in runs]))
-        over[name] = {
-            split: {
-                figure: _spread([r[split]["honest"][figure] for r in results])
-                for figure in ("final_score", "f1")
-            }
-            for split in results[0]
-        }
-    return over
-
-
-def _spread(values: list[float | None]) -> dict[str, Any]:
-    defined = [v for v in values if v is not None]
-    return {
-        "values": defined,
-        "mean": float(np.mean(defined)) if defined else None,
-        "std": float(np.std(defined, ddof=1)) if len(defined) > 1 else None,
-    }
 
 
 def _last_epoch(
@@ -320,9 +278,9 @@ def _print_table(results: dict[str, Any]) -> None:
     for table in (trained, chosen):
         if table.row_count:
             console.print(table)
-    for title, seeds in _seed_tables(results):
+    for title, table in (*_seed_tables(results), *_difference_tables(results)):
         console.print(title)
-        console.print(seeds)
+        console.print(table)
     if chosen.row_count:
         log.say(
             "as printed: chosen and scored on the same split, as papers do, which flatters; the "
@@ -335,6 +293,18 @@ def _print_table(results: dict[str, Any]) -> None:
         )
     if results["drawn"]:
         log.say("faces drawn by a program: these figures say nothing about real faces.")
+
+
+def _difference_tables(results: dict[str, Any]):
+    """The paired differences over the seeds of rows that a config measures against others."""
+    config = results["config"]
+    if not results["differences"]:
+        return
+    table = Table(*summaries.DIFFERENCES)
+    for difference in results["differences"]:
+        table.add_row(*summaries.difference_cells(config, difference))
+    figure = summaries.FIGURES[config["headline"]]
+    yield f"differences of {figure} over {config['seeds']} seeds, one by one", table
 
 
 def _seed_tables(results: dict[str, Any]):

@@ -5,10 +5,21 @@ from typing import Any
 
 from au_jax.aus import MEANING
 from au_jax.ensemble.selection import Member
-from au_jax.html.numbers import interval, number
+from au_jax.html.numbers import DASH, interval, number
 
 # The figures that a config's `headline` may name.
 FIGURES = {"final_score": "final score", "f1": "mean F1"}
+# The columns of the differences between rows over seeds.
+DIFFERENCES = (
+    "row",
+    "against",
+    "split",
+    "in the paper",
+    "difference",
+    "95 % interval",
+    "every seed",
+    "here",
+)
 _INTERVALS = {"final_score": "ci", "f1": "f1_ci"}
 
 
@@ -107,3 +118,22 @@ def _votes(members: Sequence[str] | None) -> str:
     for member in map(Member.parse, members):
         epochs.setdefault(member.stage_path, []).append(member.version)
     return "; ".join(f"{stage} {', '.join(numbers)}" for stage, numbers in epochs.items())
+
+
+def difference_cells(config: Mapping[str, Any], difference: Mapping[str, Any]) -> list[str]:
+    """One of `over_seeds.differences` as the cells under `DIFFERENCES`."""
+    low, high = difference["interval"] or (None, None)
+    return [
+        config[f"stages.{difference['stage']}.label"],
+        config[f"stages.{difference['against']}.label"],
+        difference["split"],
+        _signed(difference["paper"]),
+        _signed(difference["mean"]),
+        f"{_signed(low)} to {_signed(high)}",
+        ", ".join(map(_signed, difference["values"])),
+        difference["verdict"],
+    ]
+
+
+def _signed(value: float | None) -> str:
+    return DASH if value is None else f"{value:+.3f}"

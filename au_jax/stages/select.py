@@ -79,6 +79,8 @@ class Select:
         under its teacher).
       paper: the paper's own figure for that row (see `config.headline`); 0 when it has none.
       paper_au: the same of each AU, where the paper prints it.
+      against: the rows that this one's figure is compared with, seed by seed, where the recipe runs
+        from several seeds; those that do not run are passed over.
       curve: the x axis of the report's chart that the row is a point of; rows of one `curve` share
         a chart. "" for a row that is in no such chart.
       line: the line of that chart that the row is a point of.
@@ -99,6 +101,7 @@ class Select:
     depth: Annotated[int, Range(ge=0, le=100)] = 0
     paper: Share = 0.0
     paper_au: Mapping[AU, Share] = dataclasses.field(default_factory=dict)
+    against: Annotated[tuple[Name, ...], Unique()] = ()
     curve: Line = ""
     line: Line = ""
     at: Annotated[float, Range(ge=-1e9, le=1e9)] = 0.0

@@ -35,8 +35,9 @@ from au_jax.run_dir import RunFolder, read_arrays  # noqa: E402
 from au_jax.training.checkpoint import Checkpoints  # noqa: E402
 
 CONFIG = "--config=configs/noisy_student.py"
-# Within these seconds of its processor time a process is killed; before, it only imports.
-WITHIN = {"run": (3.5, 9.0), "select": (3.5, 8.0), "report": (3.0, 9.0), "predict": (4.0, 9.0)}
+# A process is killed after this share of the processor time that its mode took uninterrupted, or
+# later; before, it only imports.
+IMPORTS = {"run": 0.15, "select": 0.4, "report": 0.4, "predict": 0.4}
 TIMES = ("learning_rate", "images_per_second", "input_wait")
 
 
@@ -48,6 +49,7 @@ class Soak:
       folder: of the runs and their data. draw: the random moments.
       kills: how many have been made. moments: the modes and last lines of those killed.
       files: the most open files of any process.
+      spent: the processor time of each mode, seconds, when nothing interrupted it.
     """
 
     folder: Path
@@ -55,6 +57,7 @@ class Soak:
     kills: int = 0
     moments: list[str] = dataclasses.field(default_factory=list)
     files: int = 0
+    spent: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def launch(self, mode: str, workdir: Path, *flags: str, kill: bool = False) -> bool:
         """Runs one mode to its end, or kills it; returns whether it ended."""
@@ -77,10 +80,12 @@ class Soak:
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )
-        moment = self.draw.uniform(*WITHIN[mode])
-        while process.poll() is None and not (kill and _processor_time(process.pid) > moment):
+        moment = self.draw.uniform(IMPORTS[mode], 1) * self.spent.get(mode, 0)
+        spent = 0.0
+        while process.poll() is None and not (kill and spent > moment):
             self.files = max(self.files, _open_files(process.pid))
-            time.sleep(0.05)
+            time.sleep(0.02)
+            spent = max(spent, _processor_time(process.pid))
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -92,6 +97,8 @@ class Soak:
         text = log.read_text()
         assert process.returncode == 0, text
         assert "Traceback" not in text, text
+        if not kill:
+            self.spent.setdefault(mode, spent)
         return True
 
     @property
@@ -192,9 +199,14 @@ def main() -> None:
         face = folder / "faces" / f"{number}.jpg"
         face.write_bytes(render(sample_spec(0, "opt", number), 240)["wide"])
     soak = Soak(folder, random.Random(asked.seed))
-    if not (folder / "whole" / "table.csv").exists():
-        shutil.rmtree(folder / "whole", ignore_errors=True)
-        soak.round(folder / "whole", 0)
+    times = folder / "spent.json"
+    if not times.exists():
+        for _ in range(2):  # the second time nothing is compiled
+            shutil.rmtree(folder / "whole", ignore_errors=True)
+            soak.spent.clear()
+            soak.round(folder / "whole", 0)
+        times.write_text(json.dumps(soak.spent))
+    soak.spent |= json.loads(times.read_text())
     end = time.monotonic() + 60 * asked.minutes
     rounds = 0
     while not rounds or time.monotonic() < end:

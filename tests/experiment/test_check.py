@@ -170,6 +170,10 @@ def _is_refused(values, path, value):
             {"stages.T0.inputs": ("nope",)},
             "unknown stage that config.stages.T0 reads 'nope'; known",
         ),
+        (
+            {"stages.final.against": ("teacher",)},
+            "unknown selection in --config.stages.final.against 'teacher'; known: ",
+        ),
         ({"stages.T0.score": "x"}, "--config.stages.T0.score is 'x'; give one of final_score, f1"),
         ({"stages.T0.windows": (2,)}, "--config.stages.T0.windows is (2,); give a tuple of values"),
         ({"stages.T0.kind": "selct"}, "--config.stages.T0.kind is 'selct'; give one of train, "),

@@ -532,6 +532,23 @@ def test_seeds_are_shown_where_there_are_several(run: Run, page: ElementTree.Ele
     seeds = text(parse(html_page.files(run.folder, results)["index.html"].decode()))
     assert "Over the seeds" in seeds
     assert f"{LABEL}opt-val20.60000.14140.30000.0000" in seeds
+    assert "undecided" not in seeds
+    results["differences"] = [
+        {
+            "stage": "teachers",
+            "against": "teachers",
+            "split": "opt-val",
+            "values": [-0.1, 0.2],
+            "mean": 0.05,
+            "std": 0.2121,
+            "interval": (-1.8559, 1.9559),
+            "verdict": "undecided",
+            "paper": None,
+        }
+    ]
+    seeds = text(parse(html_page.files(run.folder, results)["index.html"].decode()))
+    row = f"{LABEL}{LABEL}opt-val{DASH}+0.050-1.856 to +1.956-0.100, +0.200undecided"
+    assert row in seeds
 
 
 def test_folds_are_shown_where_there_are_several(run: Run, page: ElementTree.Element):
