@@ -33,8 +33,6 @@ def shrunk(order):
                 # 30 short clips do not show all ten AUs.
                 stream.balanced = False
     config.order = tuple(name for name in config.order if name in order)
-    for name in set(config.stages) - set(order):
-        del config.stages[name]
     if "ensemble_row" in order:
         config.stages.ensemble_row.inputs = ("bal", "from_aus")
         config.stages.from_aus_smooth_row.windows = (3,)

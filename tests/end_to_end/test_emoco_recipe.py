@@ -28,8 +28,6 @@ def shrunk(variant, order):
         if "queue" in config.stages[name].get("options", ()):
             config.stages[name].options.queue = 8
     config.order = tuple(name for name in config.order if name in order)
-    for name in set(config.stages) - set(order):
-        del config.stages[name]
     return config
 
 
