@@ -523,9 +523,9 @@ class Page:
             "chart": chart,
             "head": ("AU", "wrong", "missed", "invented", "most confused with", "most wrong when"),
             "words": ("most confused with", "most wrong when"),
-            "rows": [*rows, ("mean", *(_percent(np.nanmean(of)) for of in columns), DASH, DASH)],
+            "rows": [*rows, ("mean", *(_mean_percent(of) for of in columns), DASH, DASH)],
             "conditions": [
-                (name, number, *(_percent(np.nanmean(of)) for of in shares))
+                (name, number, *(_mean_percent(of) for of in shares))
                 for name, number, *shares in zip(
                     errors.conditions,
                     errors.held.tolist(),
@@ -671,3 +671,9 @@ def _largest(values: np.ndarray, names: Sequence[str]) -> str:
 
 def _percent(share: float | None) -> str:
     return DASH if share is None or math.isnan(share) else f"{100 * share:.1f} %"
+
+
+def _mean_percent(shares: np.ndarray) -> str:
+    """The mean of the shares that are defined."""
+    defined = shares[~np.isnan(shares)]
+    return _percent(defined.mean() if len(defined) else None)
