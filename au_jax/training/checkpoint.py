@@ -175,8 +175,8 @@ class Checkpoints:
             leaf, stored_shape, wanted_shape = differing
             raise UserError(
                 f"checkpoint {self.folder / str(number)} is of another model: '{leaf}' is "
-                f"{stored_shape} there and {wanted_shape} in this config; use the config that made "
-                "it"
+                f"{stored_shape} there and {wanted_shape} in this config; use the config and the "
+                "version of au_jax that made it, or delete the stage's folder to train it again"
             )
 
     def restore_on(self, number: int, shapes: PyTree, mesh: Mesh) -> PyTree:
