@@ -9,7 +9,7 @@ https://arxiv.org/abs/2203.13046).
     default        drawn clips  9 min 30 s on two cores       balanced 0.38 to 0.42, ensemble 0.32
                                 (measured)                    to 0.39 (measured, four runs)
     ladder         drawn clips  three times as long           the means, in RESULTS.md
-    balance        drawn clips  4 min (an estimate)           not run at full length yet
+    balance        drawn clips  3 min (measured)              see RESULTS.md
     paper          Aff-Wild2, Glint360K, AffectNet, three AU sets
                    weeks on one GPU, most of it Glint360K (an estimate, not measured); paper: 0.731
     paper_weights  the same, from insightface's weights in the file glint360k_r100.pth
