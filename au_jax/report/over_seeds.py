@@ -1,4 +1,4 @@
-"""What the seeds of a recipe say together: means, spreads, and paired differences of its rows."""
+"""Means, spreads and paired differences of a recipe's rows over its seeds."""
 
 import math
 from collections.abc import Mapping, Sequence
