@@ -12,6 +12,8 @@ Self-Training for the EmotioNet Challenge" (CVPR Workshops 2020).
     emotionet_small  EmotioNet           11 min on two cores (measured on rendered faces)
     paper            EmotioNet, --data_dir=DIR
                      about 3 days on one GPU (an estimate, not measured); 0.7800 in the paper
+    openface         EmotioNet, prepared with --landmarks=FOLDER
+                     a minute (an estimate, not measured); see Fig. 2
 
 A teacher learns the manually labelled faces and labels the large set. A student with one output per
 AU and data set learns both; once for the expression AUs (close-up crop) and once for the pose AUs
@@ -22,7 +24,9 @@ MobileNetV3 and EfficientNet learn nothing from scratch in a minute on two cores
 longer, and asks whether self-training is worth its time: its teacher also goes on, on its labelled
 faces alone, until it has seen as many images as teacher and student together. `table1` and `paper`
 have all rows of Table 1 and Fig. 2. MobileNetV3 and EfficientNet start from ImageNet weights in the
-paper, which `paper` asks for: --config.model.weights='weights/{backbone}.pth', or =none.
+paper, which `paper` asks for: --config.model.weights='weights/{backbone}.pth', or =none. `openface`
+is the baseline of Fig. 2: the AUs that OpenFace itself wrote into FOLDER, and the machines on head
+angles. It asks for --config.stages.openface.folder=FOLDER.
 """
 
 from typing import Any
@@ -30,7 +34,7 @@ from typing import Any
 from configs import base
 from configs.paper_figures import MAGDEBURG_FUSIONS, MAGDEBURG_TREE
 
-VARIANTS = ("default", "emotionet_small", "control", "table1", "paper")
+VARIANTS = ("default", "emotionet_small", "control", "table1", "paper", "openface")
 
 
 def get_config(variant: str | None = None):
@@ -43,6 +47,8 @@ def get_config(variant: str | None = None):
     elif config.variant == "paper":
         config.model.weights = "ask"
         _tree(config)
+    elif config.variant == "openface":
+        _openface(config)
     else:
         _small(config)
     return config
@@ -300,6 +306,16 @@ def _networks(
             )
         )
     return tuple(stages)
+
+
+def _openface(config) -> None:
+    """Fig. 2's baseline: OpenFace's expression AUs, and the machines on head angles."""
+    config.data.name = "emotionet"
+    base.add_stage(config, "openface", "openface_aus", folder="", test=())
+    base.add_stage(config, "svm", "pose_svm", split="opt-train", test=())
+    base.add_stage(
+        config, "final", "select", inputs=("openface", "svm"), label="OpenFace-Baseline", test=()
+    )
 
 
 def _shrink(config) -> None:

@@ -5,6 +5,7 @@ therefore decides on each example with a selection that was chosen on other subj
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -17,11 +18,12 @@ from au_jax.errors import UserError, unknown
 
 # What a choice maximises, per AU.
 SCORES = {"final_score": metrics.final_score_per_au, "f1": metrics.f1}
-EPOCH_RULES = ("last", "best", "best_average", "one_standard_error", "smoothed")
+EPOCH_RULES = ("last", "best", "best_average", "one_standard_error", "smoothed", "cross_validated")
 COMBINATIONS = ("mean", "best", "linear")
-THRESHOLD_RULES = ("default", "best", "common", "shrunken")
+THRESHOLD_RULES = ("default", "best", "common", "shrunken", "cross_validated")
 # Scores that differ by less are a tie, whatever the order of their sums.
 _DECIMALS = 12
+_FOLDS = 5
 _FOLD_SEED = 0
 # TAL's alpha of batch balancing (section 2.3). The rule that it belongs to is documented with
 # `losses.balanced_mask`, whose callers take alpha from their configs.
@@ -63,6 +65,7 @@ def best_epoch_per_au(
     threshold_rule: str = "default",
     epoch_rule: str = "best",
     windows: int = 1,
+    subjects: np.ndarray | None = None,
 ) -> np.ndarray:
     """The epoch at which each AU scores best (TAL, Fig. 2), or that another rule gives it.
 
@@ -76,9 +79,12 @@ def best_epoch_per_au(
         TAL measures its choice per AU against (section 2.3); "one_standard_error" (ours), the last
         epoch whose mean score is below that of the best one by no more than one standard error,
         which is that of the mean over the AUs of how much lower each scores there (a single AU has
-        none: its best epoch); or "smoothed" (ours), the best by the mean of its score and those of
-        the epochs just before and after it, so that a single lucky epoch wins less often.
+        none: its best epoch); "smoothed" (ours), the best by the mean of its score and those of the
+        epochs just before and after it, so that a single lucky epoch wins less often; or
+        "cross_validated" (ours), the AU's own best epoch where choosing it helps other people, and
+        the best average one elsewhere (`_own_is_better`).
       windows: how many of the arrays, one after the other, are of one epoch.
+      subjects: as in `_own_is_better`; read by "cross_validated".
 
     Returns:
       int [A], positions in `probabilities`. Of several equal epochs it is the earliest; for an AU
@@ -86,8 +92,13 @@ def best_epoch_per_au(
       for all AUs: the same as of the others).
 
     Raises:
-      UserError: `score` or `threshold_rule` is unknown.
+      UserError: `score` or `threshold_rule` is unknown, or there are not two subjects to
+        cross-validate over.
     """
+    if epoch_rule == "cross_validated":
+        return _cross_validated_epochs(
+            np.stack(list(probabilities)), labels, score, threshold_rule, windows, subjects
+        )
     scores = _score_per_au(probabilities, labels, score, threshold_rule)
     if epoch_rule in ("best_average", "one_standard_error"):
         return np.full(scores.shape[1], _epoch_for_all(scores, epoch_rule))
@@ -112,6 +123,94 @@ def _epoch_for_all(scores: np.ndarray, epoch_rule: str) -> int:
     lower = scores[best] - scores
     error = lower.std(1, ddof=1) / np.sqrt(count)
     return int(np.flatnonzero((lower.mean(1) - error).round(_DECIMALS) <= 0)[-1])
+
+
+def _cross_validated_epochs(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    score: str,
+    threshold_rule: str,
+    windows: int,
+    subjects: np.ndarray | None,
+) -> np.ndarray:
+    """The positions [A] of "cross_validated", by probabilities float [E, N, A]."""
+    aus = np.arange(labels.shape[1])
+
+    def epochs(rows: np.ndarray, rule: str) -> np.ndarray:
+        some = probabilities[:, rows]
+        return best_epoch_per_au(some, labels[rows], score, threshold_rule, rule, windows)
+
+    def decide(rule: str, others: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        of_epochs = probabilities[epochs(others, rule), :, aus].T
+        if threshold_rule == "best":
+            thresholds = best_thresholds(of_epochs[others], labels[others], score)
+        else:
+            thresholds = np.full(len(aus), metrics.DEFAULT_THRESHOLD)
+        return metrics.decide(of_epochs[rows], thresholds)
+
+    better = _own_is_better(
+        functools.partial(decide, "best"),
+        functools.partial(decide, "best_average"),
+        labels,
+        subjects,
+        score,
+    )
+    everyone = np.ones(len(labels), bool)
+    return np.where(better, epochs(everyone, "best"), epochs(everyone, "best_average"))
+
+
+def _own_is_better(
+    own: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    common: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    labels: np.ndarray,
+    subjects: np.ndarray | None,
+    score: str,
+) -> np.ndarray:
+    """The AUs for which a choice of their own, made on some people, scores better on others.
+
+    Each fold of people is decided on by what was chosen on all others, and the decisions of all
+    folds are scored together (ours).
+
+    Args:
+      own, common: (bool [N] to choose on, bool [N] to decide on) -> decisions bool [rows, A], by a
+        choice for each AU and by one for all of them.
+      labels: int8 [N, A].
+      subjects: whom each example is of, numbers int [N]; None makes each a subject of its own.
+      score: one of `SCORES`.
+
+    Returns:
+      bool [A].
+
+    Raises:
+      UserError: there are not two subjects.
+    """
+    subjects = metrics.subject_numbers(None, len(labels)) if subjects is None else subjects
+    counts = np.zeros((2, labels.shape[1], 4), np.int64)
+    for held_out in _folds(subjects, _FOLDS):
+        decisions = np.stack([choice(~held_out, held_out) for choice in (own, common)])
+        counts += metrics.confusion(decisions, labels[held_out])
+    of_own, of_common = np.nan_to_num(SCORES[score](counts)).round(_DECIMALS)
+    return of_own > of_common
+
+
+def _folds(subjects: np.ndarray, count: int) -> list[np.ndarray]:
+    """The examples of each fold, bool [N], people being wholly in one, drawn with a fixed seed.
+
+    Args:
+      subjects: int [N].
+      count: of the folds; there are fewer where there are fewer subjects.
+
+    Raises:
+      UserError: there are not two subjects.
+    """
+    names, subject = np.unique(subjects, return_inverse=True)
+    if len(names) < 2:
+        raise UserError(
+            "an honest selection needs examples of at least 2 subjects, and the split has "
+            f"{len(names)}"
+        )
+    fold = np.random.default_rng(_FOLD_SEED).permutation(len(names))[subject] % count
+    return [np.equal(fold, number) for number in np.unique(fold)]
 
 
 def _scores_of_cuts(
@@ -245,6 +344,43 @@ def shrunken_thresholds(
     return 1 / (1 + np.exp(-logit))
 
 
+def cross_validated_thresholds(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    score: str = "final_score",
+    subjects: np.ndarray | None = None,
+) -> np.ndarray:
+    """The AU's own threshold where choosing it helps other people, elsewhere the common one (ours).
+
+    Args:
+      probabilities, labels, score: as in `best_thresholds`.
+      subjects: as in `_own_is_better`, which tells where.
+
+    Returns:
+      float64 [A], of `best_thresholds` and `common_threshold`.
+
+    Raises:
+      UserError: `score` is unknown, or there are not two subjects.
+    """
+
+    def own(rows: np.ndarray) -> np.ndarray:
+        return best_thresholds(probabilities[rows], labels[rows], score)
+
+    def common(rows: np.ndarray) -> np.ndarray:
+        threshold = common_threshold(probabilities[rows], labels[rows], score)
+        return np.full(labels.shape[1], threshold)
+
+    better = _own_is_better(
+        lambda others, rows: metrics.decide(probabilities[rows], own(others)),
+        lambda others, rows: metrics.decide(probabilities[rows], common(others)),
+        labels,
+        subjects,
+        score,
+    )
+    everyone = np.ones(len(labels), bool)
+    return np.where(better, own(everyone), common(everyone))
+
+
 def mean_of_members(knows: np.ndarray) -> np.ndarray:
     """The weights, float64 [M, A], of the mean over the members that know each AU.
 
@@ -364,6 +500,7 @@ def choose(
     threshold_rule: str = "default",
     score: str = "final_score",
     calibration: str = "none",
+    subjects: np.ndarray | None = None,
 ) -> Selection:
     """Chooses epochs and windows, then the models' weights, then thresholds, each per AU.
 
@@ -377,17 +514,22 @@ def choose(
       labels: int8 [N, A] over `aus`.
       aus: what the selection decides on; each must be known to a candidate.
       epoch_rule: "last", or a rule of `best_epoch_per_au`: "best" per model and AU, "best_average"
-        and "one_standard_error" per model, "smoothed" per model and AU. Scores are those at
+        and "one_standard_error" per model, "smoothed" and "cross_validated" per model and AU.
+        Scores are those at
         threshold 0.5 unless `combine` is "linear" or thresholds are chosen. A smoothing window,
         where a candidate has several, is chosen together with the epoch; of the last epoch per AU.
       combine: "mean" of probabilities, "best" (the best model per AU), or "linear".
       threshold_rule: "default" (0.5), or what is chosen for the combined probabilities: "best"
-        (`best_thresholds`), "common" (`common_threshold`) or "shrunken" (`shrunken_thresholds`).
+        (`best_thresholds`), "common" (`common_threshold`), "shrunken" (`shrunken_thresholds`) or
+        "cross_validated" (`cross_validated_thresholds`).
       score: what "best" means, one of `SCORES`.
       calibration: one of `calibration.KINDS`.
+      subjects: whom each example is of, numbers int [N], for what is cross-validated; None makes
+        each a subject of its own.
 
     Raises:
-      UserError: a rule is unknown, or no candidate knows an AU.
+      UserError: a rule is unknown, no candidate knows an AU, or there are not two subjects to
+        cross-validate over.
     """
     for field, rule, rules in (
         ("epoch_rule", epoch_rule, EPOCH_RULES),
@@ -416,7 +558,7 @@ def choose(
         if epoch_rule != "last" or windows > 1:
             of_versions = (metrics.probabilities(v[:, column]) for v in candidate.logits[start:])
             version[m, known] = start + best_epoch_per_au(
-                of_versions, labels[:, known], score, judge_rule, epoch_rule, windows
+                of_versions, labels[:, known], score, judge_rule, epoch_rule, windows, subjects
             )
         logits[m][:, known] = candidate.logits[version[m, known], :, column].T
     weights, bias, link = _combine(logits, labels, knows, combine, score, judge_rule)
@@ -427,15 +569,23 @@ def choose(
         return selection
     combined = apply(selection, member_logits(selection, candidates))
     if threshold_rule != "default":
-        thresholds = _thresholds(threshold_rule, combined, labels, score)
+        thresholds = _thresholds(threshold_rule, combined, labels, score, subjects)
         selection = dataclasses.replace(selection, thresholds=thresholds)
     return calibrated(selection, calibrations.fit(combined, labels, calibration))
 
 
-def _thresholds(rule: str, probabilities: np.ndarray, labels: np.ndarray, score: str) -> np.ndarray:
-    """The thresholds [A] by "best", "common" or "shrunken"."""
+def _thresholds(
+    rule: str,
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    score: str,
+    subjects: np.ndarray | None,
+) -> np.ndarray:
+    """The thresholds [A] by one of `THRESHOLD_RULES` that chooses them."""
     if rule == "common":
         return np.full(labels.shape[1], common_threshold(probabilities, labels, score))
+    if rule == "cross_validated":
+        return cross_validated_thresholds(probabilities, labels, score, subjects)
     choose_thresholds = best_thresholds if rule == "best" else shrunken_thresholds
     return choose_thresholds(probabilities, labels, score)
 
@@ -507,19 +657,19 @@ def member_logits(
 
 
 def honest(
-    choose_selection: Callable[[Sequence[Candidate], np.ndarray], Selection],
+    choose_selection: Callable[..., Selection],
     candidates: Sequence[Candidate],
     labels: np.ndarray,
     subjects: np.ndarray | None,
-    folds: int = 5,
+    folds: int = _FOLDS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decides on each example with a selection that was chosen on other subjects.
 
     Where subjects share videos, give `units.units` for them.
 
     Args:
-      choose_selection: (candidates, labels) -> Selection, called once per fold without the fold's
-        examples.
+      choose_selection: (candidates, labels, *, subjects) -> Selection, such as `choose`, called
+        once per fold without the fold's examples; subjects are numbers int [rows].
       candidates: scores of the N examples.
       labels: int8 [N, A].
       subjects: text [N] (see `metrics.subject_numbers`); each is wholly in one fold, drawn with a
@@ -534,17 +684,12 @@ def honest(
       UserError: there are not two subjects.
     """
     subject = metrics.subject_numbers(subjects, len(labels))
-    count = int(subject.max(initial=-1)) + 1
-    if count < 2:
-        raise UserError(
-            f"an honest selection needs examples of at least 2 subjects, and the split has {count}"
-        )
-    fold = np.random.default_rng(_FOLD_SEED).permutation(count)[subject] % folds
     probabilities = np.zeros(labels.shape, np.float32)
     thresholds = np.zeros(labels.shape)
-    for number in np.unique(fold):
-        held_out = np.equal(fold, number)
-        selection = choose_selection([c.rows(~held_out) for c in candidates], labels[~held_out])
+    for held_out in _folds(subject, folds):
+        rest = ~held_out
+        others = [c.rows(rest) for c in candidates]
+        selection = choose_selection(others, labels[rest], subjects=subject[rest])
         logits = member_logits(selection, [c.rows(held_out) for c in candidates])
         probabilities[held_out] = apply(selection, logits)
         thresholds[held_out] = selection.thresholds

@@ -5,6 +5,7 @@ from au_jax.stages.encode import Encode
 from au_jax.stages.feature_map import FeatureMap
 from au_jax.stages.filter_labels import FilterLabels
 from au_jax.stages.linear_probe import LinearProbe
+from au_jax.stages.openface_aus import OpenFaceAUs
 from au_jax.stages.pose_svm import PoseSVM
 from au_jax.stages.pseudo_label import PseudoLabel
 from au_jax.stages.select import Select
@@ -18,6 +19,7 @@ KINDS: dict[str, type] = {
     "linear_probe": LinearProbe,
     "select": Select,
     "pose_svm": PoseSVM,
+    "openface_aus": OpenFaceAUs,
     "feature_map": FeatureMap,
 }
 

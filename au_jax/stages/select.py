@@ -52,10 +52,15 @@ class Rules:
         return rules != ("last", "mean", "default", "none")
 
     def choose(
-        self, candidates: Sequence[Candidate], labels: np.ndarray, names: Sequence[str]
+        self,
+        candidates: Sequence[Candidate],
+        labels: np.ndarray,
+        names: Sequence[str],
+        subjects: np.ndarray,
     ) -> Selection:
-        """`choose.choose` by these rules: labels int8 [N, A] over the AUs `names`."""
-        return choose.choose(candidates, labels, names, **dataclasses.asdict(self))
+        """`choose.choose` by these rules: labels int8 [N, A] over `names`, subjects int [N]."""
+        rules = dataclasses.asdict(self)
+        return choose.choose(candidates, labels, names, subjects=subjects, **rules)
 
 
 _CALIBRATIONS = calibration.KINDS  # a field has the module's name
@@ -264,10 +269,17 @@ def select(
     windows = sorted(set(windows))
     candidates, scores = _candidates(inputs, split, rules, windows, scoring)
     names = tuple(au for au in aus.MEANING if any(au in c.aus for c in candidates))
-    chosen = rules.choose(candidates, _labels(scores, names), names)
-    printed = _decide(chosen, scores, choose.member_logits(chosen, candidates))
+    people = units(scores[0].subject, scores[0].video)
     choice = rules.use_labels or len(windows) > 1
-    honest = _decide_honestly(printed, rules, candidates, split) if choice else printed
+    if choice and len(set(people.tolist())) == 1 and people[0]:
+        raise UserError(
+            f"'{split}' holds one subject only, or subjects who all share videos, so no choice on "
+            "it can be scored honestly; give a larger config.data.val_fraction"
+        )
+    subjects = metrics.subject_numbers(people, len(people))
+    chosen = rules.choose(candidates, _labels(scores, names), names, subjects)
+    printed = _decide(chosen, scores, choose.member_logits(chosen, candidates))
+    honest = _decide_honestly(printed, rules, candidates) if choice else printed
     results = {
         name: _both(printed.summaries(chosen, rows), honest.summaries(chosen, rows))
         for name, rows in _parts(split, len(honest.keys)).items()
@@ -386,19 +398,11 @@ def _decide(
     )
 
 
-def _decide_honestly(
-    printed: _Decided, rules: Rules, candidates: Sequence[Candidate], split: str
-) -> _Decided:
+def _decide_honestly(printed: _Decided, rules: Rules, candidates: Sequence[Candidate]) -> _Decided:
     """The same records, decided on by selections that were chosen on other subjects."""
-    subjects = printed.subject
-    if len(set(subjects.tolist())) == 1 and subjects[0]:
-        raise UserError(
-            f"'{split}' holds one subject only, or subjects who all share videos, so no choice on "
-            "it can be scored honestly; give a larger config.data.val_fraction"
-        )
     choose_selection = functools.partial(rules.choose, names=printed.aus.tolist())
     probabilities, thresholds = choose.honest(
-        choose_selection, candidates, printed.labels, subjects
+        choose_selection, candidates, printed.labels, printed.subject
     )
     return dataclasses.replace(printed, probabilities=probabilities, thresholds=thresholds)
 

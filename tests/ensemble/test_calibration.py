@@ -1,6 +1,7 @@
 """Calibration of a selection: the fit, what is left alone, and that decisions stay."""
 
 import dataclasses
+import functools
 import json
 
 import numpy as np
@@ -88,9 +89,7 @@ def test_decisions_on_other_subjects_stay_while_the_error_falls(kind, rule):
 
     def of(kind):
         return choose.honest(
-            lambda candidates, known: choose.choose(
-                candidates, known, AUS, threshold_rule=rule, calibration=kind
-            ),
+            functools.partial(choose.choose, aus=AUS, threshold_rule=rule, calibration=kind),
             [candidate],
             labels,
             subjects,

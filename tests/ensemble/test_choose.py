@@ -133,6 +133,52 @@ def test_thresholds_are_shrunken_towards_the_common_one_where_an_au_is_rare():
     assert abs(shrunken[1] - common) < abs(own[1] - common) / 2
 
 
+def _of_people(rng, count, people=30, each=8):
+    """Labels int8 [N, count] and the person int [N] of each example."""
+    subjects = np.repeat(np.arange(people), each)
+    labels = (rng.random((people * each, count)) < 0.4).astype(np.int8)
+    return labels, subjects
+
+
+def test_cross_validation_keeps_a_threshold_of_its_own_where_it_helps_other_people():
+    rng = np.random.default_rng(0)
+    labels, subjects = _of_people(rng, 6)
+    probabilities = np.where(labels == 1, 0.9, 0.1)
+    probabilities[:, 0] = np.where(labels[:, 0] == 1, 0.08, 0.04)  # its own threshold is 0.06
+    # Whom the third AU is wrong for at its best threshold differs from person to person.
+    probabilities[:, 2] = 0.3 + 0.4 * rng.random(30)[subjects]
+    chosen = choose.cross_validated_thresholds(probabilities, labels, "f1", subjects)
+    own = choose.best_thresholds(probabilities, labels, "f1")
+    common = choose.common_threshold(probabilities, labels, "f1")
+    assert chosen[0] == own[0] == pytest.approx(0.06)
+    assert chosen[1:].tolist() == [common] * 5
+    assert own[2] != common  # what a person looks like has been learned by heart
+    with pytest.raises(UserError, match="at least 2 subjects, and the split has 1"):
+        choose.cross_validated_thresholds(probabilities, labels, "f1", np.zeros(240, int))
+
+
+@pytest.mark.parametrize("threshold_rule", ["default", "best"])
+def test_cross_validation_keeps_an_epoch_of_its_own_where_it_helps_other_people(threshold_rule):
+    rng = np.random.default_rng(0)
+    labels, subjects = _of_people(rng, 6)
+    epochs = rng.random((12, *labels.shape))
+    epochs[7, :, :5] = np.where(labels[:, :5] == 1, 0.6, 0.4) + rng.normal(0, 0.1, (240, 5))
+    epochs[7, :, 0] = epochs[6, :, 0]
+    epochs[3, :, 0] = np.where(labels[:, 0] == 1, 0.7, 0.3)  # the first AU has its own epoch
+    # Each epoch is right for other people in the last AU, those before the seventh for most.
+    right = np.equal(subjects % 12, np.arange(12)[:, None])
+    epochs[:, :, 5] = np.where(right == (labels[:, 5] == 1), 0.6, 0.4)
+    args = epochs, labels, "f1", threshold_rule
+    best, average, chosen = (
+        choose.best_epoch_per_au(*args, rule, subjects=subjects).tolist()
+        for rule in ("best", "best_average", "cross_validated")
+    )
+    assert average == [7] * 6
+    assert best[:5] == [3, 7, 7, 7, 7]
+    assert best[5] < 6
+    assert chosen == [3, 7, 7, 7, 7, 7]
+
+
 def _best_thresholds_by_hand(probabilities, labels, score):
     """Every candidate tried; of equal ones the nearest to 0.5, then the lower."""
     chosen = []

@@ -46,7 +46,7 @@ def test_openface_image_with_two_faces_takes_the_surer(tmp_path):
 
 
 def test_openface_without_landmarks_says_so(tmp_path):
-    (tmp_path / "p.csv").write_text("frame, success\n1, 1\n")
+    (tmp_path / "p.csv").write_text("frame, confidence, success\n1, 0.9, 1\n")
     with pytest.raises(UserError, match=r"p\.csv lacks the 2-D landmarks.*-2Dfp"):
         OpenFace(tmp_path).find("p.jpg")
     with pytest.raises(UserError, match="not a folder"):
@@ -72,3 +72,32 @@ def test_openface_with_other_things_than_numbers(tmp_path, old, new, sentence):
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(UserError, match=rf"v\.csv {sentence}"):
         OpenFace(tmp_path).find("v.avi", 0)
+
+
+def test_openface_says_aus_of_the_surer_face(tmp_path):
+    (tmp_path / "p.csv").write_text(
+        "frame, confidence, success, AU01_r, AU01_c, AU28_c, AU45_r, AU45_c\n"
+        "1, 0.5, 1, 5.0, 1.0, 1.0, 0.0, 0.0\n"
+        "1, 0.8, 1, 0.5, 0.0, 1.0, 2.5, 1.0\n"
+        "1, 0.9, 0, 5.0, 1.0, 0.0, 0.0, 0.0\n"
+    )
+    said = OpenFace(tmp_path).action_units("a/p.jpg")
+    assert said == {"AU01": -5.5, "AU28": 6.0, "AU45": 8.5, "AU43": 8.5}
+    assert OpenFace(tmp_path).action_units("a/q.jpg") is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("AU01_c", "AU01", "lacks the columns AU01_c .. AU45_c on line 2; run OpenFace with -aus"),
+        ("1.0", "0.5", "has no presence 0 or 1, or no intensity from 0 to 5, of AU01 on line 2"),
+        ("3.5", "5.5", "has no presence 0 or 1, or no intensity"),
+        ("3.5", "nan", "has no presence 0 or 1, or no intensity"),
+        ("0.9", "?", "has no number as frame, success or confidence on line 2"),
+    ],
+)
+def test_openface_with_other_things_than_aus(tmp_path, old, new, sentence):
+    text = "confidence, AU01_r, AU01_c\n0.9, 3.5, 1.0\n"
+    (tmp_path / "p.csv").write_text(text.replace(old, new))
+    with pytest.raises(UserError, match=rf"p\.csv {sentence}"):
+        OpenFace(tmp_path).action_units("p.jpg")

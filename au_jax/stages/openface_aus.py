@@ -1,0 +1,91 @@
+"""OpenFace's own AUs as a baseline (Magdeburg, Fig. 2), from the CSV files that it wrote."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from au_jax import aus, log
+from au_jax.allowed import Line
+from au_jax.data.records import Crop
+from au_jax.data.sources import Source
+from au_jax.data.split_name import Split
+from au_jax.errors import UserError
+from au_jax.faces.openface import OpenFace
+from au_jax.stages.base import StageContext
+from au_jax.training.scoring import with_labels
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenFaceAUs:
+    """What OpenFace says of the expression AUs of images, with nothing learned.
+
+    It writes scores/SPLIT/1.npz for every split of `validate` and `test`, with the numbers of
+    `OpenFace.action_units` for logits. AUs that OpenFace does not know are left out; where it found
+    no face, all are absent, as the paper has it.
+
+    Attributes:
+      folder: the CSV files, as for `--mode=prepare --landmarks=FOLDER`.
+      crop: a crop that is stored (its images are not read).
+      validate, test: splits that are scored.
+    """
+
+    folder: Line
+    crop: Crop = "closeup"
+    validate: tuple[Split, ...] = ("opt-val",)
+    test: tuple[Split, ...] = ("test",)
+
+    def renamed(self, rename: Callable[[str], str]) -> "OpenFaceAUs":
+        del rename  # it reads no other stage
+        return self
+
+    def run(self, context: StageContext) -> None:
+        """Reads the files and scores what they say.
+
+        Raises:
+          UserError: there is no folder or no file of a split's images, a file is none of
+            OpenFace's, or the records are frames of videos.
+        """
+        name = context.folder.name
+        if not self.folder:
+            raise UserError(
+                f"stage {name} reads the .csv files that OpenFace wrote; give "
+                f"--config.stages.{name}.folder=FOLDER"
+            )
+        openface = OpenFace(Path(self.folder))
+        for split in dict.fromkeys((*self.validate, *self.test)):
+            source = context.source(split, self.crop)
+            images = _images(source)
+            said = [openface.action_units(image) for image in images]
+            found = [of_face for of_face in said if of_face is not None]
+            if not found:
+                raise UserError(
+                    f"{self.folder} has no .csv file with a face for the {len(source)} images of "
+                    f"'{split}', such as {images[0]}; name the folder that OpenFace "
+                    "wrote for them"
+                )
+            known = set.intersection(*map(set, found))
+            names = tuple(au for au in aus.group(source.aus, "expression") if au in known)
+            absent = dict.fromkeys(names, -1.0)
+            rows = [[(of_face or absent)[au] for au in names] for of_face in said]
+            if jax.process_index() == 0:
+                logits = np.array(rows, np.float32)
+                context.folder.write_scores(source.name, 1, with_labels(logits, source, names))
+            log.say(
+                f"  {split}: OpenFace found {len(found)} of {len(source)} faces, and knows "
+                f"{len(names)} AUs"
+            )
+
+
+def _images(source: Source) -> list[str]:
+    """The path of each record's image within the raw data set."""
+    paths = [key.partition("/")[2].rpartition("#")[0] for key in source.table.keys.tolist()]
+    if not all(paths) or (source.table.frame >= 0).any():
+        kind = "frames of videos" if all(paths) else "no images of a data set"
+        raise UserError(
+            f"the records of '{source.name}' are {kind}; OpenFace's AUs are read for those that "
+            "--mode=prepare made of image files"
+        )
+    return paths
