@@ -35,7 +35,7 @@ def test_a_face_at_rest_uses_no_shape():
         ({43: (5, 0)}, {"eyeBlink_R": 1.0}),  # 1.2, but a lid closes no farther than 1
         ({25: 5, 26: 5}, {"jawOpen": 0.71, **dict.fromkeys(("mouthLowerDown_R",), 0.6)}),
         ({26: 5}, {"jawOpen": 0.65, "mouthClose": 0.92 * 0.65}),  # behind closed lips
-        ({18: (0, 5)}, {"mouthPucker": 0.475}),  # a shape without sides: the mean of them
+        ({18: (0, 5)}, {"mouthPucker": 0.625}),  # a shape without sides: the mean of them
         # A widened eye does not close by 0.3 of the blink.
         ({5: (0, 5), 43: (0, 5)}, {"eyeWide_L": 1.2, "eyeBlink_L": 0.7}),
     ],
