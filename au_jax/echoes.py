@@ -1,7 +1,7 @@
 """Errors in threads of libraries that only repeat a full disk, which the main thread tells of.
 
-TensorStore and tensorboardX write in threads of their own. When a disk is full their threads print
-a trace each, beside the one sentence that the command ends with.
+TensorStore writes in threads of its own. When a disk is full they print a trace each, beside the
+one sentence that the command ends with.
 """
 
 import sys

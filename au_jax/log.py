@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,18 @@ class EpochLog:
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115
         self._file.truncate(size)
         # The import is slow where PyTorch is installed, which it imports too.
-        from tensorboardX import SummaryWriter
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.summary import scalar
 
-        self._events = SummaryWriter(str(folder), purge_step=epochs_done + 1)
+        # Not a SummaryWriter, whose thread dies of a full disk and lets whoever writes wait for it.
+        self._events, self._event, self._scalar = (
+            EventsWriter(str(folder / "events")),
+            Event,
+            scalar,
+        )
+        started = SessionLog(status=SessionLog.START)  # drops what was written of later epochs
+        self._tell(epochs_done + 1, session_log=started)
 
     def write(self, epoch: int, figures: Mapping[str, float]) -> None:
         """Appends the figures of one epoch."""
@@ -77,7 +87,11 @@ class EpochLog:
         if self._file.write(line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
         for name, value in figures.items():
-            self._events.add_scalar(name, value, epoch)
+            self._tell(epoch, summary=self._scalar(name, value))
+        self._events.flush()
+
+    def _tell(self, epoch: int, **content: Any) -> None:
+        self._events.write_event(self._event(wall_time=time.time(), step=epoch, **content))
 
     def __enter__(self) -> "EpochLog":
         return self
