@@ -83,7 +83,8 @@ class Train:
       method: a name of `au_jax.methods`, or module:function; `options` are the keyword arguments
         of its `create`.
       start: the train stage that is started from, if any: [RUN:]STAGE[@EPOCH], by default its last
-        epoch; of another method its backbone alone is taken.
+        epoch; of another method its backbone alone is taken. Or an exported file, of which also the
+        outputs for the same AUs are taken.
       seed: added to the run's.
     """
 
@@ -199,7 +200,7 @@ class Train:
             threads=context.threads,
             score_batch=self.train["score_batch"],
             keep=context.keep,
-            start=starting_weights(self.start, self.model, context.input, context.mesh),
+            start=starting_weights(self.start, self.model, context.input, context.mesh, aus),
         )
         return training, card
 

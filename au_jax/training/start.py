@@ -3,13 +3,15 @@
 import dataclasses
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
+from au_jax import aus as au_names
 from au_jax import log, starter
 from au_jax.allowed import Form
 from au_jax.errors import UserError
@@ -21,6 +23,7 @@ from au_jax.training.model_card import ModelCard, kept_shapes, last_epoch, resto
 
 # The last layers of a plain IResNet, which one with a feature pyramid does not have.
 _PLAIN_TAIL = "embedding"
+_HEAD = "head_"  # begins the name of every head of an `AUNet`
 # Values of a config's `model.weights` that name no file.
 NONE, ASK = "none", "ask"
 
@@ -105,6 +108,7 @@ def starting_weights(
     model: Mapping[str, Any],
     of_stage: Callable[[str], StageFolder],
     mesh: Mesh,
+    aus: Sequence[str] = (),
 ) -> Callable | None:
     """(params, batch_stats) as initialised -> those to start from; None to start from these.
 
@@ -113,6 +117,7 @@ def starting_weights(
       model: the section of a config. Its `weights` may name a PyTorch file of ImageNet weights, in
         which "{backbone}" stands for the backbone's name; "none" is as good as "", but meant.
       of_stage: gives the folders of the same run's stages.
+      aus: that the outputs are for; an exported file gives those that it knows their start, too.
 
     Raises:
       UserError: `start` names no finished stage; or `weights` is "ask", which a config says where
@@ -120,7 +125,7 @@ def starting_weights(
     """
     weights, backbone = model["weights"], model["backbone"]
     if file := exported_file(start):
-        return functools.partial(continue_from_file, file)
+        return functools.partial(continue_from_file, file, tuple(aus))
     if start:
         kept = KeptEpoch.parse(start)
         return functools.partial(continue_from, kept.folder(of_stage), kept.epoch, mesh)
@@ -152,18 +157,64 @@ def continue_from(
     return _taken_over(f"stage {folder.name}", card, variables, params, batch_stats)
 
 
-def continue_from_file(file: Path, params: Any, batch_stats: Any) -> tuple[Any, Any]:
-    """An exported network in the place of the one given, see `_taken_over`.
+def continue_from_file(
+    file: Path, aus: Sequence[str], params: Any, batch_stats: Any
+) -> tuple[Any, Any]:
+    """An exported network in the place of the one given.
+
+    A network that is finetuned should begin as good as it was, whatever AUs the labels are of. So
+    beside what `_taken_over` takes, the outputs for AUs that both know begin as they were.
 
     Args:
       file: NAME.safetensors, with its model card NAME.json beside it.
+      aus: of the outputs of the network given.
 
     Raises:
       UserError: one of the two is missing or damaged, or not even the backbones agree.
     """
     card = ModelCard.from_file(file.with_suffix(".json"), weights_file.AGAIN)
     variables = weights_file.read(file, kept_shapes(card.create()))
-    return _taken_over(str(file), card, variables, params, batch_stats)
+    taken, batch_stats = _taken_over(str(file), card, variables, params, batch_stats)
+    head = _head_that_predicts(variables["params"])
+    known = au_names.positions(card.context.aus, aus)
+    if head is None or not (known >= 0).any():
+        return taken, batch_stats
+    of_file, fitting = variables["params"], []
+
+    def with_outputs(net: Mapping, given: Mapping) -> dict[str, Any]:
+        """An `AUNet`'s parameters, its heads from `given` with the columns that are known."""
+        heads = {name: layer for name, layer in given.items() if name.startswith(_HEAD)}
+        for name, layer in heads.items():
+            if layer["kernel"].shape == (len(of_file[head]["kernel"]), len(aus)):
+                fitting.append(name)
+                heads[name] = {
+                    part: np.where(known >= 0, of_file[head][part][..., known], layer[part])
+                    for part in layer
+                }
+        angles = {"pose": of_file["pose"]} if "pose" in of_file and "pose" in net else {}
+        return {**net, **heads, **angles}
+
+    started = _of_each_net(with_outputs, taken, params)
+    if fitting:
+        said = ", ".join(au for au, column in zip(aus, known, strict=True) if column >= 0)
+        log.say(f"  from {file.name}: the backbone, and the outputs for {said}")
+    return started, batch_stats
+
+
+def _head_that_predicts(params: Mapping) -> str | None:
+    """The head of an `AUNet` whose logits are its predictions; None if `params` are not of one."""
+    heads = [name for name in params if name.startswith(_HEAD)]
+    return heads[0] if len(heads) == 1 else next((h for h in heads if h == f"{_HEAD}opt"), None)
+
+
+def _of_each_net(change: Callable, params: Mapping, given: Mapping) -> dict[str, Any]:
+    """`params` with what `change` makes of each network in them, and of the same in `given`."""
+    if "backbone" in params:
+        return change(params, given)
+    return {
+        name: _of_each_net(change, tree, given[name]) if isinstance(tree, Mapping) else tree
+        for name, tree in params.items()
+    }
 
 
 def _taken_over(

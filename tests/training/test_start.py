@@ -156,9 +156,9 @@ def keep(folder, name, epoch, backbone="tiny", done=True, **fields):
     return kept["params"], kept["batch_stats"]
 
 
-def starting(text, of_stage):
+def starting(text, of_stage, aus=()):
     mesh = sharding.make_mesh(1)
-    return start.starting_weights(text, {"weights": "", "backbone": "tiny"}, of_stage, mesh)
+    return start.starting_weights(text, {"weights": "", "backbone": "tiny"}, of_stage, mesh, aus)
 
 
 def assert_equal(given, expected):
@@ -229,6 +229,37 @@ def test_an_exported_file_is_started_from_as_its_stage_is(pretrained, tmp_path):
     file.with_suffix(".json").unlink()
     with pytest.raises(UserError, match=r"emoco@2\.json"):
         starting(str(file), None)(*given)
+
+
+@pytest.mark.parametrize("aus", [(AUS[1], "AU43", AUS[0]), ("AU43", AUS[0]), AUS])
+def test_outputs_of_a_file_start_those_for_the_same_aus(aus, tmp_path, capsys):
+    card, method = make_method("multi_task")
+    theirs, their_stats = random_variables(method, seed=1)
+    file = tmp_path / "large@1.safetensors"
+    card.to_file(file.with_suffix(".json"))
+    weights_file.write(file, {"params": theirs, "batch_stats": their_stats})
+    counts = (1.0,) * len(aus)
+    facts = dataclasses.replace(card.context.streams["faces"], positives=counts, negatives=counts)
+    streams = {"opt": facts, "noisy": dataclasses.replace(facts, head="noisy")}
+    context = dataclasses.replace(card.context, aus=aus, streams=streams)
+    params, batch_stats = random_variables(
+        dataclasses.replace(card, context=context).create(), seed=9
+    )
+    started, _ = starting(str(file), None, aus)(params, batch_stats)
+    assert_equal(started["backbone"], theirs["backbone"])
+    for head in ("head_opt", "head_noisy"):
+        for column, au in enumerate(aus):
+            for part in ("kernel", "bias"):
+                known = au in AUS
+                tree, at = (theirs["head_opt"], AUS.index(au)) if known else (params[head], column)
+                np.testing.assert_array_equal(started[head][part][..., column], tree[part][..., at])
+    said = ", ".join(au for au in aus if au in AUS)
+    assert f"from large@1.safetensors: the backbone, and the outputs for {said}\n" in (
+        capsys.readouterr().out
+    )
+    # Labels of none of its AUs: the backbone alone.
+    started, _ = starting(str(file), None, ("AU43",) * len(aus))(params, batch_stats)
+    assert_equal(started["head_opt"], params["head_opt"])
 
 
 def test_a_file_and_the_starter_keep_their_names_when_stages_are_renamed():
