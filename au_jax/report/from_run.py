@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from au_jax import aus, file_forms, metrics, run_dir
-from au_jax.ensemble import choose
+from au_jax.ensemble.epochs import best_epoch_per_au
 from au_jax.run_dir import RunFolder, StageFolder
 
 
@@ -48,7 +48,7 @@ def epoch_scores(stage: StageFolder, split: str) -> EpochScores | None:
         epochs=tuple(epochs),
         scores=metrics.final_score_per_au(counts),
         mean=metrics.final_score(counts),
-        best=choose.best_epoch_per_au(probabilities, labels),
+        best=best_epoch_per_au(probabilities, labels),
     )
 
 

@@ -24,9 +24,13 @@ from au_jax.data.split_name import Split, SplitName
 from au_jax.data.units import units
 from au_jax.ensemble import calibration, choose, selection
 from au_jax.ensemble.choose import Candidate
+from au_jax.ensemble.epochs import EPOCH_RULES
 from au_jax.ensemble.member_scores import OpenSource, Scoring
+from au_jax.ensemble.scores_per_au import SCORES
 from au_jax.ensemble.selection import Member, Selection
 from au_jax.ensemble.smoothing import check_window, sequences, smoothed
+from au_jax.ensemble.thresholds import THRESHOLD_RULES
+from au_jax.ensemble.weights import COMBINATIONS
 from au_jax.errors import UserError
 from au_jax.run_dir import RunFolder, Scores, StageFolder
 from au_jax.stages.base import StageContext
@@ -95,10 +99,10 @@ class Select:
     inputs: Annotated[tuple[Name, ...], Unique(least=1)]
     split: Split = "opt-val"
     test: tuple[Split, ...] = ("test",)
-    epoch_rule: Annotated[str, OneOf(choose.EPOCH_RULES)] = "last"
-    combine: Annotated[str, OneOf(choose.COMBINATIONS)] = "mean"
-    threshold_rule: Annotated[str, OneOf(choose.THRESHOLD_RULES)] = "default"
-    score: Annotated[str, OneOf(choose.SCORES)] = "final_score"
+    epoch_rule: Annotated[str, OneOf(EPOCH_RULES)] = "last"
+    combine: Annotated[str, OneOf(COMBINATIONS)] = "mean"
+    threshold_rule: Annotated[str, OneOf(THRESHOLD_RULES)] = "default"
+    score: Annotated[str, OneOf(SCORES)] = "final_score"
     calibration: Annotated[str, OneOf(_CALIBRATIONS)] = "none"
     crops: Annotated[str, OneOf(TEST_CROPS)] = "center"
     windows: Annotated[tuple[Window, ...], Unique(least=1)] = (1,)

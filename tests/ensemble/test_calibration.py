@@ -12,6 +12,7 @@ from au_jax import metrics
 from au_jax.ensemble import calibration, choose, selection
 from au_jax.ensemble.calibration import Calibration
 from au_jax.ensemble.choose import Candidate
+from au_jax.ensemble.thresholds import THRESHOLD_RULES
 from au_jax.errors import UserError
 
 AUS = ("AU01", "AU02", "AU04")
@@ -81,7 +82,7 @@ def test_what_cannot_be_fitted_stays_as_it_is():
 
 
 @pytest.mark.parametrize("kind", ["temperature", "platt"])
-@pytest.mark.parametrize("rule", choose.THRESHOLD_RULES)
+@pytest.mark.parametrize("rule", THRESHOLD_RULES)
 def test_decisions_on_other_subjects_stay_while_the_error_falls(kind, rule):
     logits, labels = over_confident()
     candidate = Candidate(".", "train", "center", (1,), AUS, logits[None])

@@ -11,7 +11,15 @@ import sklearn.metrics
 from au_jax import aus, metrics
 from au_jax.ensemble import choose, selection
 from au_jax.ensemble.choose import Candidate
+from au_jax.ensemble.epochs import best_epoch_per_au
 from au_jax.ensemble.selection import Member
+from au_jax.ensemble.thresholds import (
+    best_thresholds,
+    common_threshold,
+    cross_validated_thresholds,
+    shrunken_thresholds,
+)
+from au_jax.ensemble.weights import linear_per_au
 from au_jax.errors import UserError
 
 AUS = ("AU01", "AU02", "AU04")
@@ -46,7 +54,7 @@ def test_best_epoch_equals_a_search_written_out(seed, score):
     # Few values, few examples and repeated epochs: ties.
     probabilities = rng.integers(0, 5, (9, 14, 5)) / 4
     probabilities[5:] = probabilities[:4]
-    positions = choose.best_epoch_per_au(probabilities, labels, score)
+    positions = best_epoch_per_au(probabilities, labels, score)
     ties = 0
     for a in range(5):
         scores = [_score(labels[:, a], p[:, a] >= 0.5, score) for p in probabilities]
@@ -59,7 +67,7 @@ def test_best_epoch_equals_a_search_written_out(seed, score):
 def test_without_positives_the_last_epoch_is_taken():
     labels = np.array([[1, 0, -1], [0, 0, -1]], np.int8)
     probabilities = np.array([[[0.9] * 3, [0.1] * 3], [[0.1] * 3, [0.9] * 3]])
-    assert choose.best_epoch_per_au(probabilities, labels).tolist() == [0, 1, 1]
+    assert best_epoch_per_au(probabilities, labels).tolist() == [0, 1, 1]
 
 
 # Right examples of five epochs: a lucky second one, and a plateau that starts at the fourth.
@@ -75,7 +83,7 @@ def test_other_rules_for_the_epoch_by_hand():
     probabilities = np.concatenate([_epochs(HITS), _epochs([8, 0, 9, 0, 9])], 2)
     labels = np.ones((10, 2), np.int8)
     rules = {
-        rule: choose.best_epoch_per_au(probabilities, labels, "f1", epoch_rule=rule).tolist()
+        rule: best_epoch_per_au(probabilities, labels, "f1", epoch_rule=rule).tolist()
         for rule in ("best", "best_average", "smoothed")
     }
     # Sums of hits over both AUs: 8, 9, 10, 7, 16. Epoch 5 with its one neighbour is AU01's best.
@@ -85,7 +93,7 @@ def test_other_rules_for_the_epoch_by_hand():
 def test_the_average_leaves_out_aus_without_positives():
     labels = np.array([[1, 0]] * 10, np.int8)
     probabilities = np.concatenate([_epochs(HITS), _epochs(HITS[::-1])], 2)
-    chosen = choose.best_epoch_per_au(probabilities, labels, epoch_rule="best_average")
+    chosen = best_epoch_per_au(probabilities, labels, epoch_rule="best_average")
     assert chosen.tolist() == [1, 1]
 
 
@@ -96,7 +104,7 @@ def test_the_last_epoch_within_one_standard_error_of_the_best_by_hand():
     probabilities, labels = np.concatenate(of_aus, 2), np.ones((10, 3), np.int8)
 
     def chosen(probabilities, labels, rule="one_standard_error"):
-        return choose.best_epoch_per_au(probabilities, labels, "f1", epoch_rule=rule).tolist()
+        return best_epoch_per_au(probabilities, labels, "f1", epoch_rule=rule).tolist()
 
     assert chosen(probabilities, labels, "best_average") == [1, 1, 1]
     assert chosen(probabilities, labels) == [2, 2, 2]
@@ -112,8 +120,8 @@ def test_a_common_threshold_by_hand():
     labels = np.array([[1, 1], [1, 0], [0, 0], [0, 0]], np.int8)
     probabilities = np.array([[0.4, 0.9], [0.35, 0.2], [0.1, 0.1], [0.1, 0.1]])
     # From 0.21 to 0.35 both AUs are right.
-    assert choose.common_threshold(probabilities, labels) == 0.35
-    assert choose.common_threshold(probabilities, np.zeros_like(labels)) == 0.5
+    assert common_threshold(probabilities, labels) == 0.35
+    assert common_threshold(probabilities, np.zeros_like(labels)) == 0.5
 
 
 def test_thresholds_are_shrunken_towards_the_common_one_where_an_au_is_rare():
@@ -121,14 +129,12 @@ def test_thresholds_are_shrunken_towards_the_common_one_where_an_au_is_rare():
     labels = np.zeros((600, 2), np.int8)
     labels[:200, 0], labels[:5, 1] = 1, 1
     probabilities = _sigmoid(rng.normal(0, 1, labels.shape) + 2 * labels + [0.0, 1.5])
-    own, common = (
-        f(probabilities, labels, "f1") for f in (choose.best_thresholds, choose.common_threshold)
-    )
+    own, common = (f(probabilities, labels, "f1") for f in (best_thresholds, common_threshold))
     weight = np.array([200 / 250, 5 / 55])
     expected = _sigmoid(
         weight * np.log(own / (1 - own)) + (1 - weight) * np.log(common / (1 - common))
     )
-    shrunken = choose.shrunken_thresholds(probabilities, labels, "f1")
+    shrunken = shrunken_thresholds(probabilities, labels, "f1")
     np.testing.assert_allclose(shrunken, expected, rtol=1e-9)
     assert abs(shrunken[1] - common) < abs(own[1] - common) / 2
 
@@ -147,14 +153,14 @@ def test_cross_validation_keeps_a_threshold_of_its_own_where_it_helps_other_peop
     probabilities[:, 0] = np.where(labels[:, 0] == 1, 0.08, 0.04)  # its own threshold is 0.06
     # Whom the third AU is wrong for at its best threshold differs from person to person.
     probabilities[:, 2] = 0.3 + 0.4 * rng.random(30)[subjects]
-    chosen = choose.cross_validated_thresholds(probabilities, labels, "f1", subjects)
-    own = choose.best_thresholds(probabilities, labels, "f1")
-    common = choose.common_threshold(probabilities, labels, "f1")
+    chosen = cross_validated_thresholds(probabilities, labels, "f1", subjects)
+    own = best_thresholds(probabilities, labels, "f1")
+    common = common_threshold(probabilities, labels, "f1")
     assert chosen[0] == own[0] == pytest.approx(0.06)
     assert chosen[1:].tolist() == [common] * 5
     assert own[2] != common  # what a person looks like has been learned by heart
     with pytest.raises(UserError, match="at least 2 subjects, and the split has 1"):
-        choose.cross_validated_thresholds(probabilities, labels, "f1", np.zeros(240, int))
+        cross_validated_thresholds(probabilities, labels, "f1", np.zeros(240, int))
 
 
 @pytest.mark.parametrize("threshold_rule", ["default", "best"])
@@ -170,7 +176,7 @@ def test_cross_validation_keeps_an_epoch_of_its_own_where_it_helps_other_people(
     epochs[:, :, 5] = np.where(right == (labels[:, 5] == 1), 0.6, 0.4)
     args = epochs, labels, "f1", threshold_rule
     best, average, chosen = (
-        choose.best_epoch_per_au(*args, rule, subjects=subjects).tolist()
+        best_epoch_per_au(*args, rule, subjects=subjects).tolist()
         for rule in ("best", "best_average", "cross_validated")
     )
     assert average == [7] * 6
@@ -198,7 +204,7 @@ def test_best_thresholds_equal_a_search_written_out(steps, score):
     rng = np.random.default_rng(steps)
     labels = _labels(40, 6, rng)
     probabilities = (rng.integers(0, steps + 1, (40, 6)) / steps).astype(np.float32)
-    thresholds = choose.best_thresholds(probabilities, labels, score)
+    thresholds = best_thresholds(probabilities, labels, score)
     np.testing.assert_array_equal(
         thresholds, _best_thresholds_by_hand(probabilities, labels, score)
     )
@@ -209,7 +215,7 @@ def test_epochs_judged_at_their_best_thresholds_equal_a_search_written_out(score
     rng = np.random.default_rng(5)
     labels = _labels(40, 6, rng)
     epochs = (rng.integers(0, 11, (5, 40, 6)) / 10).astype(np.float32)
-    positions = choose.best_epoch_per_au(epochs, labels, score, "best")
+    positions = best_epoch_per_au(epochs, labels, score, "best")
     for a in range(6):
         scores = []
         for epoch in epochs:
@@ -217,7 +223,7 @@ def test_epochs_judged_at_their_best_thresholds_equal_a_search_written_out(score
             scores.append(_score(labels[:, a], epoch[:, a] >= threshold, score))
         assert positions[a] == next(e for e, s in enumerate(scores) if s > max(scores) - 1e-9)
     with pytest.raises(UserError, match="unknown threshold_rule 'none'"):
-        choose.best_epoch_per_au(epochs, labels, score, "none")
+        best_epoch_per_au(epochs, labels, score, "none")
 
 
 def test_a_later_threshold_decides_which_epoch_is_best():
@@ -240,7 +246,7 @@ def test_thresholds_at_the_ends_and_between_neighbouring_floats():
     probabilities = np.array([[0.0, 1.0, low], [0.1, 1.0, high]] * 4)
     labels = np.array([[1, 0, 0], [1, 0, 1]] * 4, np.int8)
     labels[0, 1] = 1
-    thresholds = choose.best_thresholds(probabilities, labels)
+    thresholds = best_thresholds(probabilities, labels)
     decisions = probabilities >= thresholds
     assert decisions[:, 0].all()
     assert not decisions[:, 1].any()
@@ -250,7 +256,7 @@ def test_thresholds_at_the_ends_and_between_neighbouring_floats():
 def test_threshold_stays_at_a_half_when_nothing_is_better_or_nothing_known():
     probabilities = np.array([[0.9, 0.9, 0.9], [0.3, 0.3, 0.3]])
     labels = np.array([[1, 0, -1], [0, 0, -1]], np.int8)
-    np.testing.assert_array_equal(choose.best_thresholds(probabilities, labels), 0.5)
+    np.testing.assert_array_equal(best_thresholds(probabilities, labels), 0.5)
 
 
 def _candidates(rows=60, epochs=4, count=3, models=2, seed=0, names=AUS):
@@ -285,7 +291,7 @@ def test_best_epochs_give_each_au_its_own_checkpoint():
     candidates, labels = _candidates(models=1)
     chosen = choose.choose(candidates, labels, AUS, epoch_rule="best")
     probabilities = _sigmoid(candidates[0].logits)
-    best = choose.best_epoch_per_au(probabilities, labels)
+    best = best_epoch_per_au(probabilities, labels)
     assert len(set(best.tolist())) > 1
     assert [v for (v,) in chosen.members_per_au()] == [f"train0@{10 + e}" for e in best]
     expected = np.stack([probabilities[e, :, a] for a, e in enumerate(best)], 1)
@@ -339,7 +345,7 @@ def test_linear_ensemble_recovers_the_weights_that_made_the_labels():
     made = 2.0 * logits[0] - 1.0 * logits[1] + 0.5
     labels = (rng.random((6000, 1)) < _sigmoid(made)).astype(np.int8)
     labels[::7] = -1
-    weights, bias = choose.linear_per_au(logits, labels, np.ones((2, 1), bool))
+    weights, bias = linear_per_au(logits, labels, np.ones((2, 1), bool))
     np.testing.assert_allclose(weights[:, 0], [2, -1], atol=0.15)
     np.testing.assert_allclose(bias, [0.5], atol=0.15)
 
@@ -350,7 +356,7 @@ def test_linear_ensemble_of_a_rare_au_counts_negatives_as_batch_balancing_does()
     logits = rng.normal(size=(1, 40000, 1)).astype(np.float32)
     labels = (rng.random((40000, 1)) < _sigmoid(1.5 * logits[0] - 3.5)).astype(np.int8)
     assert labels.mean() < 0.1
-    weights, bias = choose.linear_per_au(logits, labels, np.ones((1, 1), bool))
+    weights, bias = linear_per_au(logits, labels, np.ones((1, 1), bool))
     np.testing.assert_allclose(weights[0], 1.5, atol=0.1)
     np.testing.assert_allclose(bias, -3.5 + np.log(5), atol=0.15)
 
