@@ -71,13 +71,11 @@ class EpochLog:
         from tensorboardX.summary import scalar
 
         # Not a SummaryWriter, whose thread dies of a full disk and lets whoever writes wait for it.
-        self._events, self._event, self._scalar = (
-            EventsWriter(str(folder / "events")),
-            Event,
-            scalar,
-        )
+        self._events = EventsWriter(str(folder / "events"))
+        self._event, self._scalar = Event, scalar
         started = SessionLog(status=SessionLog.START)  # drops what was written of later epochs
         self._tell(epochs_done + 1, session_log=started)
+        self._events.flush()
 
     def write(self, epoch: int, figures: Mapping[str, float]) -> None:
         """Appends the figures of one epoch."""

@@ -44,9 +44,8 @@ def test_what_a_killed_run_wrote_of_later_epochs_is_dropped(tmp_path, monkeypatc
     assert first[0].file_version == second[0].file_version == "brain.Event:2"
 
 
-def test_a_full_disk_stops_the_epoch_whose_events_do_not_fit(tmp_path, monkeypatch):
+def test_a_full_disk_is_found_by_the_write_that_it_stops(tmp_path, monkeypatch):
     monkeypatch.setattr(record_writer, "open_file", lambda path: open("/dev/full", "wb"))  # noqa: SIM115
-    log = EpochLog(tmp_path, tmp_path / "metrics.jsonl", 0)
     with pytest.raises(OSError, match="No space left") as caught:
-        log.write(1, FIGURES)
+        EpochLog(tmp_path, tmp_path / "metrics.jsonl", 0)
     assert caught.value.errno == errno.ENOSPC

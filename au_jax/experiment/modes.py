@@ -38,8 +38,6 @@ def run(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
         return
     with _claimed(folder):
         check_workdir(config, folder)  # another run may have claimed it in the meantime
-        if jax.process_index() == 0:
-            keep_config(config, folder)
         _run_claimed(config, recipe)
 
 
@@ -50,7 +48,10 @@ def _run_claimed(config: ConfigDict, recipe: Recipe) -> None:
     log.say(f"{config.name}:{config.variant} in {folder.path}, on {device}")
     todo = _todo(recipe)
     if todo:
-        recipe.check()
+        recipe.check()  # before the folder is this config's, so that a mistake can be mended in it
+    if jax.process_index() == 0:
+        keep_config(config, folder)
+    if todo:
         _describe(recipe)
     started = time.perf_counter()
     for number, name in enumerate(recipe.names, 1):

@@ -20,6 +20,7 @@ from au_jax.models.network_spec import of_section
 from au_jax.run_dir import RunFolder, StageFolder, StageName, fold_numbers
 from au_jax.stages import Stage, StageContext
 from au_jax.stages.encode import Encode
+from au_jax.stages.openface_aus import OpenFaceAUs
 from au_jax.stages.train import Train
 from au_jax.training.loop import Training
 
@@ -151,10 +152,10 @@ class Recipe:
                 raise UserError(f"--config.stages.{name}: {error}") from error
 
     def check(self) -> None:
-        """Finds what no training of the run can learn from before the first stage runs."""
+        """Finds what a stage of the run cannot work with before the first one runs."""
         for name in self.names:
             stage = self.stage(name)
-            if isinstance(stage, Train):
+            if isinstance(stage, Train | OpenFaceAUs):
                 stage.check(self.context(name))
 
     def distinct_trainings(self) -> dict[str, Train]:

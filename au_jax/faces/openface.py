@@ -43,7 +43,7 @@ class OpenFace:
 
     def __init__(self, folder: Path):
         if not folder.is_dir():
-            raise UserError(f"--landmarks={folder} is not a folder of OpenFace's .csv files")
+            raise UserError(f"{folder} is not a folder of OpenFace's .csv files")
         self._folder = folder
         self._video: tuple[str, dict[int, list[Face]]] = ("", {})
 

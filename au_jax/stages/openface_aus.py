@@ -45,16 +45,10 @@ class OpenFaceAUs:
         """Reads the files and scores what they say.
 
         Raises:
-          UserError: there is no folder or no file of a split's images, a file is none of
-            OpenFace's, or the records are frames of videos.
+          UserError: see `check`; or a split's images have no file, a file is none of OpenFace's, or
+            the records are frames of videos.
         """
-        name = context.folder.name
-        if not self.folder:
-            raise UserError(
-                f"stage {name} reads the .csv files that OpenFace wrote; give "
-                f"--config.stages.{name}.folder=FOLDER"
-            )
-        openface = OpenFace(Path(self.folder))
+        openface = self._open(context.folder.name)
         for split in dict.fromkeys((*self.validate, *self.test)):
             source = context.source(split, self.crop)
             images = _images(source)
@@ -77,6 +71,22 @@ class OpenFaceAUs:
                 f"  {split}: OpenFace found {len(found)} of {len(source)} faces, and knows "
                 f"{len(names)} AUs"
             )
+
+    def check(self, context: StageContext) -> None:
+        """Finds now whether there is a folder.
+
+        Raises:
+          UserError: there is none.
+        """
+        self._open(context.folder.name)
+
+    def _open(self, stage: str) -> OpenFace:
+        if not self.folder:
+            raise UserError(
+                f"stage {stage} reads the .csv files that OpenFace wrote; give "
+                f"--config.stages.{stage}.folder=FOLDER"
+            )
+        return OpenFace(Path(self.folder))
 
 
 def _images(source: Source) -> list[str]:

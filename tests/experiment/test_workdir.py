@@ -5,8 +5,9 @@ import pytest
 from au_jax import run_dir
 from au_jax.errors import UserError
 from au_jax.experiment import modes, workdir
+from au_jax.experiment.recipe import Recipe
 from au_jax.run_dir import RunFolder
-from configs import base
+from configs import base, noisy_student
 
 
 def test_quoted_rows_may_change_and_those_said_last_are_kept(tmp_path):
@@ -57,3 +58,15 @@ def test_a_second_process_of_one_run_takes_no_lock(tmp_path, monkeypatch):
         monkeypatch.setattr("jax.process_index", lambda: 1)
         with modes._claimed(folder):
             pass
+
+
+def test_a_run_that_is_refused_leaves_its_workdir_to_a_mended_config(tmp_path, monkeypatch):
+    def refuse(recipe):
+        raise UserError("there is nothing to learn from")
+
+    monkeypatch.setattr(Recipe, "check", refuse)
+    config = noisy_student.get_config()
+    with pytest.raises(UserError, match="nothing to learn from"):
+        modes.run(config, tmp_path / "run", tmp_path / "data")
+    config.train.epochs += 1
+    workdir.check_workdir(config, RunFolder(tmp_path / "run"))
