@@ -44,10 +44,10 @@ def test_it_tells_aus_of_faces_that_it_has_not_seen(model, faces):
         if 3 <= sum(labels[au]) <= len(pose) - 3
     }
     assert len(areas) >= 15
-    assert np.mean(list(areas.values())) > 0.85
+    assert np.mean(list(areas.values())) > 0.9
     for au in ("AU12", "AU25"):
         right = told.decisions[au] == np.array(labels[au], bool)
-        assert right.mean() > 0.8, au
+        assert right.mean() > 0.75, au
 
 
 def test_it_is_small_and_says_what_it_is_for():
