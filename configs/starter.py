@@ -124,7 +124,7 @@ def _few(config, label: str, learned: str, tested: str, suffix: str = "") -> Non
     config.train.update(epochs=5, steps_per_epoch=60)
     for name, start, rate, times, title in (
         ("scratch", "", 2e-3, 3.0, "from scratch"),
-        ("started", "starter", 5e-4, 1.0, "from the starter model"),
+        ("started", "starter", 1e-4, 1.0, "from the starter model"),
     ):
         stage = base.add_stage(
             config,
