@@ -7,7 +7,7 @@
     variant   data                                 time on two cores      to expect
     default   rendered faces                       41 min (measured with  F1 0.70 over 26 AUs
                                                    other work beside it)  (test)
-    labels    rendered faces, few of another look  11 min (likewise)      see RESULTS.md
+    labels    rendered faces, few of another look  6 min (measured)       see RESULTS.md
     finetune  your own, prepared as --name=mine    2 min (measured)       depends on them
 
 `default` trains the members of the starter model: two networks of different size for the AUs of
