@@ -79,9 +79,9 @@ def choose(
       aus: what the selection decides on; each must be known to a candidate.
       epoch_rule: "last", or a rule of `best_epoch_per_au`: "best" per model and AU, "best_average"
         and "one_standard_error" per model, "smoothed" and "cross_validated" per model and AU.
-        Scores are those at
-        threshold 0.5 unless `combine` is "linear" or thresholds are chosen. A smoothing window,
-        where a candidate has several, is chosen together with the epoch; of the last epoch per AU.
+        Scores are those at threshold 0.5 unless `combine` is "linear" or thresholds are chosen. A
+        smoothing window, where a candidate has several, is chosen together with the epoch; of the
+        last epoch per AU.
       combine: "mean" of probabilities, "best" (the best model per AU), or "linear".
       threshold_rule: "default" (0.5), or what is chosen for the combined probabilities: "best"
         (`best_thresholds`), "common" (`common_threshold`), "shrunken" (`shrunken_thresholds`) or

@@ -282,7 +282,7 @@ def select(
         )
     subjects = metrics.subject_numbers(people, len(people))
     chosen = rules.choose(candidates, _labels(scores, names), names, subjects)
-    printed = _decide(chosen, scores, choose.member_logits(chosen, candidates))
+    printed = _decide(chosen, scores, people, choose.member_logits(chosen, candidates))
     honest = _decide_honestly(printed, rules, candidates) if choice else printed
     results = {
         name: _both(printed.summaries(chosen, rows), honest.summaries(chosen, rows))
@@ -292,7 +292,8 @@ def select(
     for name in test:
         test_scores = scoring.of_members(chosen, name)
         logits = [(s.aus.tolist(), s.logits) for s in test_scores]
-        decided[name] = _decide(chosen, test_scores, logits)
+        test_people = units(test_scores[0].subject, test_scores[0].video)
+        decided[name] = _decide(chosen, test_scores, test_people, logits)
         results[name] = _both(None, decided[name].summaries(chosen))
     _say_uncalibrated(chosen, printed.labels)
     for name, figures in results.items():
@@ -389,12 +390,13 @@ def _labels(scores: Sequence[Scores], names: Sequence[str]) -> np.ndarray:
 def _decide(
     chosen: Selection,
     scores: Sequence[Scores],
+    people: np.ndarray,
     member_logits: Sequence[tuple[Sequence[str], np.ndarray]],
 ) -> _Decided:
-    """Applies the selection to the records of `scores`, whose members say `member_logits`."""
+    """Applies the selection to the records of `scores`, of `people`, as its members' logits say."""
     return _Decided(
         keys=scores[0].keys,
-        subject=units(scores[0].subject, scores[0].video),
+        subject=people,
         aus=np.array(chosen.aus),
         labels=_labels(scores, chosen.aus),
         probabilities=selection.apply(chosen, member_logits),
