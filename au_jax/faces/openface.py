@@ -83,9 +83,8 @@ class OpenFace:
         surest, confidence = None, -np.inf
         for path, line, row in self._rows(Path(image)):
             _, sure = _frame_and_confidence(row, path, line)
-            said = _action_units(row, path, line)
             if sure is not None and sure > confidence:
-                surest, confidence = said, sure
+                surest, confidence = _action_units(row, path, line), sure
         return surest
 
     def _read(self, image: Path) -> dict[int, list[Face]]:

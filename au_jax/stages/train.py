@@ -361,10 +361,8 @@ class Train:
         )
 
     def _network(self, pose: np.ndarray) -> NetworkSpec:
-        count = self.train["accumulate"]
-        if count < 1:
-            raise UserError(f"train.accumulate is {count}; give the number of micro-batches, or 1")
-        return dataclasses.replace(of_section(self.model, pose), micro_batches=count)
+        network = of_section(self.model, pose)
+        return dataclasses.replace(network, micro_batches=self.train["accumulate"])
 
     def _augmentation(self) -> Augment:
         given = {field: value for field, value in self.augmentation.items() if value is not None}

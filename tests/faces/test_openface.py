@@ -79,7 +79,7 @@ def test_openface_says_aus_of_the_surer_face(tmp_path):
         "frame, confidence, success, AU01_r, AU01_c, AU28_c, AU45_r, AU45_c\n"
         "1, 0.5, 1, 5.0, 1.0, 1.0, 0.0, 0.0\n"
         "1, 0.8, 1, 0.5, 0.0, 1.0, 2.5, 1.0\n"
-        "1, 0.9, 0, 5.0, 1.0, 0.0, 0.0, 0.0\n"
+        "1, 0.9, 0, nan, nan, nan, nan, nan\n"
     )
     said = OpenFace(tmp_path).action_units("a/p.jpg")
     assert said == {"AU01": -5.5, "AU28": 6.0, "AU45": 8.5, "AU43": 8.5}
