@@ -275,16 +275,23 @@ def by_unit(table: Table, fraction: float, seed: int) -> np.ndarray:
     """Marks whole units, drawn at random, up to `fraction` of the records: bool [N].
 
     A unit is a subject, with all who share a video with it (`units.units`), so that neither a
-    person nor a video is parted. The records without subject and video are one unit together.
+    person nor a video is parted. The records without subject and video are one unit together; where
+    no record has either, each is a unit of its own.
     """
-    names, index, counts = np.unique(
-        units(table.subject, table.video), return_inverse=True, return_counts=True
+    of_records = (
+        np.arange(len(table.keys)) if nameless(table) else units(table.subject, table.video)
     )
+    names, index, counts = np.unique(of_records, return_inverse=True, return_counts=True)
     order = np.random.default_rng(seed).permutation(len(names))
     before = np.cumsum(counts[order]) - counts[order]
     marked = np.zeros(len(names), bool)
     marked[order[before < fraction * len(index)]] = True
     return marked[index]
+
+
+def nameless(table: Table) -> bool:
+    """Whether no record names a subject or a video."""
+    return not ((table.subject != "") | (table.video != "")).any()
 
 
 _TYPES = {

@@ -9,9 +9,10 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from au_jax import cores, run_dir, sharding
+from au_jax import cores, log, run_dir, sharding
 from au_jax.data import datasets
-from au_jax.data.sources import Source
+from au_jax.data.sources import Source, nameless
+from au_jax.data.split_name import SplitName
 from au_jax.data.splits import Splits
 from au_jax.errors import UserError, unknown
 from au_jax.experiment.check import check
@@ -121,7 +122,13 @@ class Recipe:
 
     @functools.cache  # noqa: B019
     def source(self, split: str, crop: str, fold: int = 0) -> Source:
-        return self._splits.open(split, crop, fold)
+        source = self._splits.open(split, crop, fold)
+        if SplitName.parse(split).part and nameless(source.table):
+            log.say(
+                f"'{split}' names no subjects and no videos: who is in it may also be in the other "
+                "part, which makes scores look better than they are"
+            )
+        return source
 
     def data(self) -> dict[str, Any]:
         """What data.json says of the run's data set."""

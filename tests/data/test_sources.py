@@ -100,16 +100,25 @@ def test_records_that_name_neither_subject_nor_video_stay_together():
         assert len(set(by_unit(table_of(subjects), 0.25, seed)[:5])) == 1
 
 
-def test_a_part_without_records_is_refused(tiny_faces, monkeypatch):
+def stored_with(monkeypatch, **changed):
+    """Replaces columns of what a prepared split holds."""
     stored = sources._table
+    monkeypatch.setattr(sources, "_table", lambda *at: dataclasses.replace(stored(*at), **changed))
 
-    def nameless(*at):
-        return dataclasses.replace(stored(*at), subject=np.full(48, ""), video=np.full(48, ""))
 
-    monkeypatch.setattr(sources, "_table", nameless)
+def test_a_part_without_records_is_refused(tiny_faces, monkeypatch):
+    stored_with(monkeypatch, subject=np.full(48, "one"), video=np.full(48, ""))
     assert len(source(tiny_faces, "opt-val")) == 48
     with pytest.raises(UserError, match=r"'opt-train' of .* has no records: the subjects and"):
         source(tiny_faces, "opt-train")
+
+
+def test_images_of_nobody_named_are_parted_one_by_one(tiny_faces, monkeypatch):
+    stored_with(monkeypatch, subject=np.full(48, ""), video=np.full(48, ""))
+    keys = source(tiny_faces).table.keys
+    train, val = source(tiny_faces, "opt-train"), source(tiny_faces, "opt-val")
+    assert 0 < len(val) < len(train)
+    assert sorted([*train.table.keys, *val.table.keys]) == sorted(keys)
 
 
 def test_subset_and_given_labels_join_on_keys(tiny_faces):
