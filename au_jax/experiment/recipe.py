@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -17,11 +16,8 @@ from au_jax.data.splits import Splits
 from au_jax.errors import UserError, unknown
 from au_jax.experiment.check import check
 from au_jax.experiment.resolve import resolve
-from au_jax.models.network_spec import of_section
 from au_jax.run_dir import RunFolder, StageFolder, StageName, fold_numbers
 from au_jax.stages import Stage, StageContext
-from au_jax.stages.encode import Encode
-from au_jax.stages.openface_aus import OpenFaceAUs
 from au_jax.stages.train import Train
 from au_jax.training.loop import Training
 
@@ -141,29 +137,20 @@ class Recipe:
         """Finds from shapes alone what no network can be made of, before any data are opened.
 
         Raises:
-          UserError: see `Train.outline`; the devices do not divide a stream's share.
+          UserError: see `Stage.check_network`.
         """
         drawn = self.config.data.name == datasets.EMBEDDED
         for name in self.config.order:
-            stage: Any = self.stage(name)
+            stage = self.stage(name)
             try:
-                if isinstance(stage, Train):
-                    shares = {stream: of["share"] for stream, of in stage.streams.items()}
-                    sharding.check_shares(shares, self.mesh.devices.size)
-                    # Else the data tell which AUs are learned.
-                    if drawn or stage.aus or not stage.validate:
-                        stage.outline(crop_size=1)
-                elif isinstance(stage, Encode):
-                    of_section(stage.model, np.full((0, 3), np.nan, np.float32))
+                stage.check_network(self.mesh.devices.size, drawn)
             except UserError as error:
                 raise UserError(f"--config.stages.{name}: {error}") from error
 
     def check(self) -> None:
         """Finds what a stage of the run cannot work with before the first one runs."""
         for name in self.names:
-            stage = self.stage(name)
-            if isinstance(stage, Train | OpenFaceAUs):
-                stage.check(self.context(name))
+            self.stage(name).check(self.context(name))
 
     def distinct_trainings(self) -> dict[str, Train]:
         """The training stages that need no other stage's work.

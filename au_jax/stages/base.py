@@ -1,8 +1,9 @@
 """The interface of a stage: what it is told, what it may read, and how it runs."""
 
+import abc
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Self
 
 from jax.sharding import Mesh
 
@@ -42,13 +43,34 @@ class StageContext:
     keep: int
 
 
-class Stage(Protocol):
+class Stage(abc.ABC):
     """One named step of a recipe: a frozen dataclass whose fields are those of its config."""
 
-    def renamed(self, rename: Callable[[str], str]) -> "Stage":
+    def renamed(self, rename: Callable[[str], str]) -> Self:
         """The same stage, the names of the stages that it reads put through `rename`."""
-        ...
+        del rename  # most read none
+        return self
 
+    def check_network(self, devices: int, drawn: bool) -> None:
+        """Finds from shapes alone what no network can be made of, before any data are opened.
+
+        Args:
+          devices: how many there are.
+          drawn: whether the data set is drawn faces, which have all AUs.
+
+        Raises:
+          UserError: there is no such network.
+        """
+        del devices, drawn  # most have none
+
+    def check(self, context: StageContext) -> None:
+        """Finds what the stage cannot work with before the first stage of the run begins.
+
+        Raises:
+          UserError: there is such a thing.
+        """
+        del context  # most find it when they run
+
+    @abc.abstractmethod
     def run(self, context: StageContext) -> None:
         """Does the work, or goes on with it where an earlier process was killed."""
-        ...

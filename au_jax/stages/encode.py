@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import jax
 import numpy as np
@@ -12,14 +12,14 @@ from au_jax.allowed import Range, Unique
 from au_jax.data.records import Crop
 from au_jax.data.split_name import Split
 from au_jax.models.network_spec import of_section
-from au_jax.stages.base import StageContext
+from au_jax.stages.base import Stage, StageContext
 from au_jax.training import memory
 from au_jax.training.encoder import Encoder
 from au_jax.training.start import Start, renamed, starting_weights
 
 
 @dataclasses.dataclass(frozen=True)
-class Encode:
+class Encode(Stage):
     """The pooled features of every face of some splits, seen through the centre crop.
 
     It keeps the encoder, features/SPLIT.npz of each split, and encoder.json.
@@ -39,8 +39,17 @@ class Encode:
     start: Start = ""
     batch: Annotated[int, Range(ge=1, le=100_000)] = 64
 
-    def renamed(self, rename: Callable[[str], str]) -> "Encode":
+    def renamed(self, rename: Callable[[str], str]) -> Self:
         return dataclasses.replace(self, start=renamed(self.start, rename))
+
+    def check_network(self, devices: int, drawn: bool) -> None:
+        """Makes the network.
+
+        Raises:
+          UserError: there is no such network.
+        """
+        del devices, drawn
+        of_section(self.model, np.full((0, 3), np.nan, np.float32))
 
     def run(self, context: StageContext) -> None:
         """Computes the features that are not kept yet.

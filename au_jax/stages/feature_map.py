@@ -7,7 +7,7 @@ itself, as a map always distorts it.
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Self
 
 import jax
 import numpy as np
@@ -19,7 +19,7 @@ from au_jax.allowed import AU, Name, Range, Unique
 from au_jax.data.split_name import Split
 from au_jax.errors import UserError, unknown
 from au_jax.run_dir import Features, StageFolder
-from au_jax.stages.base import StageContext
+from au_jax.stages.base import Stage, StageContext
 
 _NEIGHBOURS = 10
 _PERPLEXITY = 30.0  # a third of the records at most
@@ -27,7 +27,7 @@ _FEWEST = 5  # records of a map
 
 
 @dataclasses.dataclass(frozen=True)
-class FeatureMap:
+class FeatureMap(Stage):
     """The maps of what several encode stages make of one split.
 
     It writes maps/INPUT.npz, see `StageFolder.map`.
@@ -44,7 +44,7 @@ class FeatureMap:
     au: AU = "AU06"
     records: Annotated[int, Range(ge=_FEWEST, le=10**6)] = 2000
 
-    def renamed(self, rename: Callable[[str], str]) -> "FeatureMap":
+    def renamed(self, rename: Callable[[str], str]) -> Self:
         return dataclasses.replace(self, inputs=tuple(rename(name) for name in self.inputs))
 
     def run(self, context: StageContext) -> None:

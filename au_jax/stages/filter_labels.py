@@ -7,7 +7,7 @@ labels that fail become unknown.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Self
 
 import jax
 import numpy as np
@@ -18,7 +18,7 @@ from au_jax.data.split_name import Split
 from au_jax.ensemble.member_scores import say_of_split
 from au_jax.errors import UserError
 from au_jax.metrics import DEFAULT_THRESHOLD, decide
-from au_jax.stages.base import StageContext
+from au_jax.stages.base import Stage, StageContext
 
 
 def filtered(
@@ -44,7 +44,7 @@ def filtered(
 
 
 @dataclasses.dataclass(frozen=True)
-class FilterLabels:
+class FilterLabels(Stage):
     """The labels of a split that a teacher confirms.
 
     It writes labels/SPLIT.npz with only the N images that have a label left: keys str [N],
@@ -60,7 +60,7 @@ class FilterLabels:
     split: Split
     threshold: Annotated[float, Range(ge=0.5, lt=1)] = 0.9
 
-    def renamed(self, rename: Callable[[str], str]) -> "FilterLabels":
+    def renamed(self, rename: Callable[[str], str]) -> Self:
         return dataclasses.replace(self, teacher=rename(self.teacher))
 
     def run(self, context: StageContext) -> None:

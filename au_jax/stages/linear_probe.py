@@ -7,7 +7,7 @@ one network, as trained stages keep theirs.
 import dataclasses
 import warnings
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Self
 
 import jax
 import numpy as np
@@ -20,7 +20,7 @@ from au_jax.data.split_name import Split, SplitName
 from au_jax.errors import UserError
 from au_jax.methods.base import Context, StreamFacts
 from au_jax.run_dir import Features, StageFolder
-from au_jax.stages.base import StageContext
+from au_jax.stages.base import Stage, StageContext
 from au_jax.training.checkpoint import ONLY_EPOCH, save_only
 from au_jax.training.encoder import Encoder
 from au_jax.training.model_card import ModelCard
@@ -28,7 +28,7 @@ from au_jax.training.scoring import NO_FACE_LOGIT, with_labels
 
 
 @dataclasses.dataclass(frozen=True)
-class LinearProbe:
+class LinearProbe(Stage):
     """One logistic regression for each AU, by scikit-learn, on standardised features.
 
     Attributes:
@@ -50,7 +50,7 @@ class LinearProbe:
     penalty: Annotated[float, Range(gt=0, le=1000)] = 0.01
     iterations: Annotated[int, Range(ge=1, le=10**6)] = 200
 
-    def renamed(self, rename: Callable[[str], str]) -> "LinearProbe":
+    def renamed(self, rename: Callable[[str], str]) -> Self:
         return dataclasses.replace(self, features=rename(self.features))
 
     def run(self, context: StageContext) -> None:

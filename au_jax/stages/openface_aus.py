@@ -1,7 +1,6 @@
 """OpenFace's own AUs as a baseline (Magdeburg, Fig. 2), from the CSV files that it wrote."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -14,12 +13,12 @@ from au_jax.data.sources import Source
 from au_jax.data.split_name import Split
 from au_jax.errors import UserError
 from au_jax.faces.openface import OpenFace
-from au_jax.stages.base import StageContext
+from au_jax.stages.base import Stage, StageContext
 from au_jax.training.scoring import with_labels
 
 
 @dataclasses.dataclass(frozen=True)
-class OpenFaceAUs:
+class OpenFaceAUs(Stage):
     """What OpenFace says of the expression AUs of images, with nothing learned.
 
     It writes scores/SPLIT/1.npz for every split of `validate` and `test`, with the numbers of
@@ -36,10 +35,6 @@ class OpenFaceAUs:
     crop: Crop = "closeup"
     validate: tuple[Split, ...] = ("opt-val",)
     test: tuple[Split, ...] = ("test",)
-
-    def renamed(self, rename: Callable[[str], str]) -> "OpenFaceAUs":
-        del rename  # it reads no other stage
-        return self
 
     def run(self, context: StageContext) -> None:
         """Reads the files and scores what they say.

@@ -11,12 +11,12 @@ from au_jax.data.records import Crop
 from au_jax.data.sources import Source
 from au_jax.data.split_name import Split
 from au_jax.errors import UserError
-from au_jax.stages.base import StageContext
+from au_jax.stages.base import Stage, StageContext
 from au_jax.training.scoring import with_labels
 
 
 @dataclasses.dataclass(frozen=True)
-class PoseSVM:
+class PoseSVM(Stage):
     """Support vector machines on the head angles of a split, one for each pose AU.
 
     It writes scores/SPLIT/1.npz for every split of `validate` and `test`. The decision function
@@ -33,10 +33,6 @@ class PoseSVM:
     crop: Crop = "wide"
     validate: tuple[Split, ...] = ("opt-val",)
     test: tuple[Split, ...] = ("test",)
-
-    def renamed(self, rename: Callable[[str], str]) -> "PoseSVM":
-        del rename  # it reads no other stage
-        return self
 
     def run(self, context: StageContext) -> None:
         """Fits and scores the machines.

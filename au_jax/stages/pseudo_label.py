@@ -6,6 +6,7 @@ labels are hard is our decision, as the paper does not say; the probabilities ar
 
 import dataclasses
 from collections.abc import Callable
+from typing import Self
 
 import jax
 import numpy as np
@@ -15,11 +16,11 @@ from au_jax.allowed import Name
 from au_jax.data.split_name import Split
 from au_jax.ensemble.member_scores import say_of_split
 from au_jax.metrics import decide
-from au_jax.stages.base import StageContext
+from au_jax.stages.base import Stage, StageContext
 
 
 @dataclasses.dataclass(frozen=True)
-class PseudoLabel:
+class PseudoLabel(Stage):
     """The labels that a teacher gives to every record of a split.
 
     It writes labels/SPLIT.npz: keys str [N], aus str [A], labels int8 [N, A], probabilities
@@ -33,7 +34,7 @@ class PseudoLabel:
     teacher: Name
     split: Split
 
-    def renamed(self, rename: Callable[[str], str]) -> "PseudoLabel":
+    def renamed(self, rename: Callable[[str], str]) -> Self:
         return dataclasses.replace(self, teacher=rename(self.teacher))
 
     def run(self, context: StageContext) -> None:

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import jax
 import numpy as np
@@ -33,7 +33,7 @@ from au_jax.ensemble.thresholds import THRESHOLD_RULES
 from au_jax.ensemble.weights import COMBINATIONS
 from au_jax.errors import UserError
 from au_jax.run_dir import RunFolder, Scores, StageFolder
-from au_jax.stages.base import StageContext
+from au_jax.stages.base import Stage, StageContext
 from au_jax.training.model_card import last_epoch
 
 Summaries = dict[str, dict[str, Any]]  # {"all" or a group of AUs: SUMMARY}
@@ -72,7 +72,7 @@ Window = Annotated[int, Range(ge=1, le=9999), Odd()]  # frames
 
 
 @dataclasses.dataclass(frozen=True)
-class Select:
+class Select(Stage):
     """A selection, made after training from kept scores.
 
     Attributes:
@@ -122,7 +122,7 @@ class Select:
         for window in self.windows:
             check_window(window)
 
-    def renamed(self, rename: Callable[[str], str]) -> "Select":
+    def renamed(self, rename: Callable[[str], str]) -> Self:
         parts = [name.partition(":") for name in self.inputs]
         inputs = tuple(f"{rename(stage)}{colon}{crops}" for stage, colon, crops in parts)
         return dataclasses.replace(self, inputs=inputs)

@@ -8,7 +8,7 @@ config gives once for all stages and overrides for some.
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 
 import jax
 import numpy as np
@@ -26,7 +26,7 @@ from au_jax.data.split_name import Split
 from au_jax.errors import UserError, unknown
 from au_jax.methods.base import Context, Method, StreamFacts
 from au_jax.models.network_spec import NetworkSpec, of_section
-from au_jax.stages.base import StageContext
+from au_jax.stages.base import Stage, StageContext
 from au_jax.training.loop import Training, train
 from au_jax.training.model_card import ModelCard
 from au_jax.training.optimizer import make_optimizer
@@ -69,7 +69,7 @@ class Outline(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Train:
+class Train(Stage):
     """One training.
 
     Attributes:
@@ -114,7 +114,7 @@ class Train:
                 if field not in fields:
                     raise UserError(f"stream '{name}' lacks the field '{field}'")
 
-    def renamed(self, rename: Callable[[str], str]) -> "Train":
+    def renamed(self, rename: Callable[[str], str]) -> Self:
         streams = {
             name: {**fields, "labels": rename(fields["labels"]) if fields.get("labels") else ""}
             for name, fields in self.streams.items()
@@ -254,6 +254,18 @@ class Train:
         for name in method.identified:
             batch[name]["identity"] = jax.ShapeDtypeStruct((fields[name].share,), np.int32)
         return Outline(method, optimizer, batch)
+
+    def check_network(self, devices: int, drawn: bool) -> None:
+        """Makes the network, see `outline`, and parts the streams' shares over the devices.
+
+        Raises:
+          UserError: see `outline`; the devices do not divide a stream's share.
+        """
+        shares = {name: stream["share"] for name, stream in self.streams.items()}
+        sharding.check_shares(shares, devices)
+        # Else the data tell which AUs are learned.
+        if drawn or self.aus or not self.validate:
+            self.outline(crop_size=1)
 
     def check(self, context: StageContext) -> None:
         """Finds a stream with nothing to learn from now, not hours later.
