@@ -15,6 +15,7 @@ from au_jax import augment, losses
 from au_jax.allowed import OneOf, Share, Weight
 from au_jax.methods.base import Context, Method, PyTree, Variables
 from au_jax.methods.co_training import VIEWS, mean_logits
+from au_jax.models.au_net import HEAD_PREFIX
 
 _HEAD = "aus"
 
@@ -80,7 +81,7 @@ def create(
         recognition = sum(
             losses.selective_loss(logits[view], labels == 1, counted) for view in VIEWS
         )
-        first, second = (params[view][f"head_{_HEAD}"] for view in VIEWS)
+        first, second = (params[view][HEAD_PREFIX + _HEAD] for view in VIEWS)
         multi_view = losses.multi_view_loss(
             first["kernel"], first["bias"], second["kernel"], second["bias"], signed
         )

@@ -10,6 +10,8 @@ from au_jax.errors import UserError
 from au_jax.models.backbone import IMAGENET_MEAN, IMAGENET_STD
 from au_jax.models.layers import xavier
 
+# Begins the name of every head among the parameters.
+HEAD_PREFIX = "head_"
 _POSE_UNITS = 1024
 
 
@@ -110,6 +112,6 @@ class AUNet(nn.Module):
             features = jnp.concatenate([features, hidden], -1)
         features = nn.Dropout(self.dropout, deterministic=not train)(features)
         return {
-            name: nn.Dense(outputs, kernel_init=xavier, name=f"head_{name}")(features)
+            name: nn.Dense(outputs, kernel_init=xavier, name=f"{HEAD_PREFIX}{name}")(features)
             for name, outputs in self.heads
         }

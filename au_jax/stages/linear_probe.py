@@ -19,6 +19,7 @@ from au_jax.augment import Augment
 from au_jax.data.split_name import Split, SplitName
 from au_jax.errors import UserError
 from au_jax.methods.base import Context, StreamFacts
+from au_jax.models.au_net import HEAD_PREFIX
 from au_jax.run_dir import Features, StageFolder
 from au_jax.stages.base import Stage, StageContext
 from au_jax.training.checkpoint import ONLY_EPOCH, save_only
@@ -83,7 +84,7 @@ class LinearProbe(Stage):
                 folder.write_scores(split, ONLY_EPOCH, with_labels(logits, source, names))
         params = jax.device_get(variables["params"])
         network = {
-            "params": params | {"head_opt": {"kernel": kernel, "bias": bias}},
+            "params": params | {f"{HEAD_PREFIX}opt": {"kernel": kernel, "bias": bias}},
             "batch_stats": jax.device_get(variables["batch_stats"]),
         }
         save_only(folder.model, sharding.replicate(network, context.mesh))

@@ -16,6 +16,7 @@ from au_jax import log, starter
 from au_jax.allowed import Form
 from au_jax.errors import UserError
 from au_jax.models import BACKBONES, pretrained
+from au_jax.models.au_net import HEAD_PREFIX
 from au_jax.run_dir import RunFolder, StageFolder
 from au_jax.training import weights_file
 from au_jax.training.checkpoint import first_difference
@@ -23,7 +24,6 @@ from au_jax.training.model_card import ModelCard, kept_shapes, last_epoch, resto
 
 # The last layers of a plain IResNet, which one with a feature pyramid does not have.
 _PLAIN_TAIL = "embedding"
-_HEAD = "head_"  # begins the name of every head of an `AUNet`
 # Values of a config's `model.weights` that name no file.
 NONE, ASK = "none", "ask"
 
@@ -183,7 +183,7 @@ def continue_from_file(
 
     def with_outputs(net: Mapping, given: Mapping) -> dict[str, Any]:
         """An `AUNet`'s parameters, its heads from `given` with the columns that are known."""
-        heads = {name: layer for name, layer in given.items() if name.startswith(_HEAD)}
+        heads = {name: layer for name, layer in given.items() if name.startswith(HEAD_PREFIX)}
         for name, layer in heads.items():
             if layer["kernel"].shape == (len(of_file[head]["kernel"]), len(aus)):
                 fitting.append(name)
@@ -203,8 +203,10 @@ def continue_from_file(
 
 def _head_that_predicts(params: Mapping) -> str | None:
     """The head of an `AUNet` whose logits are its predictions; None if `params` are not of one."""
-    heads = [name for name in params if name.startswith(_HEAD)]
-    return heads[0] if len(heads) == 1 else next((h for h in heads if h == f"{_HEAD}opt"), None)
+    heads = [name for name in params if name.startswith(HEAD_PREFIX)]
+    if len(heads) == 1:
+        return heads[0]
+    return name if (name := f"{HEAD_PREFIX}opt") in heads else None
 
 
 def _of_each_net(change: Callable, params: Mapping, given: Mapping) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from au_jax import methods
 from au_jax.export.chosen import Network, NoForm
+from au_jax.models.au_net import HEAD_PREFIX
 from au_jax.training.model_card import ModelCard
 from au_jax.training.start import backbones
 
@@ -30,7 +31,7 @@ class View:
     @property
     def heads(self) -> dict[str, int]:
         """{name: outputs} of its layers on the features."""
-        return _biases(self.params.get("net", self.params), "head_")
+        return _biases(self.params.get("net", self.params), HEAD_PREFIX)
 
     @property
     def outputs(self) -> dict[str, int]:
@@ -83,7 +84,7 @@ def _biases(params: Tree, kind: str) -> dict[str, int]:
 
 def _predicting_head(card: ModelCard, params: Tree) -> str | None:
     """The head that the method predicts with: its only one, or the one that an option names."""
-    heads = _biases(params.get("net", params), "head_")
+    heads = _biases(params.get("net", params), HEAD_PREFIX)
     if len(heads) > 1:
         return (methods.options_of(card.method) | card.options)["predict_head"]
     return next(iter(heads), None)

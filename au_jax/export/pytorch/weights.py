@@ -10,10 +10,11 @@ import numpy as np
 
 from au_jax.export.pytorch.backbone_source import is_timms
 from au_jax.models import pretrained
+from au_jax.models.au_net import HEAD_PREFIX
 from au_jax.models.network_spec import NetworkSpec
 
 # The parts of our trees, and the beginnings of their names in PyTorch.
-_LAYERS = {"head_": "heads.", "output_": "outputs.", "pose": "pose"}
+_LAYERS = {HEAD_PREFIX: "heads.", "output_": "outputs.", "pose": "pose"}
 
 
 def state_dict(
