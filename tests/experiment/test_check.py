@@ -194,6 +194,10 @@ def _is_refused(values, path, value):
             "--config.augmentation.blur_smallest is 3.0, and blur_largest 2.0; give a smaller one",
         ),
         (
+            {"train.accumulate": 0},
+            "--config.train.accumulate is 0; give a whole number from 1 to 10000",
+        ),
+        (
             {"stages.teacher": 5},
             "--config.stages.teacher is 5, but it is a section; set its fields",
         ),
