@@ -70,7 +70,7 @@ METHODS: dict[str, Rival] = {
     "bs_soft": Rival("BS-S", "bootstrapping", {"weight": 0.95, "hard": False}),
     "bs_hard": Rival("BS-H", "bootstrapping", {"weight": 0.8, "hard": True}),
     "kd": Rival("KD", "distillation", {"soft_weight": 1.0}),
-    "nr": Rival("NR", "noise_residual", {"noisy_weight": 1.0}),
+    "nr": Rival("NR", "noise_residual", {"noisy_weight": 0.3}),
     "recot": Rival("ReCoT", "recot", RECOT),
     "noisy": Rival(
         "Baseline (noisy)", "supervised", streams=("noisy",), against=("baseline", "both")

@@ -22,6 +22,8 @@ from au_jax.models import winograd
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
 _WINOGRAD_PIXELS, _WINOGRAD_CHANNELS = 16, 64  # at least
+# Channels of images that suit "rows", at most; those of its results, and what divides them.
+_ROWS_INPUTS, _ROWS_RESULTS, _ROWS_LANES = 4, 64, 16
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
@@ -141,12 +143,14 @@ def convolve(
     Args:
       padding: see `pads`.
       form: "window", XLA's convolution; "matmul", for k = 1 without padding; "patches", one matrix
-        product over gathered patches; "winograd", for k = 3, stride 1 and a pixel of padding. None
-        chooses: on the CPU XLA's weight gradient for k = 1 is up to five times as slow as that of
-        the matrix product, over maps no larger than the kernel "patches" is at least twice as
-        quick, and its gradient 10 to 60 times where a stride leaves results smaller than the
-        kernel, and over large maps of many channels "winograd" takes half the time of "window"; it
-        is slow to compile, so that smaller gains are left.
+        product over gathered patches; "winograd", for k = 3, stride 1 and a pixel of padding;
+        "rows", XLA's convolution with a wider kernel. None chooses: on the CPU XLA's weight
+        gradient for k = 1 is up to five times as slow as that of the matrix product, over maps no
+        larger than the kernel "patches" is at least twice as quick, and its gradient 10 to 60 times
+        where a stride leaves results smaller than the kernel. Where images have few channels, as
+        the first layer's, "rows" takes a fifth to a third of the time of "window". Over large maps
+        of many channels "winograd" takes half of it; it is slow to compile, so that smaller gains
+        are left.
     """
     size = kernel.shape[0]
     height, width, channels = images.shape[1:]
@@ -162,6 +166,8 @@ def convolve(
                 form = "matmul"
             elif min(height, width) <= size or min(results) < size:
                 form = "patches"
+            elif _in_a_row(kernel) > 1:
+                form = "rows"
             elif _suits_winograd(images, kernel, stride, margins):
                 form = "winograd"
     if form == "window":
@@ -172,6 +178,8 @@ def convolve(
         return _product(images[:, ::stride, ::stride], kernel[0, 0])
     if form == "winograd":
         return winograd.convolve(images, kernel)
+    if form == "rows":
+        return _by_rows(images, kernel, stride, margins, results[1])
     padded, _ = _padded(images, size, stride, padding, 0.0)
     patches = jnp.concatenate(list(_windows(padded, size, stride)), -1)
     return _product(patches, kernel.reshape(size * size * channels, -1))
@@ -185,6 +193,43 @@ def _product(images: jax.Array, matrix: jax.Array) -> jax.Array:
     """
     flat = images.reshape(-1, images.shape[-1])
     return (flat @ matrix).reshape(*images.shape[:-1], -1)
+
+
+def _in_a_row(kernel: jax.Array) -> int:
+    """How many neighbours "rows" computes at a time; 1 where it does not suit the kernel."""
+    inputs, outputs = kernel.shape[2:]
+    if inputs > _ROWS_INPUTS:
+        return 1
+    counts = range(_ROWS_RESULTS // outputs, 1, -1)
+    return next((count for count in counts if count * outputs % _ROWS_LANES == 0), 1)
+
+
+def _by_rows(
+    images: jax.Array, kernel: jax.Array, stride: int, margins: Pads, columns: int
+) -> jax.Array:
+    """`columns` results in each row, `_in_a_row` of them at a time.
+
+    They are the channels of one convolution, whose kernel holds the given one once for each of
+    them, `stride` further to the right each time, among zeros.
+    """
+    size, _, _, outputs = kernel.shape
+    together = _in_a_row(kernel)
+    beside = (together - 1) * stride
+    shifted = [
+        jnp.pad(kernel, ((0, 0), (shift, beside - shift), (0, 0), (0, 0)))
+        for shift in range(0, beside + 1, stride)
+    ]
+    steps = -(-columns // together)
+    left = margins[1][0]
+    right = (steps * together - 1) * stride + size - left - images.shape[2]
+    out = lax.conv_general_dilated(
+        images,
+        jnp.concatenate(shifted, -1),
+        (stride, together * stride),
+        (margins[0], (left, right)),
+        dimension_numbers=_DIMENSIONS,
+    )
+    return out.reshape(*out.shape[:2], steps * together, outputs)[:, :, :columns]
 
 
 def _suits_winograd(images: jax.Array, kernel: jax.Array, stride: int, margins: Pads) -> bool:

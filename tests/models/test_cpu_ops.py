@@ -43,6 +43,10 @@ def _assert_equal(apply, one, other, *arguments):
         (6, 4, 3, 1, "winograd"),
         (5, 7, 3, 1, "winograd"),
         (1, 2, 3, 1, "winograd"),
+        (5, 7, 3, 1, "rows"),
+        (9, 8, 3, 2, "rows"),
+        (9, 38, 7, 2, "rows"),
+        (4, 5, 1, 1, "rows"),
     ],
 )
 def test_convolution_forms_agree(height, width, kernel, stride, form, padding):
