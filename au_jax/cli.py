@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
 from au_jax import echoes, starter
 from au_jax.errors import NO_ROOM, UserError, unknown
@@ -119,10 +119,9 @@ def load_config(config: ConfigDict | None, mode: str) -> ConfigDict:
         raise UserError("name a config: --config=configs/noisy_student.py")
     from au_jax.experiment import check, effects, overrides
 
-    overrides.apply(config, stage_overrides)
+    overrides.apply(config, config_fields)
     check.check(config)
-    given = [*config_flags.get_override_values(flags.FLAGS["config"])]
-    given += [f"stages.{argument.partition('=')[0]}" for argument in stage_overrides]
+    given = [argument.partition("=")[0] for argument in config_fields]
     effects.check_given(config, given, mode)
     return config
 
@@ -131,65 +130,48 @@ def default_workdir(config: ConfigDict) -> Path:
     return Path("runs") / f"{config.name}-{config.variant}"
 
 
-# Fields of stages, which are set when the config is there (`experiment.overrides`).
-OF_STAGES = "--config.stages."
 CONFIG = "--config="
-stage_overrides: list[str] = []
+# Fields of the config, which are set when it is there (`experiment.overrides`).
+FIELD = "--config."
+config_fields: list[str] = []
 
 
 def parse(arguments: Sequence[str]) -> list[str]:
     """Parses the command line as `app.run` asks; ends the process with a sentence on a mistake."""
     arguments = _joined(arguments)
-    stage_overrides[:] = [a.removeprefix(OF_STAGES) for a in arguments if a.startswith(OF_STAGES)]
-    arguments = [a for a in arguments if not a.startswith(OF_STAGES)]
+    config_fields[:] = [a.removeprefix(FIELD) for a in arguments if a.startswith(FIELD)]
+    arguments = [a for a in arguments if not a.startswith(FIELD)]
     sys.argv[:] = arguments  # which ml_collections reads, too
-    config: ConfigDict | None = None
+    files = [a.removeprefix(CONFIG) for a in arguments if a.startswith(CONFIG)]
     try:
-        for named in (a.removeprefix(CONFIG) for a in arguments if a.startswith(CONFIG)):
-            config = config_file.load(named)
-        return flags.FLAGS(list(arguments))
+        for named in files:
+            config_file.load(named)
+        if config_fields and not files:
+            raise UserError(
+                f"name the config that {FIELD}{config_fields[0]} sets a field of: "
+                f"{CONFIG}configs/NAME.py"
+            )
+        return flags.FLAGS(arguments)
     except UserError as error:
         fail(error)
     except flags.Error as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         fail(UserError(lines[0]))
-    except Exception as error:  # ml_collections raises many kinds: there is no such field, ...
-        fail(_unknown_field(config, arguments) or UserError(f"bad --config field: {error}"))
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:
-    """The arguments with two dashes, and `--config FILE` as one."""
+    """The arguments with two dashes, and `--config FILE` and `--config.FIELD VALUE` as one."""
     joined: list[str] = []
     for argument in arguments:
         if argument.startswith("-config"):
             argument = f"-{argument}"
-        if joined and joined[-1] == CONFIG.removesuffix("="):
-            joined[-1] = f"{CONFIG}{argument}"
+        last = joined[-1] if joined else ""
+        waiting = last == "--config" or (last.startswith(FIELD) and "=" not in last)
+        if waiting and not argument.startswith("--"):
+            joined[-1] = f"{last}={argument}"
         else:
             joined.append(argument)
     return joined
-
-
-def _unknown_field(config: ConfigDict | None, arguments: Sequence[str]) -> UserError | None:
-    """The error for the first `--config.FIELD` that the config does not have."""
-    if config is None:
-        return UserError("name the config as --config=configs/NAME.py before its fields")
-    for argument in arguments:
-        if not argument.startswith("--config."):
-            continue
-        section, path = config, argument.removeprefix("--config.").split("=")[0].split(".")
-        for depth, field in enumerate(path):
-            if not isinstance(section, ConfigDict) or field not in section:
-                where = ".".join(["config", *path[:depth]])
-                names = (
-                    section if isinstance(section, ConfigDict) else ("no fields, it is a value",)
-                )
-                return unknown(f"field of {where}", field, names)
-            section = section[field]
-        if isinstance(section, ConfigDict):
-            known = ", ".join(section) or "none"
-            return UserError(f"--{'.'.join(['config', *path])} is a section; its fields: {known}")
-    return None
 
 
 def check_flags(asked: flags.FlagValues, modes: Mapping[str, str], words: Sequence[str]) -> None:

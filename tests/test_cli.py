@@ -24,7 +24,7 @@ NOISY_STUDENT = "--config=configs/noisy_student.py"
     [
         (
             [NOISY_STUDENT, "--config.data.nmae=x"],
-            "error: unknown field of config.data 'nmae'; known: folds, name, present_from,",
+            "error: unknown field of config.data 'nmae'; known: name, size, val_fraction,",
         ),
         (
             [NOISY_STUDENT, "--config.stages.nope.kind=x"],
@@ -39,8 +39,13 @@ NOISY_STUDENT = "--config=configs/noisy_student.py"
         (["--config=configs/nope.py"], "error: there is no file configs/nope.py; configs here: "),
         (
             [NOISY_STUDENT, "--config.train.epochs=x"],
-            "error: flag --config.train.epochs=x: invalid",
+            "error: --config.train.epochs is 'x'; give a whole number from 1 to",
         ),
+        (
+            ["--config.seed=3"],
+            "error: name the config that --config.seed=3 sets a field of: --config=configs/NAME.py",
+        ),
+        ([NOISY_STUDENT, "--config.seed"], "error: --config.seed lacks a value; write"),
         ([NOISY_STUDENT, "--nope"], "error: Unknown command line flag 'nope'"),
         ([], "error: name a config: --config=configs/noisy_student.py"),
         (
@@ -158,16 +163,16 @@ def test_what_the_environment_names_is_checked(variable, value, sentence, tmp_pa
             "--config.data.synthetic.opt has no effect: no stage reads synthetic_faces",
         ),
         (
-            ["--config.order=('teacher',)", "--config.stages.student.seed=3"],
+            ["--config.order=teacher", "--config.stages.student.seed=3"],
             "--config.stages.student.seed has no effect: config.order leaves out the stage student",
         ),
         (
-            ["--config.order=('svm',)", "--config.train.epochs=3"],
+            ["--config.order=svm", "--config.train.epochs=3"],
             "--config.train.epochs has no effect: no stage of config.order has the section train",
         ),
         (
             [
-                "--config.order=('teacher_pose',)",
+                "--config.order=teacher_pose",
                 "--config.stages.teacher_pose.train.epochs=3",
                 "--config.train.times=2",
             ],
@@ -216,6 +221,7 @@ def test_every_flag_says_which_modes_read_it():
 
 def test_the_two_words_of_a_config_flag_are_one():
     assert config_of("--config", "configs/recot.py", "-config.seed=3").seed == 3
+    assert config_of("-config.seed", "3", "--config", "configs/recot.py").seed == 3
 
 
 def test_ctrl_c_ends_in_one_sentence(capsys):

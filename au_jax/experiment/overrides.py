@@ -1,7 +1,7 @@
-"""Fields of stages set on the command line: `--config.stages.NAME.[SECTION.]FIELD=VALUE`.
+"""Fields of a config set on the command line: `--config.[SECTION.]FIELD=VALUE`.
 
-A stage's config holds only what it changes, so that most of its fields are not there to be set; the
-type of each follows from what it may be (`experiment.fields`).
+How a value is read follows from what its field may be (`experiment.fields`), not from what the
+config holds: a stage's config holds only what it changes, so that most of its fields are not there.
 """
 
 import ast
@@ -18,32 +18,27 @@ from au_jax.experiment import fields
 
 
 def apply(config: ConfigDict, arguments: Sequence[str]) -> None:
-    """Sets fields of stages; whether their values are allowed is not looked at.
+    """Sets fields; whether their values are allowed is not looked at.
 
     Args:
-      arguments: NAME.[SECTION.]FIELD=VALUE, what stands behind `--config.stages.`.
+      arguments: [SECTION.]FIELD=VALUE, what stands behind `--config.`.
 
     Raises:
-      UserError: a stage or field is unknown.
+      UserError: a section, stage or field is unknown, or a value is missing.
     """
     for argument in arguments:
         path, equals, text = argument.partition("=")
         if not equals:
-            flag = f"--config.stages.{argument}"
+            flag = f"--config.{path}"
             raise UserError(f"{flag} lacks a value; write {flag}=VALUE")
-        name, *below = path.split(".")
-        if name not in config.stages:
-            raise unknown("field of config.stages", name, config.stages)
-        if not below:
-            raise UserError(f"config.stages.{name} is a stage; set one of its fields")
         with config.unlocked():
-            _set(config, name, below, text)
+            _set(config, path.split("."), text)
 
 
-def _set(config: ConfigDict, name: str, path: Sequence[str], text: str) -> None:
-    """Sets the field at `path` of the stage `name`, making the sections on the way."""
-    known: Any = fields.of_stage(config.to_dict(), name)
-    section, where = config.stages[name], f"config.stages.{name}"
+def _set(config: ConfigDict, path: Sequence[str], text: str) -> None:
+    """Sets the field at `path`, making the sections on the way."""
+    known: Any = fields.tree_of(config.to_dict())
+    section, where = config, "config"
     for depth, field in enumerate(path):
         if not isinstance(known, dict) or field not in known:
             raise unknown(f"field of {where}", field, known if isinstance(known, dict) else ())

@@ -1,4 +1,4 @@
-"""Fields of stages from the command line: every field can be set, and mistakes are named."""
+"""Fields from the command line: every field can be set, and mistakes are named."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from configs import noisy_student, recot, tal
 
 def applied(*arguments, config=noisy_student):
     changed = config.get_config()
-    overrides.apply(changed, arguments)
+    overrides.apply(changed, [f"stages.{argument}" for argument in arguments])
     return changed.stages
 
 
@@ -50,22 +50,22 @@ def test_a_field_that_only_the_backbone_knows():
     config = noisy_student.get_config()
     config.model.backbone = "iresnet18"
     config.model.fields = {"pyramid": True}
-    overrides.apply(config, ["teacher.model.fields.dropout=0.6"])
+    overrides.apply(config, ["stages.teacher.model.fields.dropout=0.6"])
     teacher = resolve(config, StageName("teacher"))
     assert teacher.model["fields"] == {"pyramid": True, "dropout": 0.6}
     with pytest.raises(
         UserError, match=r"unknown field of .*model.fields 'neck'; known: .*pyramid"
     ):
-        overrides.apply(config, ["teacher.model.fields.neck=1"])
+        overrides.apply(config, ["stages.teacher.model.fields.neck=1"])
 
 
 def test_fields_of_the_tops_backbone_are_not_those_of_a_stages_other_backbone():
     config = noisy_student.get_config()
     config.model.backbone = "iresnet18"
     config.model.fields = {"pyramid": True}
-    overrides.apply(config, ["teacher.model.backbone=efficientnet_b0"])
+    overrides.apply(config, ["stages.teacher.model.backbone=efficientnet_b0"])
     assert resolve(config, StageName("teacher")).model["fields"] == {}
-    overrides.apply(config, ["teacher.model.fields.drop_path=0"])
+    overrides.apply(config, ["stages.teacher.model.fields.drop_path=0"])
     assert resolve(config, StageName("teacher")).model["fields"] == {"drop_path": 0.0}
 
 
@@ -76,7 +76,7 @@ def test_what_cannot_be_read_as_the_fields_type_stays_as_it_was_typed():
     assert stages.teacher.train.to_dict() == {"epochs": "x", "times": float("inf")}
     assert stages.teacher.model.pose_branch == "yes"
     config = noisy_student.get_config()
-    overrides.apply(config, ["teacher.train.epochs=x"])
+    overrides.apply(config, ["stages.teacher.train.epochs=x"])
     with pytest.raises(UserError, match=r"train\.epochs is 'x'; give a whole number from 1 to"):
         check(config)
 
@@ -91,6 +91,17 @@ def test_numbers_and_lists_of_them():
     assert stages.T0.windows == (3,)
     many = applied("base_1.options.balance_alpha=(0, 1)", config=tal).base_1.options
     assert [type(alpha) for alpha in many.balance_alpha] == [float, float]
+
+
+def test_lists_are_read_alike_wherever_they_stand():
+    config = noisy_student.get_config()
+    overrides.apply(config, ["order=teacher,svm", "stages.final.inputs=teacher,svm", "folds=3"])
+    assert config.order == ("teacher", "svm") == config.stages.final.inputs
+    overrides.apply(config, ["order=('svm',)", "train.epochs=x", "model.dropout=0"])
+    assert config.order == ("svm",)
+    assert (config.folds, type(config.model.dropout)) == (3, float)
+    with pytest.raises(UserError, match=r"config\.train\.epochs is 'x'; give a whole number"):
+        check(config)
 
 
 def test_an_option_that_only_the_method_knows():
@@ -111,7 +122,7 @@ def test_an_option_that_only_the_method_knows():
             r"unknown field of config.stages.teacher.options 'mu'; known: .*damping",
         ),
         ("teacher.train.epochs.x=1", "unknown field of config.stages.teacher.train.epochs 'x'; kn"),
-        ("teacher=5", "config.stages.teacher is a stage; set one of its fields"),
+        ("teacher=5", "config.stages.teacher is a section; set one of its fields: kind, streams"),
         ("teacher.train=5", "config.stages.teacher.train is a section; set one of its fields: ep"),
         ("teacher.streams=5", "config.stages.teacher.streams is a section; .* fields: opt"),
         ("teacher.seed", "lacks a value; write --config.stages.teacher.seed=VALUE"),
