@@ -171,9 +171,7 @@ def convolve(
             elif _suits_winograd(images, kernel, stride, margins):
                 form = "winograd"
     if form == "window":
-        return lax.conv_general_dilated(
-            images, kernel, (stride, stride), margins, dimension_numbers=_DIMENSIONS
-        )
+        return _by_windows(images, kernel, stride, margins)
     if form == "matmul":
         return _product(images[:, ::stride, ::stride], kernel[0, 0])
     if form == "winograd":
@@ -204,13 +202,21 @@ def _in_a_row(kernel: jax.Array) -> int:
     return next((count for count in counts if count * outputs % _ROWS_LANES == 0), 1)
 
 
+def _by_windows(images: jax.Array, kernel: jax.Array, stride: int, margins: Pads) -> jax.Array:
+    return lax.conv_general_dilated(
+        images, kernel, (stride, stride), margins, dimension_numbers=_DIMENSIONS
+    )
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def _by_rows(
     images: jax.Array, kernel: jax.Array, stride: int, margins: Pads, columns: int
 ) -> jax.Array:
     """`columns` results in each row, `_in_a_row` of them at a time.
 
     They are the channels of one convolution, whose kernel holds the given one once for each of
-    them, `stride` further to the right each time, among zeros.
+    them, `stride` further to the right each time, among zeros. The gradient is that of
+    `_by_windows`, which is quick, and whose sum over devices is no larger than the kernel.
     """
     size, _, _, outputs = kernel.shape
     together = _in_a_row(kernel)
@@ -230,6 +236,18 @@ def _by_rows(
         dimension_numbers=_DIMENSIONS,
     )
     return out.reshape(*out.shape[:2], steps * together, outputs)[:, :, :columns]
+
+
+def _by_rows_forward(images, kernel, stride, margins, columns):
+    return _by_rows(images, kernel, stride, margins, columns), (images, kernel)
+
+
+def _by_rows_backward(stride, margins, columns, kept, gradient):
+    del columns
+    return jax.vjp(lambda *factors: _by_windows(*factors, stride, margins), *kept)[1](gradient)
+
+
+_by_rows.defvjp(_by_rows_forward, _by_rows_backward)
 
 
 def _suits_winograd(images: jax.Array, kernel: jax.Array, stride: int, margins: Pads) -> bool:
