@@ -8,7 +8,7 @@ import numpy as np
 
 from au_jax.data.corruptions import corrupted
 from au_jax.data.folds import PUBLISHED, Folds, read_folds
-from au_jax.data.sources import Source, by_unit, open_source
+from au_jax.data.sources import Source, by_unit, nameless, open_source
 from au_jax.data.split_name import SplitName
 from au_jax.data.units import units
 from au_jax.errors import UserError
@@ -48,7 +48,8 @@ class Splits:
         if self.present_from:
             source = _present_from(source, self.present_from)
         if name.share:
-            if len(np.unique(units(source.table.subject, source.table.video))) < 2:
+            alone = len(np.unique(units(source.table.subject, source.table.video))) < 2
+            if alone and not nameless(source.table):
                 raise UserError(
                     f"split '{split}' asks for a share of the subjects, but its records name one "
                     "only, or subjects who all share videos; ask for a number of records (#RECORDS)"

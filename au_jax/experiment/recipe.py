@@ -120,11 +120,15 @@ class Recipe:
     def source(self, split: str, crop: str, fold: int = 0) -> Source:
         source = self._splits.open(split, crop, fold)
         if SplitName.parse(split).part and nameless(source.table):
-            log.say(
-                f"'{split}' names no subjects and no videos: who is in it may also be in the other "
-                "part, which makes scores look better than they are"
-            )
+            self._say_nameless(split)
         return source
+
+    @functools.cache  # noqa: B019  (said once, whatever the crop)
+    def _say_nameless(self, split: str) -> None:
+        log.say(
+            f"'{split}' names no subjects and no videos: who is in it may also be in the other "
+            "part, which makes scores look better than they are"
+        )
 
     def data(self) -> dict[str, Any]:
         """What data.json says of the run's data set."""

@@ -244,7 +244,8 @@ def _by_rows_forward(images, kernel, stride, margins, columns):
 
 def _by_rows_backward(stride, margins, columns, kept, gradient):
     del columns
-    return jax.vjp(lambda *factors: _by_windows(*factors, stride, margins), *kept)[1](gradient)
+    by_windows = partial(_by_windows, stride=stride, margins=margins)
+    return jax.vjp(by_windows, *kept)[1](gradient)
 
 
 _by_rows.defvjp(_by_rows_forward, _by_rows_backward)

@@ -68,18 +68,31 @@ def test_a_share_of_a_fold_and_of_an_expanded_split(tiny_faces):
     assert four.table.keys[: len(plain)].tolist() == plain.table.keys.tolist()
 
 
-def test_a_share_of_one_subject_is_refused(tiny_faces, monkeypatch):
+def all_are(subject, monkeypatch):
+    """From now on every record of a split that is opened names this subject alone."""
     opened = data_splits.open_source
 
     def of_one(*arguments):
         source = opened(*arguments)
-        subject = np.full_like(source.table.subject, "only")
-        return dataclasses.replace(source, table=dataclasses.replace(source.table, subject=subject))
+        same = np.full(len(source.table.keys), subject)
+        return dataclasses.replace(source, table=dataclasses.replace(source.table, subject=same))
 
     monkeypatch.setattr(data_splits, "open_source", of_one)
+
+
+def test_a_share_of_one_subject_is_refused(tiny_faces, monkeypatch):
+    all_are("only", monkeypatch)
     with pytest.raises(UserError, match=r"'opt%50' asks for a share .* name one only, .*#RECORDS"):
         splits(tiny_faces).open("opt%50", "closeup")
     assert len(splits(tiny_faces).open("opt#5", "closeup")) == 5
+
+
+def test_a_share_of_records_that_name_nobody_is_one_of_the_records(tiny_faces, monkeypatch):
+    all_are("", monkeypatch)
+    whole = splits(tiny_faces).open("opt", "closeup")
+    half, most = (splits(tiny_faces).open(f"opt%{share}", "closeup") for share in (50, 90))
+    assert len(half) == len(whole) / 2
+    assert keys(half) < keys(most) < keys(whole)
 
 
 def test_expanded_is_four_times_the_part(tiny_faces):
