@@ -1,5 +1,6 @@
 """The base class of backbones: their fields and their call."""
 
+import abc
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar
 
@@ -21,7 +22,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, abc.ABC):
     """A network from normalised images to `Features`.
 
     The fields are those of `layers.Style`, and `remat`. `image_mean` and `image_std` are the
@@ -52,5 +53,6 @@ class Backbone(nn.Module):
         """The module class of a block, to be built with a name and called with (x, train)."""
         return nn.remat(kind, static_argnums=(2,)) if self.remat and train else kind
 
+    @abc.abstractmethod
     def __call__(self, images: Float[Array, "B H W 3"], train: bool) -> Features:
-        raise NotImplementedError
+        """What the network makes of images; `train` as for `BatchNorm`."""
