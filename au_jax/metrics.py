@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import scipy.special
-import scipy.stats
 from jaxtyping import Bool, Float, Float64, Int, Int64, Num, Shaped
 
 DEFAULT_THRESHOLD = 0.5
@@ -113,13 +112,16 @@ def auc(
     Args:
       scores: on any monotone scale.
     """
-    present, absent = (labels == 1), (labels == 0)
-    ranks = scipy.stats.rankdata(
-        np.where(present | absent, scores, np.nan), axis=0, nan_policy="omit"
-    )
-    positives, negatives = present.sum(0), absent.sum(0)
-    above = np.where(present, ranks, 0).sum(0) - positives * (positives + 1) / 2
-    return _ratio(above, positives * negatives)
+    columns = zip(scores.T, labels.T, strict=True)
+    return np.array([_pairs_in_order(of[of_au == 1], of[of_au == 0]) for of, of_au in columns])
+
+
+def _pairs_in_order(positives: np.ndarray, negatives: np.ndarray) -> float:
+    """The share of pairs whose positive has the higher score, equal scores counting half."""
+    pairs = positives.size * negatives.size
+    ascending = np.sort(negatives)
+    below, not_above = (np.searchsorted(ascending, positives, side) for side in ("left", "right"))
+    return float(below.sum() + not_above.sum()) / 2 / pairs if pairs else np.nan
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.stats
+import scipy.special
 
 from au_jax.metrics import mean_over_folds
 from au_jax.run_dir import RunFolder, StageName
@@ -64,7 +64,7 @@ def interval(over: Mapping[str, Any]) -> tuple[float, float] | None:
     count = len(over["values"])
     if count < 2:
         return None
-    quantile = float(scipy.stats.t.ppf((1 + _CONFIDENCE) / 2, count - 1))
+    quantile = float(scipy.special.stdtrit(count - 1, (1 + _CONFIDENCE) / 2))
     margin = quantile * over["std"] / math.sqrt(count)
     return over["mean"] - margin, over["mean"] + margin
 
