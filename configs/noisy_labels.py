@@ -3,9 +3,9 @@
     python launch.py --config=configs/noisy_labels.py:mixup   # any name of METHODS
 
 Li et al., "ReCoT: Regularized Co-Training for Facial Action Unit Recognition with Noisy Labels"
-(BMVC 2023). Every variant is small, on the embedded drawn faces: one to four minutes on two cores
-(measured with 16 noisy images a step; twice that for two streams with 32), with the F1 of its row
-in RESULTS.md to expect.
+(BMVC 2023). Every variant is small, on the embedded drawn faces: four or five minutes on one core,
+eleven for two networks (`mlcr`, `recot`), 25 for `cot_2018`, whose adversarial examples need more
+passes (measured beside other work), with the F1 of its row in RESULTS.md to expect.
 
 `configs/recot.py` runs the methods side by side. All share data, initial weights, augmentation and
 number of steps; what differs is the objective. A step has 32 clean images, whatever the method, and

@@ -8,8 +8,9 @@ Li et al., "ReCoT: Regularized Co-Training for Facial Action Unit Recognition wi
     variant          data         time                              F1 to expect (test)
     default          drawn faces  10 min on two cores (measured:    clean 0.57, ReCoT 0.59
                                   12 beside other work)
-    table            drawn faces  55 min on one core (estimated)    see RESULTS.md
-    ablation         drawn faces  35 min on two cores (estimated)   see RESULTS.md
+    table            drawn faces  an hour and a half on one core    see RESULTS.md
+                                  (measured row by row)
+    ablation         drawn faces  an hour on two cores (estimated)  see RESULTS.md
     emotionet, bp4d, disfa        the data set, --data_dir=DIR
                      each one to three days on one GPU (an estimate, not measured);
                      paper: 0.706, 0.648, 0.626
