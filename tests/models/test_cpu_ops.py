@@ -69,6 +69,25 @@ def test_results_smaller_than_the_kernel_are_not_convolved_with_in_the_gradient(
     assert ("stablehlo.convolution" in lowered) == convolutions
 
 
+@pytest.mark.parametrize(
+    ("channels", "stride", "kernel"),
+    [
+        ((3, 8), 1, (3, 10, 3, 64)),  # eight results: 3 + 7 columns
+        ((3, 12), 1, (3, 6, 3, 48)),  # four: 60 is no multiple of 16
+        ((3, 32), 2, (3, 5, 3, 64)),
+        ((3, 40), 2, (3, 3, 3, 40)),
+        ((3, 64), 1, (3, 3, 3, 64)),
+        ((8, 16), 1, (3, 3, 8, 16)),
+    ],
+)
+def test_results_of_a_row_are_computed_together_where_images_have_few_channels(
+    channels, stride, kernel
+):
+    images, weights = _normal(0, 2, 20, 20, channels[0]), _normal(1, 3, 3, *channels)
+    traced = jax.make_jaxpr(lambda i, w: cpu_ops.convolve(i, w, stride, "same"))(images, weights)
+    assert f"f32[{','.join(map(str, kernel))}]" in str(traced)
+
+
 @pytest.mark.parametrize("padding", ["same", "torch"])
 @pytest.mark.parametrize(
     ("height", "width", "kernel", "stride"),
