@@ -454,6 +454,11 @@ def test_a_data_set_with_a_reader_of_the_users_own(tmp_path, monkeypatch):
     assert not is_drawn(folder)
 
 
+def _stops(job, source, folder):
+    """Ctrl-C itself could be raised within a garbage collection, which swallows it."""
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("damaged", ["000001.json", "000001.array_record"])
 @pytest.mark.parametrize("how", ["cut", "gone", "another's", "not of this form"])
 def test_damaged_parts_are_made_anew(tmp_path, monkeypatch, damaged, how):
@@ -461,11 +466,8 @@ def test_damaged_parts_are_made_anew(tmp_path, monkeypatch, damaged, how):
     raw_sets.emotionet(tmp_path / "raw", rows=100)
     whole = run("emotionet", tmp_path / "raw", tmp_path / "whole")
 
-    def stops(job, source, folder):
-        raise KeyboardInterrupt
-
     finish = preparation._finish
-    monkeypatch.setattr(preparation, "_finish", stops)
+    monkeypatch.setattr(preparation, "_finish", _stops)
     with pytest.raises(KeyboardInterrupt):
         run("emotionet", tmp_path / "raw", tmp_path / "data")
     monkeypatch.setattr(preparation, "_finish", finish)
@@ -485,7 +487,7 @@ def test_damaged_parts_are_made_anew(tmp_path, monkeypatch, damaged, how):
 
 def test_damaged_index_is_not_believed(tmp_path, monkeypatch):
     raw_sets.bp4d(tmp_path / "raw")
-    monkeypatch.setattr(preparation, "_finish", lambda job, source, folder: signal.raise_signal(2))
+    monkeypatch.setattr(preparation, "_finish", _stops)
     with pytest.raises(KeyboardInterrupt):
         run("bp4d", tmp_path / "raw", tmp_path / "data")
     index = tmp_path / "data" / "bp4d.unfinished" / "index.sqlite"
