@@ -3,9 +3,10 @@
     python launch.py --config=configs/noisy_labels.py:mixup   # any name of METHODS
 
 Li et al., "ReCoT: Regularized Co-Training for Facial Action Unit Recognition with Noisy Labels"
-(BMVC 2023). Every variant is small, on the embedded drawn faces: four or five minutes on one core,
-eleven for two networks (`mlcr`, `recot`), 25 for `cot_2018`, whose adversarial examples need more
-passes (measured beside other work), with the F1 of its row in RESULTS.md to expect.
+(BMVC 2023). Every variant is small, on the embedded drawn faces: two to six minutes on one core,
+nine with a teacher before it (`kd`), eleven for two networks (`mlcr`, `recot`) and 25 for
+`cot_2018`, whose adversarial examples need more passes (measured beside other work; `mlct` and
+`mt` were not timed), with the F1 of its row in RESULTS.md to expect.
 
 `configs/recot.py` runs the methods side by side. All share data, initial weights, augmentation and
 number of steps; what differs is the objective. A step has 32 clean images, whatever the method, and
@@ -56,6 +57,8 @@ class Rival:
 # wherever a label is not sure: with 0.5 the refined labels were right less often than the given
 # ones. K is where the network has converged, the paper says, and no more: two thirds, here.
 RECOT: dict[str, Any] = {"mu": 0.1, "refine_after": 2 / 3}
+# What the weight of the noisy labels is called, which is smaller in short trainings; see `add`.
+NOISY_WEIGHT = {"recot": "lambda_n", "noise_residual": "noisy_weight"}
 # Table 4's components have alpha = beta = gamma = 1 and no refinement.
 PART: dict[str, Any] = {"mu": 0.1, "refine_after": 0.0, "beta": 1.0, "gamma": 1.0}
 
@@ -70,7 +73,7 @@ METHODS: dict[str, Rival] = {
     "bs_soft": Rival("BS-S", "bootstrapping", {"weight": 0.95, "hard": False}),
     "bs_hard": Rival("BS-H", "bootstrapping", {"weight": 0.8, "hard": True}),
     "kd": Rival("KD", "distillation", {"soft_weight": 1.0}),
-    "nr": Rival("NR", "noise_residual", {"noisy_weight": 0.3}),
+    "nr": Rival("NR", "noise_residual"),
     "recot": Rival("ReCoT", "recot", RECOT),
     "noisy": Rival(
         "Baseline (noisy)", "supervised", streams=("noisy",), against=("baseline", "both")
@@ -166,8 +169,9 @@ def add(
       split: that every epoch is scored on. test: that the last epoch is scored on.
       batch: images of a step. split_batch: whether its streams share them, as in the paper;
         otherwise each has as many, so that every method sees as many clean images in a step.
-      lambda_n: the weight of ReCoT's noisy head, which the paper does not give. In the short small
-        trainings L_noisy, whose positives are averaged over few entries, would drown L_clean at 1.
+      lambda_n: the weight of ReCoT's noisy head and of NR's noisy labels, which the papers do not
+        give. In the short small trainings L_noisy, whose positives are averaged over few entries,
+        would drown L_clean at 1.
       alone: the section `train` of the methods that see one stream alone, {} when not given.
       scratch: whether the paper's figures are those without pretraining.
     """
@@ -186,8 +190,8 @@ def add(
         if relabelled or name == "kd":
             sources["noisy"] |= {"labels": "labelled", "soft": name == "kd"}
         options = {"selective_ratios": RATIOS[data], **rival.options}
-        if rival.method == "recot":
-            options.setdefault("lambda_n", lambda_n)
+        if rival.method in NOISY_WEIGHT:
+            options.setdefault(NOISY_WEIGHT[rival.method], lambda_n)
         base.add_stage(
             config,
             name,

@@ -8,9 +8,9 @@ import numpy as np
 
 from au_jax.data.corruptions import corrupted
 from au_jax.data.folds import PUBLISHED, Folds, read_folds
-from au_jax.data.sources import Source, by_unit, nameless, open_source
+from au_jax.data.sources import Source, by_unit, open_source
 from au_jax.data.split_name import SplitName
-from au_jax.data.units import units
+from au_jax.data.units import only_one, units
 from au_jax.errors import UserError
 
 
@@ -48,8 +48,7 @@ class Splits:
         if self.present_from:
             source = _present_from(source, self.present_from)
         if name.share:
-            alone = len(np.unique(units(source.table.subject, source.table.video))) < 2
-            if alone and not nameless(source.table):
+            if only_one(units(source.table.subject, source.table.video)):
                 raise UserError(
                     f"split '{split}' asks for a share of the subjects, but its records name one "
                     "only, or subjects who all share videos; ask for a number of records (#RECORDS)"

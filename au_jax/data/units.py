@@ -32,3 +32,13 @@ def units(subject: np.ndarray, video: np.ndarray) -> np.ndarray:
     names = np.array([first[part] for part in component.tolist()], np.str_)
     node_at = np.where(subject != "", subject_at, len(subjects) + video_at)
     return np.where((subject == "") & (video == ""), "", names[node_at])
+
+
+def only_one(of_records: np.ndarray) -> bool:
+    """Whether all records are in one unit, so that no part of them is of other people.
+
+    Args:
+      of_records: text [N], as `units` gives them.
+    """
+    names = np.unique(of_records).tolist()
+    return len(names) == 1 and names[0] != ""

@@ -21,7 +21,7 @@ from au_jax.allowed import AU, Line, Name, Odd, OneOf, Range, Share, Unique
 from au_jax.augment import TEST_CROPS
 from au_jax.data.corruptions import CORRUPTIONS
 from au_jax.data.split_name import Split, SplitName
-from au_jax.data.units import units
+from au_jax.data.units import only_one, units
 from au_jax.ensemble import calibration, choose, selection
 from au_jax.ensemble.choose import Candidate
 from au_jax.ensemble.epochs import EPOCH_RULES
@@ -275,7 +275,7 @@ def select(
     names = tuple(au for au in aus.MEANING if any(au in c.aus for c in candidates))
     people = units(scores[0].subject, scores[0].video)
     choice = rules.use_labels or len(windows) > 1
-    if choice and len(set(people.tolist())) == 1 and people[0]:
+    if choice and only_one(people):
         raise UserError(
             f"'{split}' holds one subject only, or subjects who all share videos, so no choice on "
             "it can be scored honestly; give a larger config.data.val_fraction"

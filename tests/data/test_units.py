@@ -3,7 +3,7 @@
 import numpy as np
 
 from au_jax import metrics
-from au_jax.data.units import units
+from au_jax.data.units import only_one, units
 
 
 def _by_flooding(subject, video):
@@ -47,3 +47,11 @@ def test_frames_of_a_video_without_named_people_are_one_unit():
     assert names.tolist() == ["video v", "", "video v", "q"]
     joined = units(np.array(["", "q", "p"]), np.array(["v", "v", "v"]))
     assert joined.tolist() == ["p", "p", "p"]
+
+
+def test_one_named_unit_is_one_only_and_records_that_name_nobody_are_not():
+    assert only_one(np.array(["a", "a"]))
+    assert not only_one(np.array(["a", "b"]))
+    assert not only_one(np.array(["a", ""]))
+    assert not only_one(np.array(["", ""]))
+    assert not only_one(np.array([], np.str_))

@@ -200,6 +200,15 @@ def test_all_methods_of_a_paper_table_train_for_as_many_steps(variant):
     assert steps == {config.train.epochs * 300}
 
 
+@pytest.mark.parametrize(
+    ("variant", "weight"), [("table", 0.3), ("emotionet", 1.0), ("bp4d", 1.0), ("disfa", 1.0)]
+)
+def test_noisy_labels_weigh_less_in_the_small_trainings_alone(variant, weight):
+    stages = get_config("recot", variant).stages
+    assert stages.recot.options.lambda_n == weight
+    assert stages.nr.options.noisy_weight == weight
+
+
 def test_a_workdir_keeps_what_the_config_sets_and_no_more():
     kept = workdir.fields_of(get_config("noisy_student", "default"))
     assert None not in kept.values()
