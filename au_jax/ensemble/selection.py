@@ -237,11 +237,11 @@ def from_json(value: Any, where: str) -> Selection:
     given = [{"window": 1, **m} if isinstance(m, dict) else m for m in value["members"]]
     for number, member in enumerate(given):
         _check_fields(member, Member, f"member {number} of {where}")
-    if value["link"] not in LINKS:
-        raise unknown(f"link in {where}", value["link"], LINKS)
         fault = allowed.fault(member, _MemberFields)
         if fault:
             raise UserError(f"member {number} of {where} is damaged, as {fault}; select again")
+    if value["link"] not in LINKS:
+        raise unknown(f"link in {where}", value["link"], LINKS)
     if not all(isinstance(au, str) for au in value["aus"]):
         raise UserError(f"'aus' of {where} is not a list of names; select again")
     try:

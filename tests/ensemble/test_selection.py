@@ -128,6 +128,17 @@ def test_damaged_json_is_refused_by_name(change, message):
         selection.from_json(value, "s.json")
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("run", ""), ("stage", 3), ("epoch", "1"), ("epoch", -1), ("crops", "nine"), ("window", "3")],
+)
+def test_a_members_damaged_field_is_refused_by_name(field, value):
+    damaged = selection.to_json(_selection())
+    damaged["members"][1][field] = value
+    with pytest.raises(UserError, match=rf"member 1 of s\.json is damaged, as .*'{field}'"):
+        selection.from_json(damaged, "s.json")
+
+
 def test_each_missing_field_is_refused_by_name():
     for field in selection.to_json(_selection()):
         value = selection.to_json(_selection())
