@@ -28,8 +28,12 @@ class Candidate:
       run, stage, crops: as in `Member`.
       epochs: the numbers [E] of the epochs that can be chosen, ascending.
       aus: names [A_m].
-      logits: float32 [E W, N, A_m], of every epoch with each of the windows, epoch by epoch.
+      logits: float32 [E W, N, A_m], of every epoch with each of the windows, epoch by epoch,
+        through the centre crop. Epochs and windows are chosen by them.
       windows: the W smoothing windows that can be chosen, ascending.
+      through_crops: gives the logits float32 [N, A_m] through `crops` of one of `members`, where
+        these are not the centre. It is asked for chosen epochs alone, as they cost several forward
+        passes each.
     """
 
     run: str
@@ -39,10 +43,13 @@ class Candidate:
     aus: tuple[str, ...]
     logits: np.ndarray
     windows: tuple[int, ...] = (1,)
+    through_crops: Callable[[Member], np.ndarray] | None = None
 
     def rows(self, rows: np.ndarray) -> "Candidate":
         """The same with the scores of some examples only; `rows` are positions or bool [N]."""
-        return dataclasses.replace(self, logits=self.logits[:, rows])
+        crops = self.through_crops
+        some = crops and (lambda member: crops(member)[rows])
+        return dataclasses.replace(self, logits=self.logits[:, rows], through_crops=some)
 
     @property
     def members(self) -> list[Member]:
@@ -52,6 +59,12 @@ class Candidate:
             for epoch in self.epochs
             for window in self.windows
         ]
+
+    def votes(self, position: int) -> np.ndarray:
+        """The logits float32 [N, A_m] that its member at a position in `members` decides by."""
+        if self.through_crops is None:
+            return self.logits[position]
+        return self.through_crops(self.members[position])
 
 
 def choose(
@@ -68,6 +81,8 @@ def choose(
 ) -> Selection:
     """Chooses epochs and windows, then the models' weights, then thresholds, each per AU.
 
+    Epochs are chosen by what the centre crops say, all else by what the candidates' crops say:
+    TAL sees several crops "during inference", and does not say by which it chose its epochs (ours).
     Probabilities are calibrated last, and the thresholds with them, which leaves all decisions.
     Whoever reproduces no paper is best served by the last epoch of a training whose rate ends low,
     or else the best average one, and by shrunken thresholds: a choice per AU on few people can lose
@@ -124,7 +139,9 @@ def choose(
             version[m, known] = start + best_epoch_per_au(
                 of_versions, labels[:, known], score, judge_rule, epoch_rule, windows, subjects
             )
-        logits[m][:, known] = candidate.logits[version[m, known], :, column].T
+        for position in np.unique(version[m, known]):
+            decided = known & (version[m] == position)
+            logits[m][:, decided] = candidate.votes(position)[:, columns[m, decided]]
     weights, bias, link = _combine(logits, labels, knows, combine, score, judge_rule)
     # A model stays a member where its fitted weight is 0, so that there always is a member.
     used = knows if link == "logit" else weights != 0
@@ -196,12 +213,9 @@ def member_logits(
     Args:
       candidates: those that the selection was chosen from, on the N examples to decide on.
     """
-    kept = {
-        member: (candidate.aus, logits)
-        for candidate in candidates
-        for member, logits in zip(candidate.members, candidate.logits, strict=True)
-    }
-    return [kept[member] for member in selection.members]
+    of = {member: candidate for candidate in candidates for member in candidate.members}
+    voters = [(of[member], member) for member in selection.members]
+    return [(voter.aus, voter.votes(voter.members.index(member))) for voter, member in voters]
 
 
 def honest(

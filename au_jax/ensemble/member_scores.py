@@ -1,7 +1,7 @@
 """Scores of the members of a selection: those that are kept are read, others computed and kept."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from au_jax.ensemble.selection import Member, Selection
 from au_jax.ensemble.smoothing import sequences, smoothed
 from au_jax.ensemble.tta import through_crops
 from au_jax.errors import UserError
+from au_jax.methods.base import Method
 from au_jax.run_dir import RunFolder, Scores, StageFolder
 from au_jax.training.model_card import ModelCard, last_epoch, restore
-from au_jax.training.scoring import make_scorer, with_labels
+from au_jax.training.scoring import Scorer, make_scorer, with_labels
 
 OpenSource = Callable[[str, str], Source]  # (split, crop) -> its records
 _SCORE_BATCH = 64
@@ -56,52 +57,52 @@ class Scoring:
     source: OpenSource
     mesh: Mesh
     threads: int
+    _networks: dict[Member, tuple[Method, str, Scorer]] = dataclasses.field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def of_members(self, chosen: Selection, split: str) -> list[Scores]:
         """The scores of every member of a selection on a split, in the members' order."""
-        epochs: dict[Member, list[int]] = {}
         for member in chosen.members:
-            network = dataclasses.replace(member, epoch=0, window=1)
-            epochs.setdefault(network, []).append(member.epoch)
-        for network, numbers in epochs.items():
-            self._keep_missing(network, list(dict.fromkeys(numbers)), split)
+            self._keep_missing(member, split)
         return kept_scores(self.workdir, chosen, split)
 
-    def of_epochs(self, member: Member, epochs: Sequence[int], split: str) -> list[Scores]:
-        """The scores of several epochs of the member's stage on a split, with its test crops.
-
-        Args:
-          member: its own epoch does not matter, nor its window: the scores are not smoothed.
+    def of_member(self, member: Member, split: str) -> Scores:
+        """The scores of a member on a split, smoothed as it says.
 
         Raises:
           UserError: the checkpoint of an epoch without kept scores is missing or damaged.
         """
-        folder = self._keep_missing(member, epochs, split)
-        return folder.read_epochs(split, epochs, member.crops)
+        self._keep_missing(member, split)
+        return _of_member(self.workdir, member, split)
 
-    def _keep_missing(self, member: Member, epochs: Sequence[int], split: str) -> StageFolder:
-        """Computes and keeps those of the scores that are not kept; returns the stage's folder."""
+    def _keep_missing(self, member: Member, split: str) -> None:
+        """Computes and keeps the scores of a member on a split unless they are kept already."""
         folder = RunFolder(self.workdir / member.run).stage(member.stage)
-        missing = [e for e in epochs if not folder.scores(split, e, member.crops).exists()]
-        if missing:
-            self._keep_scores(folder, member, missing, split)
-        return folder
-
-    def _keep_scores(
-        self, folder: StageFolder, member: Member, epochs: Sequence[int], split: str
-    ) -> None:
-        card = ModelCard.read(folder)
-        method = card.create()
-        with_crops = through_crops(method, card.image_size, member.crops)
-        score = make_scorer(with_crops, self.mesh, _SCORE_BATCH, self.threads)
-        records = self.source(split, card.crop)
-        for epoch in epochs:
-            log.say(f"  scoring {dataclasses.replace(member, epoch=epoch)} on {split}")
-            variables = restore(folder, method, epoch, self.mesh)
-            scores = with_labels(score(variables, records), records, method.aus)
-            if jax.process_index() == 0:
-                folder.write_scores(split, epoch, scores, member.crops)
+        if folder.scores(split, member.epoch, member.crops).exists():
+            return
+        method, crop, score = self._network(folder, member)
+        log.say(f"  scoring {dataclasses.replace(member, window=1)} on {split}")
+        variables = restore(folder, method, member.epoch, self.mesh)
+        records = self.source(split, crop)
+        scores = with_labels(score(variables, records), records, method.aus)
+        if jax.process_index() == 0:
+            folder.write_scores(split, member.epoch, scores, member.crops)
         sharding.barrier("scores are kept")
+
+    def _network(self, folder: StageFolder, member: Member) -> tuple[Method, str, Scorer]:
+        """The method of a member's stage, the stored crop that it reads, and its scorer.
+
+        The scorer is compiled once for all epochs and splits.
+        """
+        network = dataclasses.replace(member, epoch=0, window=1)
+        if network not in self._networks:
+            card = ModelCard.read(folder)
+            method = card.create()
+            with_crops = through_crops(method, card.image_size, member.crops)
+            score = make_scorer(with_crops, self.mesh, _SCORE_BATCH, self.threads)
+            self._networks[network] = method, card.crop, score
+        return self._networks[network]
 
 
 def kept_scores(workdir: Path, chosen: Selection, split: str) -> list[Scores]:

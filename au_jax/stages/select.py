@@ -256,7 +256,7 @@ def select(
       folder: of the stage, in which nothing is written.
       inputs: train stages whose kept epochs may be chosen, each with its run, and with the test
         crops that every image is seen through, as in `augment.test_crops`. Scores through other
-        crops than the centre are computed now, and kept.
+        crops than the centre are computed now, for the chosen epochs, and kept.
       split: what is chosen on; every input keeps its scores.
       test: splits that the finished selection is scored on.
       rules: how it is chosen.
@@ -330,7 +330,7 @@ def _candidates(
     for run, stage, crops in inputs:
         epochs = _usable_epochs(stage, split, rules)
         run_path = os.path.relpath(run.path, scoring.workdir)
-        kept = scoring.of_epochs(Member(run_path, stage.name, 0, crops), epochs, split)
+        kept = stage.read_epochs(split, epochs)
         if firsts and not np.array_equal(kept[0].keys, firsts[0].keys):
             raise UserError(
                 f"stages {inputs[0][1].path} and {stage.path} scored other records of '{split}'; "
@@ -343,6 +343,7 @@ def _candidates(
                 f"  {split}: smoothed within {runs.count} runs of frames, which end at "
                 f"{runs.gaps} gaps of missing frames"
             )
+        through_crops = functools.partial(_through_crops, scoring, split, kept[0].keys)
         candidates.append(
             Candidate(
                 run=run_path,
@@ -352,9 +353,21 @@ def _candidates(
                 aus=tuple(kept[0].aus.tolist()),
                 logits=np.stack([smoothed(k.logits, runs, w) for k in kept for w in windows]),
                 windows=tuple(windows),
+                through_crops=None if crops == "center" else functools.cache(through_crops),
             )
         )
     return candidates, firsts
+
+
+def _through_crops(scoring: Scoring, split: str, keys: np.ndarray, member: Member) -> np.ndarray:
+    """The logits float32 [N, A_m] of a member on the records that its centre crops are of."""
+    scores = scoring.of_member(member, split)
+    if not np.array_equal(scores.keys, keys):
+        raise UserError(
+            f"{member} keeps scores of other records of '{split}' than the same stage through the "
+            "centre crop, so one of them is of another run; delete the stage's folder to redo it"
+        )
+    return scores.logits
 
 
 def _usable_epochs(stage: StageFolder, split: str, rules: Rules) -> list[int]:

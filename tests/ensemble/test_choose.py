@@ -238,6 +238,27 @@ def test_a_later_threshold_decides_which_epoch_is_best():
     assert [chosen.members[0].epoch for chosen in (at_half, moved)] == [1, 2]
 
 
+def test_epochs_are_chosen_by_centre_crops_and_thresholds_by_the_crops_that_vote():
+    """Epoch 2 is best by its centre crops, and only its other crops are asked for."""
+    labels = np.array([[1], [1], [0], [0]], np.int8)
+    centre = np.float32([[[-1], [1], [1], [-1]], [[2], [1], [-1], [-2]], [[1], [-1], [-1], [1]]])
+    seen = np.float32([[-1], [-2], [-3], [-4]])
+    asked = []
+
+    def through_crops(member):
+        asked.append(str(member))
+        return seen
+
+    candidate = Candidate(".", "a", "five", (1, 2, 3), ("AU01",), centre, (1,), through_crops)
+    rules = {"epoch_rule": "best", "threshold_rule": "best"}
+    chosen = choose.choose([candidate], labels, ("AU01",), **rules)
+    assert set(asked) == {"a@2:five"} == {str(member) for member in chosen.members}
+    of_crops = metrics.probabilities(seen)
+    assert of_crops[2] < chosen.thresholds < of_crops[1]
+    [(_, logits)] = choose.member_logits(chosen, [candidate.rows(np.array([3, 0]))])
+    np.testing.assert_array_equal(logits, seen[[3, 0]])
+
+
 def test_thresholds_at_the_ends_and_between_neighbouring_floats():
     # Only "all present" wins on the first AU, only "none present" on the second; the third's two
     # classes are split by neighbouring doubles, which have no midpoint.

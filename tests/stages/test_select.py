@@ -1,5 +1,6 @@
 """The select stage: what it writes, and how one selection takes the place of another."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -39,11 +40,11 @@ def run(tmp_path) -> RunFolder:
     return folder
 
 
-def choose(run, rules=MEAN, split="val", test=("test",), windows=(1,)):
+def choose(run, rules=MEAN, split="val", test=("test",), windows=(1,), crops="center"):
     stage = run.stage("chosen")
     select(
         stage,
-        inputs=[(run, run.stage(name), "center") for name in AUS],
+        inputs=[(run, run.stage(name), crops) for name in AUS],
         split=split,
         test=test,
         rules=rules,
@@ -102,6 +103,37 @@ def test_both_figures_of_the_split_that_was_chosen_on_and_one_of_another(run):
         "val": (ROWS, 4),
         "test": (4,),
     }
+
+
+def test_scores_through_other_crops_are_needed_of_chosen_epochs_alone(run):
+    """The stages have no models: whatever is missing could not be computed."""
+    rules = Rules("best_average", "mean", "default")
+
+    def chosen(crops):
+        stage = choose(run, rules, crops=crops)
+        members = run_dir.read_json(stage.selection)["members"]
+        probabilities = run_dir.read_arrays(stage.decided("test"))["probabilities"]
+        return {member["stage"]: member["epoch"] for member in members}, probabilities
+
+    members, centre = chosen("center")
+    assert members.keys() == AUS.keys()
+    for split in ("val", "test"):
+        for stage in map(run.stage, AUS):
+            for epoch in (1, 2, 3) if split == "val" else (members[stage.name],):
+                scores = stage.read_scores(split, epoch)
+                turned = dataclasses.replace(scores, logits=-scores.logits)
+                # The choice on other people may be of any epoch.
+                stage.write_scores(split, epoch, turned, "five")
+    again, crops = chosen("five")
+    assert again == members
+    np.testing.assert_allclose(crops, 1 - centre, atol=1e-6)
+
+
+def test_scores_through_other_crops_are_of_the_same_records(run):
+    for stage in map(run.stage, AUS):
+        stage.write_scores("val", 3, stage.read_scores("other", 3), "five")
+    with pytest.raises(UserError, match=r"face@3:five keeps scores of other records of 'val' than"):
+        choose(run, Rules("last", "mean", "best"), crops="five")
 
 
 def test_without_a_choice_both_figures_are_one(run):
