@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from au_jax.errors import unknown
+from au_jax.errors import UserError, unknown
 
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
 
@@ -92,8 +92,8 @@ def check(aus: Sequence[str]) -> tuple[str, ...]:
     for au in aus:
         if au not in MEANING:
             raise unknown("AU", au, MEANING)
-    if len(set(aus)) != len(aus):
-        raise unknown("duplicate in the AU list", ", ".join(aus), sorted(set(aus)))
+        if list(aus).count(au) > 1:
+            raise UserError(f"the list of AUs has {au} twice; delete one")
     return tuple(aus)
 
 

@@ -138,5 +138,6 @@ def truth(folder: Path, split: str) -> Truth | None:
             return Truth(**stored)
     except Exception as error:  # zipfile, zlib and NumPy each raise their own
         raise UserError(
-            f"{path} is damaged ({error}); delete the folder {folder}, and it is drawn anew"
+            f"{path} is damaged ({error}); delete the folder {folder}, and draw or prepare the "
+            "data set anew"
         ) from error

@@ -28,15 +28,15 @@ CREATE TABLE counts (split TEXT, au TEXT, present INTEGER, absent INTEGER, unkno
 """
 
 # Rows of one task of images: enough tasks to share out and to resume by, and shard files that
-# are neither tiny nor too many to keep open.
-_FEWEST, _MOST, _TASKS = 64, 4096, 200
+# are neither tiny nor too many to keep open, as a process may open about a thousand.
+_FEWEST, _MOST, _TASKS, _MOST_TASKS = 64, 4096, 200, 500
 # Each split becomes a set of files; a column of other things, taken for splits, thousands of them.
 _MOST_SPLITS = 100
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Consecutive rows of one split: images, or one whole video. It becomes one shard file."""
+    """The rows of one split between two numbers: images, or one whole video; one shard file."""
 
     number: int
     split: str
@@ -60,8 +60,11 @@ class Index:
 
     def rows(self, task: Task) -> Iterator[tuple[int, Row]]:
         """Number and content of a task's rows that have no problem."""
-        query = "SELECT number, data FROM rows WHERE number BETWEEN ? AND ? AND kind IS NULL"
-        for number, data in self._db.execute(query + " ORDER BY number", (task.first, task.last)):
+        query = (
+            "SELECT number, data FROM rows WHERE number BETWEEN ? AND ? AND split = ? "
+            "AND kind IS NULL ORDER BY number"
+        )
+        for number, data in self._db.execute(query, (task.first, task.last, task.split)):
             yield number, Row(**json.loads(data))
 
     def total(self) -> dict[str, int]:
@@ -74,8 +77,11 @@ class Index:
             yield number, Problem(kind, reason)
 
     def places(self, numbers: Iterable[int]) -> Iterator[tuple[str, int, str, str]]:
-        """File, line, image and split of each row."""
-        query = "SELECT file, line, image, split FROM rows WHERE number = ?"
+        """File, line, image (of a video the frame's place, from 1) and split of each row."""
+        query = (
+            "SELECT file, line, image || CASE WHEN position >= 0 THEN ', frame ' || (position + 1) "
+            "ELSE '' END, split FROM rows WHERE number = ?"
+        )
         for number in numbers:
             yield self._db.execute(query, (number,)).fetchone()
 
@@ -139,7 +145,8 @@ def build(raw: RawSet, path: Path) -> None:
                     sums[i, (1, 0, 2)[label]] += 1  # label -1 picks the last
             _insert(db, number, row)
         if not total:
-            raise UserError(f"the label files of {raw.name} hold no rows: {raw.files[0].parent}")
+            files = ", ".join(map(str, raw.files[:3]))
+            raise UserError(f"the label files of {raw.name} hold no rows: {files}")
         for split, sums in counts.items():
             lines = [(split, au, *map(int, of_au)) for au, of_au in zip(raw.aus, sums, strict=True)]
             db.executemany("INSERT INTO counts VALUES (?, ?, ?, ?, ?)", lines)
@@ -183,12 +190,16 @@ def _insert(db: sqlite3.Connection, number: int, row: Row) -> None:
 
 
 def _divide(db: sqlite3.Connection, total: int) -> Iterator[tuple[int, str, int, int, int]]:
-    """Tasks over all usable rows: runs of one split and of images, or of one video."""
-    most = min(max(total // _TASKS, _FEWEST), _MOST)
+    """Tasks over all usable rows: runs of one split and of images, or of one video.
+
+    A table may name the splits in any order of its rows.
+    """
+    most = max(min(max(total // _TASKS, _FEWEST), _MOST), -(-total // _MOST_TASKS))
     run: tuple[str, str | None] | None = None
     number = first = last = size = 0
     query = (
-        "SELECT number, split, image, position >= 0 FROM rows WHERE kind IS NULL ORDER BY number"
+        "SELECT number, split, image, position >= 0 FROM rows WHERE kind IS NULL "
+        "ORDER BY split, number"
     )
     for row, split, image, of_video in db.execute(query):
         this = (split, image if of_video else None)

@@ -70,10 +70,14 @@ def run(
     source = open_raw(dataset, Path(raw), name, columns, render)
     chosen = _check_crops(crops or source.crops)
     folder = Path(data_dir) / source.name / VERSION
-    if folder.exists():
-        return _already(folder, chosen, source)
-    _check_landmarks(landmarks, source, chosen)
     work = Path(data_dir) / f"{source.name}.unfinished"
+    if folder.exists():
+        _already(folder, chosen, source)
+        if work.is_dir():  # of a run that was killed when the data set had its name already
+            with _disk(Path(data_dir)), _alone(work):
+                shutil.rmtree(work)
+        return folder
+    _check_landmarks(landmarks, source, chosen)
     with _disk(Path(data_dir)), _alone(work):
         _check_request(work, source, Path(raw), chosen, landmarks, outside)
         images = _images(source, Path(raw).absolute(), work.absolute(), outside)
@@ -108,8 +112,8 @@ def _check_crops(crops: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(crops))
 
 
-def _already(folder: Path, crops: tuple[str, ...], source: RawSet) -> Path:
-    """The finished data set, when it has what is asked for."""
+def _already(folder: Path, crops: tuple[str, ...], source: RawSet) -> None:
+    """Finds out whether a finished data set has what is asked for."""
     try:
         metadata = json.loads((folder / "metadata.json").read_text())
         has, settings = metadata["crops"], metadata.get("settings", {})
@@ -132,7 +136,6 @@ def _already(folder: Path, crops: tuple[str, ...], source: RawSet) -> Path:
             f"{source.settings[other[0]]}; give another --name, or delete it"
         )
     print(f"{folder} is prepared already; delete it to prepare it anew")
-    return folder
 
 
 def _check_landmarks(landmarks: str, source: RawSet, crops: tuple[str, ...]) -> None:
@@ -209,7 +212,7 @@ def _check_request(
     outside: bool,
 ) -> None:
     """Finds out whether unfinished work was begun with the same files and wishes."""
-    files = {str(f): [f.stat().st_size, f.stat().st_mtime_ns] for f in source.files}
+    files = {str(f.absolute()): [f.stat().st_size, f.stat().st_mtime_ns] for f in source.files}
     request = {
         "raw": str(raw.absolute()),
         "crops": list(crops),

@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,6 +76,36 @@ def test_emotionet_bad_rows(tmp_path):
     assert kinds(rows) == {"bad row": 2, "out of range": 1}
     assert rows[2].problem.reason == "AU 1 is '7'; known codes: 1, 0, 999, 1.0, 0.0, 999.0"
     assert len(rows) == 5
+
+
+def test_emotionet_row_of_another_length_in_the_sheet(tmp_path):
+    raw_sets.emotionet(tmp_path, rows=4)
+    sheet = tmp_path / "EmotioNet_FACS_aws_2020_24600.csv"
+    lines = sheet.read_text().splitlines()
+    lines[1] += ",1"
+    lines[2] = ",".join(lines[2].split(",")[:50])
+    sheet.write_text("\n".join(lines))
+    opt = [row for row in read("emotionet", tmp_path) if row.split == "opt"]
+    assert [row.problem and row.problem.reason for row in opt] == [
+        "63 columns instead of 62",
+        "50 columns instead of 62",
+        None,
+        None,
+    ]
+
+
+def test_emotionet_folders_of_images_beside_the_sheet(tmp_path, monkeypatch):
+    """They are not searched one by one for every row."""
+    raw_sets.emotionet(tmp_path, rows=12)
+    for folder in list((tmp_path / "images").iterdir()):
+        folder.rename(tmp_path / folder.name)
+    source = open_raw("emotionet", tmp_path)
+    asked = []
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: asked.append(path) or exists(path))
+    rows = list(source.rows())
+    assert all((tmp_path / row.image).is_file() for row in rows)
+    assert not [path for path in asked if path.suffix == ".jpg"][len(rows) :]
 
 
 def test_emotionet_wrong_sheets(tmp_path):
@@ -158,6 +189,14 @@ def test_affwild2_swapped_header(tmp_path):
         open_raw("affwild2", tmp_path)
 
 
+def test_affwild2_of_two_editions(tmp_path):
+    raw_sets.affwild2(tmp_path)
+    file = tmp_path / "annotations/AU_Detection_Challenge/Train_Set/v1.txt"
+    file.write_text("AU1,AU2,AU4,AU6,AU12,AU15,AU20,AU25\n1,0,0,0,0,0,1,-1\n")
+    with pytest.raises(UserError, match=r"two editions .* AU1,AU2.* and with AU1,AU2.*; leave"):
+        open_raw("affwild2", tmp_path)
+
+
 @pytest.mark.parametrize(("number", "reason"), [(0, "from 0"), (8, "a frame 8")])
 def test_affwild2_off_by_one(tmp_path, number, reason):
     raw_sets.affwild2(tmp_path, frames=7)
@@ -196,6 +235,16 @@ def test_affectnet_without_header_and_with_bad_rows(tmp_path):
     assert kinds(train) == {"out of range": 1, "bad row": 1}
 
 
+def test_affectnet_with_a_further_column(tmp_path):
+    codes = raw_sets.affectnet(tmp_path, rows=8)
+    edit(
+        tmp_path / "training.csv",
+        lambda text: "".join(f"{i or 'index'},{line}\n" for i, line in enumerate(text.split())),
+    )
+    train = [row for row in read("affectnet", tmp_path) if row.split == "train"]
+    assert [row.emotion for row in train] == codes
+
+
 def test_affectnet_missing_column(tmp_path):
     raw_sets.affectnet(tmp_path)
     edit(tmp_path / "training.csv", lambda text: text.replace("expression,", "emotion,"))
@@ -221,6 +270,11 @@ def test_affectnet_reduced(tmp_path):
         "9_exp.npy cannot be read as one number",
     ]
     assert rows[0].points[3] == 3
+    # A further annotation is noticed by the time of its folder.
+    assert {str(f.relative_to(tmp_path)) for f in open_raw("affectnet", tmp_path).files} == {
+        "train_set/annotations",
+        "val_set/annotations",
+    }
 
 
 # BP4D
@@ -235,6 +289,19 @@ def test_bp4d(tmp_path):
         np.testing.assert_array_equal([row.labels for row in of_video], labels)
         assert [row.frame for row in of_video] == table[:, 0].tolist()
     assert all((tmp_path / row.image).is_file() for row in rows)  # 4 and 3 digits
+
+
+@pytest.mark.parametrize("digits", [5, 4, 3, 2, 1])
+def test_bp4d_pictures_beside_their_meshes(tmp_path, digits):
+    written = raw_sets.bp4d(tmp_path)
+    for picture in list((tmp_path / "Sequences_2D+3D").rglob("*.jpg")):
+        named = picture.rename(picture.with_stem(f"{int(picture.stem):0{digits}d}"))
+        for suffix in (".bmp.txt", ".obj", ".mtl", ".wrl"):
+            named.with_suffix(suffix).touch()
+    rows = read("bp4d", tmp_path)
+    assert len(rows) == sum(len(table) for table in written.values())
+    assert all((tmp_path / row.image).is_file() for row in rows)
+    assert {row.image[-4:] for row in rows} == {".jpg"}
 
 
 def test_bp4d_plus_positions(tmp_path):
@@ -398,6 +465,16 @@ def test_table_with_everything(tmp_path):
         "bad row",
         "bad row",
     ]
+
+
+def test_table_with_whole_numbers_as_tables_with_gaps_have_them(tmp_path):
+    (tmp_path / "t.csv").write_text(
+        "image,AU12,emotion,frame\na.jpg,1.0,3.0,12.0\nb.jpg,,-1.0,\nc.jpg,1,1.5,\nd.jpg,1,,1.5\n"
+    )
+    rows = read("csv", tmp_path / "t.csv")
+    assert [(row.emotion, row.frame) for row in rows[:2]] == [(3, 12), (-1, -1)]
+    assert kinds(rows) == {"out of range": 1, "bad row": 1}
+    assert not kinds(rows[:2])
 
 
 @pytest.mark.parametrize(

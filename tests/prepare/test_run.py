@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -21,8 +22,9 @@ from au_jax import aus as au_names
 from au_jax.data.datasets import is_drawn
 from au_jax.data.sources import open_source
 from au_jax.errors import UserError
+from au_jax.prepare import row_index, worker
+from au_jax.prepare.readers import open_raw
 from au_jax.prepare import run as preparation
-from au_jax.prepare import worker
 
 AS_IS = ("as_is",)
 
@@ -336,6 +338,77 @@ def test_other_wishes_do_not_mix_with_unfinished_work(tmp_path, monkeypatch):
     table.write_text(table.read_text() + "\n")
     with pytest.raises(UserError, match="begun with other files"):
         run("bp4d", tmp_path / "raw", tmp_path / "data")
+
+
+@pytest.fixture
+def table(tmp_path) -> Path:
+    """A table of 200 small images whose rows are of train and test in turn."""
+    lines = ["image,AU12,who,person,split"]
+    for i in range(200):
+        raw_sets.write_image(tmp_path / "raw" / f"{i}.jpg", i)
+        lines.append(f"{i}.jpg,{i % 3 % 2},w{i % 5},p{i},{('train', 'test')[i % 2]}")
+    (tmp_path / "raw" / "t.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path / "raw"
+
+
+def test_a_table_whose_rows_alternate_between_splits(table, tmp_path):
+    folder = run("csv", table, tmp_path / "data")
+    # A hundred images a split, at most 64 of them a file.
+    assert len(list(folder.glob("*.array_record*"))) == 4
+    stored = records(folder)
+    for first, split in enumerate(("train", "test")):
+        keys = [row["key"].decode() for row in stored[split]]
+        assert keys == [f"csv/{i}.jpg#0" for i in range(first, 200, 2)]
+
+
+def test_as_many_rows_as_may_be_make_few_enough_files(tmp_path, monkeypatch):
+    """A process may open about a thousand files, and a split is read from all of its own."""
+    for name in ("_FEWEST", "_MOST"):
+        monkeypatch.setattr(row_index, name, 1)
+    db = sqlite3.connect(":memory:")
+    db.executescript(row_index._SCHEMA)
+    rows = [(n, "ab"[n % 2], "", n, f"{n}.jpg", -1, "", None, None, "{}") for n in range(5000)]
+    db.executemany("INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
+    tasks = list(row_index._divide(db, 5000))
+    assert len(tasks) == 500
+    assert {size for *_, size in tasks} == {10}
+
+
+def test_frames_of_a_video_are_named_by_their_place(tmp_path):
+    raw_sets.disfa(tmp_path / "raw")
+    row_index.build(open_raw("disfa", tmp_path / "raw"), tmp_path / "index.sqlite")
+    index = row_index.Index(tmp_path / "index.sqlite")
+    images = [image for _, _, image, _ in index.places([0, 1])]
+    index.close()
+    assert [image.partition(".avi")[2] for image in images] == [", frame 1", ", frame 2"]
+
+
+def test_another_column_is_another_data_set(table, tmp_path, monkeypatch):
+    def stops(job, processes):
+        raise KeyboardInterrupt
+
+    work = preparation._work
+    monkeypatch.setattr(preparation, "_work", stops)
+    with pytest.raises(KeyboardInterrupt):
+        run("csv", table, tmp_path / "data", columns={"subject": "who"})
+    monkeypatch.setattr(preparation, "_work", work)
+    with pytest.raises(UserError, match="begun with other settings; delete that folder"):
+        run("csv", table, tmp_path / "data", columns={"subject": "person"})
+    monkeypatch.chdir(tmp_path)  # the same files by another path
+    folder = run("csv", Path("raw"), tmp_path / "data", columns={"subject": "who"})
+    assert {row["subject"] for row in records(folder)["train"]} == {b"w%d" % i for i in range(5)}
+    with pytest.raises(UserError, match=r"is prepared with columns=\{'subject': 'who'\}, not"):
+        run("csv", table, tmp_path / "data", columns={"subject": "person"})
+
+
+def test_work_left_by_a_kill_after_its_end_is_cleared(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(preparation.shutil, "rmtree", lambda *_, **__: None)
+    folder = run("csv", table, tmp_path / "data")
+    monkeypatch.undo()
+    work = tmp_path / "data" / "csv.unfinished"
+    assert list((work / "parts").iterdir())
+    assert run("csv", table, tmp_path / "data") == folder
+    assert not work.exists()
 
 
 def test_finished_set_is_used_or_refused(tmp_path, capsys):

@@ -73,7 +73,7 @@ def read(raw: Path) -> RawSet:
         name="affectnet",
         aus=(),
         crops=("closeup",),
-        files=tuple(lists.values()),
+        files=tuple(lists.values() or (place / "annotations" for place in reduced.values())),
         rows=read_rows,
         description="AffectNet: images with one of eight emotions, official split.",
     )
@@ -83,8 +83,8 @@ def _image_folder(raw: Path, split: str) -> Path:
     return raw / _LISTS[split][1]
 
 
-def _columns(file: Path) -> tuple[list[int], bool]:
-    """Where each of `_COLUMNS` stands, and whether the file begins with a header."""
+def _columns(file: Path) -> tuple[list[int], int, bool]:
+    """Where each of `_COLUMNS` stands, how many there are, and whether the file has a header."""
     first = next(read_table(file), (0, []))[1]
     if not any(name in first for name in _COLUMNS):
         if len(first) != len(_COLUMNS):
@@ -92,22 +92,22 @@ def _columns(file: Path) -> tuple[list[int], bool]:
                 f"{file} has {len(first)} columns and no header; AffectNet's lists have the "
                 f"columns {', '.join(_COLUMNS)}"
             )
-        return list(range(len(_COLUMNS))), False
+        return list(range(len(_COLUMNS))), len(_COLUMNS), False
     missing = [name for name in _COLUMNS if name not in first]
     if missing:
         raise UserError(f"{file} lacks the column '{missing[0]}'; give it as AffectNet delivers it")
-    return [first.index(name) for name in _COLUMNS], True
+    return [first.index(name) for name in _COLUMNS], len(first), True
 
 
 def _listed(raw: Path, split: str, file: Path) -> Iterator[Row]:
-    at, has_header = _columns(file)
+    at, width, has_header = _columns(file)
     images = _image_folder(raw, split)
     where = rows.relative(file, raw)
     lines = read_table(file)
     if has_header:
         next(lines)
     for line, fields in lines:
-        problem = rows.wrong_columns(fields, len(_COLUMNS))
+        problem = rows.wrong_columns(fields, width)
         if problem:
             yield Row(split, where, line, problem=problem)
             continue

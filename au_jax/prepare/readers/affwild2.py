@@ -45,11 +45,15 @@ def read(raw: Path) -> RawSet:
     if not images.is_dir():
         raise UserError(f"--raw={raw} lacks the folder cropped_aligned with the challenge's faces")
     headers = {",".join(next(read_table(file), (0, []))[1]) for file in listed}
-    if len(headers) > 1 or not headers <= set(_HEADERS):
-        for file in listed:
-            header = ",".join(next(read_table(file), (0, []))[1])
-            if header not in _HEADERS or len(headers & set(_HEADERS)) > 1:
-                raise unknown(f"first line of {file}", header, [f"'{text}'" for text in _HEADERS])
+    for file in listed if headers - _HEADERS.keys() else ():
+        header = ",".join(next(read_table(file), (0, []))[1])
+        if header not in _HEADERS:
+            raise unknown(f"first line of {file}", header, [f"'{text}'" for text in _HEADERS])
+    if len(headers) > 1:
+        raise UserError(
+            f"--raw={raw} holds annotations of two editions of the challenge, which begin with "
+            f"{' and with '.join(sorted(headers))}; leave only those of one there"
+        )
     aus = _HEADERS[headers.pop()]
 
     def read_rows() -> Iterator[Row]:

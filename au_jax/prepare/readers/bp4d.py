@@ -20,7 +20,8 @@ _NUMBERS = tuple(int(au[2:]) for au in _AUS)
 _CODES = rows.codes(("9",))
 _LEVELS = {str(level): level for level in range(6)} | {"9": -1}
 _FILE = re.compile(r"([FM]\d{3})_(T\d+)\.csv$", re.IGNORECASE)
-_WIDTHS = (4, 3, 5, 0)  # digits of a frame's file name: BP4D has 4 or 3, by folder
+_WIDTHS = (4, 3, 5, 2, 0)  # digits of a frame's file name, by folder: most have 4 or 3
+_PICTURES = (".jpg", ".jpeg", ".png", ".bmp")  # meshes have the same names
 
 
 def read(raw: Path) -> RawSet:
@@ -92,7 +93,8 @@ def _sequence(raw: Path, images: Path, file: Path, columns) -> Iterator[Row]:
     assert match is not None
     subject, task = match[1].upper(), match[2].upper()
     place = images / subject / task
-    names = {p.stem: p.name for p in place.glob("*") if p.stem.isdecimal()}
+    pictures = [p for p in place.glob("*") if p.suffix.lower() in _PICTURES]
+    names = {p.stem: p.name for p in pictures if p.stem.isdecimal()}
     levels = _intensities(file, subject, task)
     where = rows.relative(file, raw)
     lines = read_table(file)

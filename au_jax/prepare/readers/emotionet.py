@@ -20,6 +20,7 @@ from au_jax.prepare.readers.rows import Problem, RawSet, Row
 _CODES = rows.codes(("999",))
 _NUMBERS = tuple(int(au[2:]) for au in au_names.EMOTIONET)
 _NAME = re.compile(r"((N_\d+)_\d+\.\w+)$")
+_FOLDER = re.compile(r"N_\d+")
 _MOST_UNPACKED = 10**9  # bytes
 _AUTOMATIC_COLUMNS = 62  # URL, original URL, AU1 .. AU60
 
@@ -49,7 +50,10 @@ def read(raw: Path) -> RawSet:
 
     def read_rows() -> Iterator[Row]:
         for sheet in sheets:
-            for line, url, fields in _sheet_rows(sheet):
+            for line, url, fields, wrong in _sheet_rows(sheet):
+                if wrong:
+                    yield Row("opt", rows.relative(sheet, raw), line, problem=wrong)
+                    continue
                 yield _row(raw, places, "opt", sheet, line, url, fields)
         for file in automatic:
             for line, fields in read_table(file, "\t"):
@@ -77,7 +81,8 @@ def _find(raw: Path, pattern: str) -> list[Path]:
 def _image_folders(raw: Path) -> list[tuple[Path, bool]]:
     """The folders of the images, and whether each image lies in a folder `N_...` of its own."""
     places = []
-    for place in (raw, *sorted(p for p in raw.iterdir() if p.is_dir())):
+    inside = (p for p in raw.iterdir() if p.is_dir() and not _FOLDER.fullmatch(p.name))
+    for place in (raw, *sorted(inside)):
         nested = next((p for p in place.glob("N_*") if p.is_dir()), None)
         flat = next((p for p in place.glob("N_*") if _NAME.match(p.name)), None)
         places += [(place, True)] * bool(nested) + [(place, False)] * bool(flat)
@@ -86,7 +91,7 @@ def _image_folders(raw: Path) -> list[tuple[Path, bool]]:
             f"--raw={raw} holds no images; put them there or in a folder there, as "
             "N_0000000001/N_0000000001_00001.jpg or flat as N_0000000001_00001.jpg"
         )
-    return [place for place in places if not _NAME.match(place[0].name)]
+    return places
 
 
 def _row(raw, places, split, file, line, url: str, values: list[str]) -> Row:
@@ -113,10 +118,11 @@ def _row(raw, places, split, file, line, url: str, values: list[str]) -> Row:
     )
 
 
-def _sheet_rows(path: Path) -> Generator[tuple[int, str, list[str]], None, None]:
+def _sheet_rows(path: Path) -> Generator[tuple[int, str, list[str], Problem | None], None, None]:
     """Line, URL and the 23 codes of every row of the manual sheet, by the names in its header.
 
-    A row with more cells than the header gets empty codes, which are not known.
+    A row of another length than the header has a problem in their place; a workbook leaves empty
+    cells at a row's end out.
     """
     has_labels = False
     with _open_sheets(path) as sheets:
@@ -127,13 +133,11 @@ def _sheet_rows(path: Path) -> Generator[tuple[int, str, list[str]], None, None]
             has_labels = True
             at = _columns(path, header)
             for line, fields in lines:
-                fields = fields + [""] * (len(header) - len(fields))
-                codes = [fields[i].strip("'\" ") for i in at[1:]]
-                yield (
-                    line,
-                    fields[at[0]],
-                    codes if len(fields) == len(header) else [""] * len(codes),
-                )
+                if path.suffix != ".csv":
+                    fields = fields + [""] * (len(header) - len(fields))
+                wrong = rows.wrong_columns(fields, len(header))
+                url, *codes = ("", "") if wrong else (fields[i].strip("'\" ") for i in at)
+                yield line, url, codes, wrong
     if not has_labels:
         raise UserError(f"{path} has no sheet with a column 'URL' in its first line")
 

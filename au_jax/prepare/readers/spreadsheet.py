@@ -77,6 +77,7 @@ def read(
         files=(file,),
         rows=read_rows,
         description=f"{name}: read from the table {file.name}.",
+        settings={"columns": dict(columns)} if columns else {},
     )
 
 
@@ -143,13 +144,13 @@ def _row(where: str, line: int, cells: dict[str, str], fields, aus: dict[str, in
         problem = problem or Problem("bad row", f"'{split[:80]}' cannot be a split's name")
         split = UNDIVIDED
     if cells.get("frame"):
-        number = plain_numbers.whole(cells["frame"])
+        number = _whole(cells["frame"])
         if number is None:
             reason = f"frame '{cells['frame'][:40]}' is not a whole number"
             problem = problem or Problem("bad row", reason)
         else:
             frame = number
-    if cells.get("emotion") not in (None, "", "-1"):
+    if cells.get("emotion") not in (None, "", "-1", "-1.0"):
         emotion = _emotion(cells["emotion"])
         if emotion < 0:
             names = ", ".join(au_names.EMOTIONS)
@@ -177,10 +178,15 @@ def _row(where: str, line: int, cells: dict[str, str], fields, aus: dict[str, in
 
 
 def _emotion(text: str) -> int:
-    names, code = au_names.EMOTIONS, plain_numbers.whole(text)
+    names, code = au_names.EMOTIONS, _whole(text)
     if code is not None:
         return code if code < len(names) else -1
     return names.index(text.lower()) if text.lower() in names else -1
+
+
+def _whole(text: str) -> int | None:
+    """A whole number, also as "3.0", which tables get where other cells of a column are empty."""
+    return plain_numbers.whole(text.removesuffix(".0"))
 
 
 def _pose(texts: list[str]) -> tuple[float, float, float] | None:
