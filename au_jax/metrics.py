@@ -224,11 +224,12 @@ def bootstrap_intervals(
       figures: functions of confusion counts [draws, aus, 4] that return [draws], as `final_score`.
 
     Returns:
-      (low, high) of each figure, the same at every call; NaN when it is not defined in any draw.
+      (low, high) of each figure, the same at every call; NaN when it is not defined in any draw,
+      or where there are not two subjects to draw from.
     """
     counts = _confusion_per_subject(decisions, labels, subjects)
     number = len(counts)
-    if number == 0:
+    if number < 2:
         return [(float("nan"), float("nan"))] * len(figures)
     flat = counts.reshape(number, -1).astype(np.float64)
     generator = np.random.default_rng(_SEED)

@@ -626,5 +626,6 @@ class FirstFold(RunFolder):
     folds: int = 0
 
     def stage(self, name: str) -> StageFolder:
-        """The folder of the stage `name` on the first fold."""
-        return super().stage(StageName.parse(name).on_folds(self.folds)[0])
+        """The folder of the stage `name`, on the first fold where the name has none."""
+        parsed = StageName.parse(name)
+        return super().stage(name if parsed.fold else parsed.on_folds(self.folds)[0])

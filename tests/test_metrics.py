@@ -199,6 +199,12 @@ def test_bootstrap_interval_holds_the_figure_repeats_and_is_wider_for_fewer_subj
     assert (by_subject > 2 * by_example).all()
 
 
+def test_a_single_subject_has_no_interval():
+    probabilities, labels = _case(rows=50)
+    result = metrics.summary(AUS, probabilities, labels, subjects=np.array(["anna"] * 50))
+    assert (result["ci"], result["f1_ci"]) == (None, None)
+
+
 def test_examples_without_a_subject_are_redrawn_singly():
     probabilities, labels = _case(rows=80)
     decisions = probabilities >= 0.5

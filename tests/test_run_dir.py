@@ -37,6 +37,7 @@ def test_a_stage_has_a_name_on_each_fold(tmp_path):
     for folds, folder in ((0, "a"), (2, "a.fold1")):
         stage = FirstFold(tmp_path, folds).stage("a")
         assert (stage.path.name, stage.in_config) == (folder, "a")
+    assert FirstFold(tmp_path, 2).stage("a.fold2").path.name == "a.fold2"
 
 
 def test_a_scored_split_is_read_back():

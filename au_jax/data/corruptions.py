@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from au_jax.data.sources import Source
+from au_jax.data.units import units
 
 FACTOR = 0.5  # an image's side is shrunk by this before it is enlarged again
 SIDE = 0.3  # the black square's, as a part of the image's
@@ -67,6 +68,22 @@ def corrupted(source: Source, name: str) -> Corrupted:
     table = dataclasses.replace(repeated.table, keys=np.array(texts, np.str_))
     fields = {field.name: getattr(repeated, field.name) for field in dataclasses.fields(Source)}
     return Corrupted(**(fields | {"table": table}))
+
+
+def units_of_copies(subject: np.ndarray, video: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """`units.units` of N records of which some may be copies of one image, which share its unit.
+
+    Args:
+      subject, video, keys: text [N].
+
+    Returns:
+      text [N]: "image " and its key for a copied image without subject and video.
+    """
+    of_records = units(subject, video)
+    images = [CorruptedKey.parse(key).key for key in keys.tolist()]
+    if len(set(images)) == len(images):
+        return of_records
+    return np.where(of_records == "", [f"image {image}" for image in images], of_records)
 
 
 def downsampled(image: np.ndarray) -> np.ndarray:

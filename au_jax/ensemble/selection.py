@@ -184,7 +184,11 @@ def calibrated(selection: Selection, calibration: Calibration | None) -> Selecti
     """The same decisions from calibrated probabilities: the thresholds move with them."""
     if calibration is None:
         return selection
-    thresholds = calibration.probabilities(selection.thresholds)
+    # Of probabilities in float32, the lowest that reaches a threshold becomes the new threshold.
+    lowest = selection.thresholds.astype(np.float32)
+    below = lowest < selection.thresholds
+    lowest[below] = np.nextafter(lowest[below], np.float32(np.inf))
+    thresholds = calibration.probabilities(lowest).astype(np.float64)
     return dataclasses.replace(selection, thresholds=thresholds, calibration=calibration)
 
 

@@ -63,7 +63,7 @@ def _check_order(order: tuple[str, ...], stages: Mapping[str, Any]) -> None:
 def _check_stage(config: ConfigDict, name: str, earlier: set[str]) -> None:
     """What must hold between the fields of one stage, with those that it inherits."""
     stage = resolve(config, StageName(name))
-    for other in _reads(stage):
+    for other in stages_read(stage):
         if other not in config.stages:
             raise unknown(f"stage that config.stages.{name} reads", other, config.stages)
         if other not in earlier:
@@ -85,7 +85,7 @@ def _check_stage(config: ConfigDict, name: str, earlier: set[str]) -> None:
     _check_sizes({"data": config.data.to_dict(), **vars(stage)}, f"stages.{name}.")
 
 
-def _reads(stage: Stage) -> list[str]:
+def stages_read(stage: Stage) -> list[str]:
     """The names of the stages that a stage reads."""
     names: list[str] = []
 

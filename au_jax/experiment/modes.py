@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import importlib.util
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,8 +17,9 @@ from au_jax.benchmark import dry, throughput
 from au_jax.compare.subject import Subject
 from au_jax.data import datasets
 from au_jax.errors import UserError
+from au_jax.experiment.check import stages_read
 from au_jax.experiment.recipe import Recipe
-from au_jax.experiment.workdir import check_workdir, keep_config
+from au_jax.experiment.workdir import check_workdir, is_kept, keep_config
 from au_jax.export.pytorch import INSTALL
 from au_jax.faces.align import SIDE
 from au_jax.report import results, whole
@@ -33,7 +35,8 @@ def run(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
     recipe = Recipe(config, folder, data_dir)
     recipe.check_networks()  # a mistake in any of them is found before the first one runs
     check_workdir(config, folder)
-    if not _todo(recipe) and whole.is_whole(folder.report):  # perhaps on a disk to read only
+    finished = not _todo(recipe) and whole.is_whole(folder.report)
+    if finished and is_kept(config, folder):  # perhaps on a disk to read only
         log.say(f"all is done; the report is {folder.report / 'index.html'}")
         return
     with _claimed(folder):
@@ -72,8 +75,9 @@ def select(config: ConfigDict, workdir: Path, data_dir: Path, runs: Sequence[Pat
         selections are then replaced; several runs vote together.
 
     Raises:
-      UserError: the config selects nothing, `workdir` belongs to a config that trains otherwise, or
-        one of `runs` is no run's folder.
+      UserError: the config selects nothing, `workdir` belongs to a config that trains otherwise,
+        something in it has learned from a selection that would change, or one of `runs` is no run's
+        folder.
     """
     folder = RunFolder(workdir)
     voting = [RunFolder(run) for run in runs]
@@ -85,10 +89,28 @@ def select(config: ConfigDict, workdir: Path, data_dir: Path, runs: Sequence[Pat
     selecting = [name for name in recipe.names if isinstance(recipe.stage(name), Select)]
     if not selecting:
         raise UserError(f"config {config.name} has no selection to make")
+    _check_learned(recipe, selecting)
     free = {StageName.parse(name).base for name in selecting}
     with _claimed(folder):
         check_workdir(config, folder, free_stages=free)
         _select_claimed(config, recipe, selecting)
+
+
+def _check_learned(recipe: Recipe, selecting: Sequence[str]) -> None:
+    """Raises UserError where a finished stage read a selection that is to be another now."""
+    for name in recipe.names:
+        if name in selecting or not recipe.run.stage(name).done:
+            continue
+        for read in stages_read(recipe.stage(name)):
+            folder = recipe.run.stage(read)
+            if read not in selecting or not folder.settings.exists():
+                continue
+            kept = run_dir.read_json(folder.settings, Mapping[str, Any])
+            if kept != json.loads(json.dumps(_settings(recipe, read))):
+                raise UserError(
+                    f"{name} has learned from {read} as it is in {recipe.run.path}; choose in "
+                    "another --workdir, with --from for this one"
+                )
 
 
 def _select_claimed(config: ConfigDict, recipe: Recipe, selecting: Sequence[str]) -> None:
@@ -153,8 +175,10 @@ def measure_dry(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
         if not isinstance(stage, Train):
             continue
         alike = dataclasses.replace(stage, start="", seed=0, validate=(), streams={})
-        shares = {n: (s["share"], s.get("soft")) for n, s in stage.streams.items()}
-        kind = repr((alike, shares, bool(stage.validate)))
+        streams = {
+            n: (s["share"], s.get("soft"), s.get("head", "opt")) for n, s in stage.streams.items()
+        }
+        kind = repr((alike, streams, bool(stage.validate)))
         if kind in first:
             figures[first[kind]]["alike"].append(name)
             continue
@@ -300,12 +324,16 @@ def _run_stage(recipe: Recipe, name: str) -> None:
 def _finish(recipe: Recipe, name: str) -> None:
     """Keeps the fields of a stage whose files are whole, and marks it done."""
     folder = recipe.run.stage(name)
-    fields: Any = recipe.stage(name)
     if jax.process_index() == 0:
-        settings = {"kind": _kind(recipe.config, name), **dataclasses.asdict(fields)}
-        run_dir.write_json(folder.settings, settings)
+        run_dir.write_json(folder.settings, _settings(recipe, name))
         folder.mark_done()
     sharding.barrier(f"{name} is done")
+
+
+def _settings(recipe: Recipe, name: str) -> dict[str, Any]:
+    """All fields of a stage, resolved: stage.json."""
+    fields: Any = recipe.stage(name)
+    return {"kind": _kind(recipe.config, name), **dataclasses.asdict(fields)}
 
 
 def _write_report(folder: RunFolder) -> None:

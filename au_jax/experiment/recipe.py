@@ -87,7 +87,8 @@ class Recipe:
             raise UserError(f"{folder.path} is not a finished stage; name finished runs in --from")
         if not folder.done:
             raise UserError(
-                f"stage {reader} reads {name}, which has not run; put it first in config.order"
+                f"stage {reader} reads {name}, which is not finished in {run.path}; run the config "
+                "to its end first (--mode=run), or name the run's own --workdir"
             )
         return folder
 

@@ -47,8 +47,14 @@ def check_workdir(config: ConfigDict, run: RunFolder, free_stages: Collection[st
         )
 
 
+def is_kept(config: ConfigDict, run: RunFolder) -> bool:
+    """Whether a workdir has the config as it is, what only the report shows included."""
+    if not run.config.exists():
+        return False
+    return run_dir.read_json(run.config, Mapping[str, Any], _MEND) == fields_of(config)
+
+
 def keep_config(config: ConfigDict, run: RunFolder) -> None:
     """Writes the config into a workdir that `check_workdir` let pass, unless it is there."""
-    mine = fields_of(config)
-    if not run.config.exists() or run_dir.read_json(run.config, Mapping[str, Any], _MEND) != mine:
-        run_dir.write_json(run.config, mine)
+    if not is_kept(config, run):
+        run_dir.write_json(run.config, fields_of(config))

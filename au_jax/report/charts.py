@@ -14,7 +14,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from au_jax.aus import ABSENT, EMOTIONS, MEANING, PRESENT, UNKNOWN
 from au_jax.html.numbers import DASH
-from au_jax.metrics import Reliability
+from au_jax.metrics import Reliability, mean_defined
 from au_jax.report.curves import Curve
 from au_jax.report.from_run import EpochScores, LabelCounts, LabelNoise
 from au_jax.report.label_errors import LabelErrors
@@ -497,10 +497,10 @@ def label_noise(noise: LabelNoise, lines: Sequence[Mapping[str, float]]) -> byte
         figure = _figure(11, 3.4)
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.4))
         _margins(figure, top=0.3, wspace=0.35)
-        left.axhline(100 * noise.given.mean(), color=_GREY, ls="--", label="given")
+        left.axhline(100 * mean_defined(noise.given), color=_GREY, ls="--", label="given")
         left.plot(
             noise.epochs,
-            100 * noise.refined.mean(1),
+            100 * mean_defined(noise.refined),
             ".-",
             color=BLUE,
             label="refined (1[p > 0.5])",

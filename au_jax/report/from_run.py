@@ -72,7 +72,8 @@ class LabelNoise:
 
     Attributes:
       aus: names [A]. epochs: numbers [E], ascending.
-      given: float64 [A], the share of the known given labels that are right.
+      given: float64 [A], the share of the known given labels that are right; NaN where none is
+        known.
       refined: float64 [E, A], of the labels 1[p > 0.5] after each epoch.
     """
 
@@ -93,7 +94,7 @@ def label_noise(stage: StageFolder, stream: str) -> LabelNoise | None:
         return None
     labels, true = tables[0]["labels"], tables[0]["true"]
     judged = (labels >= 0) & (true >= 0)
-    count = np.maximum(judged.sum(0), 1)
+    count = np.where(judged.any(0), judged.sum(0), np.nan)
     return LabelNoise(
         aus=tuple(tables[0]["aus"].tolist()),
         epochs=tuple(epochs),
@@ -199,7 +200,7 @@ def _split_labels(stages: Iterable[StageFolder], split: str) -> LabelCounts:
     """The labels of a split, put together by key from all stages that scored it."""
     scores = []
     for stage in stages:
-        epochs = [e for e in stage.epochs() if stage.scores(split, e).exists()]
+        epochs = stage.scored_epochs(split)
         if epochs:
             scores.append(stage.read_scores(split, epochs[-1]))
     names = [au for au in aus.MEANING if any(au in of_stage.aus for of_stage in scores)]

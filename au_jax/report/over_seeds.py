@@ -46,7 +46,9 @@ def mean_of_folds(each: list[dict[str, Any]]) -> dict[str, Any]:
         groups = {g: mean([p["groups"][g] for p in parts]) for g in parts[0].get("groups", ())}
         return {**joined, "groups": groups}
 
-    return {split: mean([results[split] for results in each]) for split in each[0]}
+    # A split that nothing was chosen on has scores of those epochs alone that selections chose.
+    everywhere = [split for split in each[0] if all(split in results for results in each)]
+    return {split: mean([results[split] for results in each]) for split in everywhere}
 
 
 def spread(values: Sequence[float | None]) -> dict[str, Any]:

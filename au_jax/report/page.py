@@ -551,9 +551,10 @@ class Page:
                 "Left: the share of labels that are right; those selected are the entries with "
                 "the smallest loss. Right: of each AU, before and after refinement.",
             )
+            shares = 100 * np.vstack((noise.given, noise.refined)).T
             rows = [
-                (au, *(f"{100 * share:.1f}" for share in (noise.given[a], *noise.refined[:, a])))
-                for a, au in enumerate(noise.aus)
+                (au, *(DASH if np.isnan(share) else f"{share:.1f}" for share in of_au))
+                for au, of_au in zip(noise.aus, shares.tolist(), strict=True)
             ]
             head = ("AU", "given", *(f"epoch {epoch}" for epoch in noise.epochs))
             yield {"stage": name, "name": stream, "chart": chart, "head": head, "rows": rows}

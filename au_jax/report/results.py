@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from au_jax import file_forms, log, run_dir
-from au_jax.data.units import units
+from au_jax.data.corruptions import units_of_copies
 from au_jax.metrics import probabilities, summary
 from au_jax.report import over_seeds, summaries, whole
 from au_jax.report.summaries import FIGURES, interval_of, table_rows
@@ -189,7 +189,7 @@ def _last_epoch(
         if split not in validated and not stage.scores(split, last).exists():
             continue
         scores = stage.read_scores(split, last)
-        subjects = units(scores.subject, scores.video)
+        subjects = units_of_copies(scores.subject, scores.video, scores.keys)
         figures = summary(
             scores.aus.tolist(), probabilities(scores.logits), scores.labels, subjects=subjects
         )
@@ -274,7 +274,7 @@ def _print_table(results: dict[str, Any]) -> None:
             label, depth, paper = (config[f"stages.{stage}.{f}"] for f in _ROW)
             head = ("", "") if number else ("  " * depth + label, _show(paper or None))
             chosen.add_row(*head, *cells)
-    console = Console(width=max(120, Console().width))
+    console = Console(width=max(120, Console().width), markup=False)  # labels may have brackets
     for table in (trained, chosen):
         if table.row_count:
             console.print(table)

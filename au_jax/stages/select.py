@@ -19,9 +19,9 @@ from jax.sharding import Mesh
 from au_jax import aus, log, metrics, run_dir
 from au_jax.allowed import AU, Line, Name, Odd, OneOf, Range, Share, Unique
 from au_jax.augment import TEST_CROPS
-from au_jax.data.corruptions import CORRUPTIONS
+from au_jax.data.corruptions import CORRUPTIONS, units_of_copies
 from au_jax.data.split_name import Split, SplitName
-from au_jax.data.units import only_one, units
+from au_jax.data.units import only_one
 from au_jax.ensemble import calibration, choose, selection
 from au_jax.ensemble.choose import Candidate
 from au_jax.ensemble.epochs import EPOCH_RULES
@@ -273,7 +273,7 @@ def select(
     windows = sorted(set(windows))
     candidates, scores = _candidates(inputs, split, rules, windows, scoring)
     names = tuple(au for au in aus.MEANING if any(au in c.aus for c in candidates))
-    people = units(scores[0].subject, scores[0].video)
+    people = _people(scores[0])
     choice = rules.use_labels or len(windows) > 1
     if choice and only_one(people):
         raise UserError(
@@ -292,14 +292,18 @@ def select(
     for name in test:
         test_scores = scoring.of_members(chosen, name)
         logits = [(s.aus.tolist(), s.logits) for s in test_scores]
-        test_people = units(test_scores[0].subject, test_scores[0].video)
-        decided[name] = _decide(chosen, test_scores, test_people, logits)
+        decided[name] = _decide(chosen, test_scores, _people(test_scores[0]), logits)
         results[name] = _both(None, decided[name].summaries(chosen))
     _say_uncalibrated(chosen, printed.labels)
     for name, figures in results.items():
         score = figures["honest"]["final_score"]
         log.say(f"  {name}: final score {'undefined' if score is None else f'{score:.4f}'}")
     return Chosen(chosen, decided, results)
+
+
+def _people(scores: Scores) -> np.ndarray:
+    """The unit, text [N], of each record."""
+    return units_of_copies(scores.subject, scores.video, scores.keys)
 
 
 def _say_uncalibrated(chosen: Selection, labels: np.ndarray) -> None:

@@ -25,6 +25,16 @@ def test_images_are_resized_as_the_source_says(source):
     assert corruptions.corrupted(small, "small").images([0, -1]).shape == (2, 20, 20, 3)
 
 
+def test_copies_of_one_image_are_one_unit():
+    keys = np.array([str(CorruptedKey(k, how)) for how in CORRUPTIONS for k in ("a#0", "b#1", "c")])
+    nobody, subject = np.full(12, ""), np.tile(np.array(["", "p", ""]), 4)
+    units = corruptions.units_of_copies(nobody, nobody, keys)
+    assert units.tolist() == ["image a#0", "image b#1", "image c"] * 4
+    units = corruptions.units_of_copies(subject, nobody, keys)
+    assert units.tolist() == ["image a#0", "p", "image c"] * 4
+    assert corruptions.units_of_copies(*[np.full(3, "")] * 2, keys[:3]).tolist() == [""] * 3
+
+
 def of_corruption(four, corruption):
     at = np.arange(len(four)).reshape(4, -1)[CORRUPTIONS.index(corruption)]
     return four.images(at)

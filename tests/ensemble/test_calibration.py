@@ -109,6 +109,19 @@ def test_decisions_on_other_subjects_stay_while_the_error_falls(kind, rule):
     np.testing.assert_allclose(*(metrics.auc(p, labels) for p, _ in (plain, calibrated)), atol=2e-3)
 
 
+def test_an_au_that_is_present_stays_present():
+    """Also where its probability is the threshold, whose own map has more digits than float32."""
+    rng = np.random.default_rng(0)
+    at = rng.random((500, 3)).astype(np.float32)
+    for row in at:
+        plain = dataclasses.replace(
+            selection.of_one(selection.Member(".", "train", 1), AUS), thresholds=row.astype(float)
+        )
+        maps = Calibration(rng.uniform(0.3, 3, 3), rng.normal(size=3))
+        calibrated = selection.calibrated(plain, maps)
+        assert metrics.decide(maps.probabilities(row[None]), calibrated.thresholds).all()
+
+
 def test_a_selection_keeps_its_calibration_in_its_file():
     plain = selection.of_one(selection.Member(".", "train", 1), AUS)
     assert "calibration" not in selection.to_json(plain)

@@ -28,6 +28,35 @@ def test_quoted_rows_may_change_and_those_said_last_are_kept(tmp_path):
     }
 
 
+def test_a_finished_run_takes_up_what_is_quoted_now(tmp_path, monkeypatch):
+    config, done = noisy_student.get_config(), []
+    folder = RunFolder(tmp_path)
+    workdir.keep_config(config, folder)
+    monkeypatch.setattr(modes, "_todo", lambda recipe: [])
+    monkeypatch.setattr(modes.whole, "is_whole", lambda report: True)
+    monkeypatch.setattr(modes, "_report", lambda *_: done.append(True))
+    modes.run(config, tmp_path, tmp_path / "data")
+    assert not done
+    config.quoted.jaa = {"label": "JAA-Net", "paper": 0.5, "paper_au": {}}
+    modes.run(config, tmp_path, tmp_path / "data")
+    assert done
+    assert run_dir.read_json(folder.config)["quoted.jaa.paper"] == 0.5
+
+
+def test_a_selection_that_was_learned_from_is_not_chosen_anew(tmp_path):
+    config = noisy_student.get_config()
+    config.stages.labels_student.teacher = "T0"
+    recipe = Recipe(config, RunFolder(tmp_path), tmp_path / "data")
+    for name in ("T0", "labels_student"):
+        run_dir.write_json(recipe.run.stage(name).settings, modes._settings(recipe, name))
+        recipe.run.stage(name).mark_done()
+    modes._check_learned(recipe, ["T0"])
+    config.stages.T0.threshold_rule = "best"
+    changed = Recipe(config, recipe.run, tmp_path / "data")
+    with pytest.raises(UserError, match="labels_student has learned from T0 as it is in"):
+        modes._check_learned(changed, ["T0"])
+
+
 def test_another_seed_is_another_config(tmp_path):
     folder, config = RunFolder(tmp_path), base.base()
     workdir.check_workdir(config, folder)

@@ -23,8 +23,8 @@ from au_jax.data.datasets import is_drawn
 from au_jax.data.sources import open_source
 from au_jax.errors import UserError
 from au_jax.prepare import row_index, worker
-from au_jax.prepare.readers import open_raw
 from au_jax.prepare import run as preparation
+from au_jax.prepare.readers import open_raw
 
 AS_IS = ("as_is",)
 

@@ -45,6 +45,14 @@ def test_a_verdict_needs_an_interval_without_zero(values, verdict):
     assert told[0]["verdict"] == verdict
 
 
+def test_a_split_that_one_fold_lacks_has_no_mean():
+    """Training scores no test split: there are scores of the epochs that selections chose."""
+    summary = {"n": 1, "au": {}, "f1": None, "accuracy": None, "final_score": None}
+    choices = {"as_printed": None, "honest": {**summary, "ci": None, "f1_ci": None}}
+    mean = over_seeds.mean_of_folds([{"val": choices, "test": choices}, {"val": choices}])
+    assert list(mean) == ["val"]
+
+
 def test_rows_with_a_missing_seed_or_without_a_paper_are_not_compared_or_have_no_paper():
     assert over_seeds.differences(config(), over(a=[0.1, 0.2], b=[0.1, 0.2, 0.3])) == []
     assert over_seeds.differences(config(), over(a=[0.1, None, 0.3], b=[0.1, 0.2, 0.3])) == []

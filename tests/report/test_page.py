@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from au_jax.report import page as html_page
 from au_jax.report.curves import curves
 from au_jax.report.label_errors import label_errors
 from au_jax.report.page import Page
-from au_jax.report.results import collect
+from au_jax.report.results import _print_table, collect
 from au_jax.report.video_scores import video_scores
 from au_jax.run_dir import Features, RunFolder, Scores
 from au_jax.stages.select import Rules, select
@@ -579,6 +580,34 @@ def test_label_noise_is_shown_where_the_truth_is_known(tmp_path: Path):
     [table] = [t for t in page.iter("table") if "given" in [text(h) for h in t.iter("th")]]
     assert rows(table) == [["AU51", "100.0", "100.0", "100.0"], ["AU52", "0.0", "50.0", "50.0"]]
     assert (run.folder.report / "label_noise_only_noisy.png").exists()
+
+
+def test_label_noise_of_an_au_without_labels_is_not_known(tmp_path: Path):
+    run = Run(tmp_path)
+    run.train("only", "pose", POSE, epochs=1)
+    run.config |= {"stages.only.streams.noisy.labels": "", "stages.only.streams.noisy.split": "n"}
+    stage = run.folder.stage("only")
+    counts = {au: [1, 1, 0] for au in POSE}
+    run_dir.write_json(stage.label_counts, {"noisy": {"rows": 2, "of": counts}})
+    table = {"aus": np.array(POSE), "labels": np.array([[1, -1], [0, -1]], np.int8)}
+    table |= {"true": np.array([[1, 1], [1, 0]], np.int8)}
+    table["probabilities"] = np.full((2, 2), 0.9, np.float32)
+    run_dir.write_arrays(stage.label_table("noisy", 1), table)
+    noise = from_run.label_noise(stage, "noisy")
+    np.testing.assert_array_equal(noise.given, [0.5, np.nan])
+    np.testing.assert_array_equal(noise.refined, [[1, np.nan]])
+    [shown] = [t for t in run.write().iter("table") if "given" in [text(h) for h in t.iter("th")]]
+    assert rows(shown) == [["AU51", "50.0", "100.0"], ["AU52", DASH, DASH]]
+
+
+def test_labels_may_have_brackets_and_models_may_be_gone(tmp_path: Path, capsys):
+    run = Run(tmp_path)
+    run.train("teacher", "pose", POSE, epochs=2)
+    run.select("row", ("teacher",), label="Fusion [ours] [/b]")
+    shutil.rmtree(run.folder.stage("teacher").model)
+    run.write()
+    _print_table(run.results())
+    assert "Fusion [ours] [/b]" in capsys.readouterr().out
 
 
 def test_given_labels_are_shown_beside_the_truth(tmp_path: Path):

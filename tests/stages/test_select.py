@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from au_jax import aus, run_dir
-from au_jax.data.corruptions import CORRUPTIONS
+from au_jax.data.corruptions import CORRUPTIONS, CorruptedKey
 from au_jax.ensemble.selection import Member, from_json
 from au_jax.ensemble.smoothing import sequences, smoothed
 from au_jax.errors import UserError
@@ -103,6 +103,22 @@ def test_both_figures_of_the_split_that_was_chosen_on_and_one_of_another(run):
         "val": (ROWS, 4),
         "test": (4,),
     }
+
+
+def test_copies_of_an_image_of_nobody_are_judged_by_one_choice(run):
+    """A copy that others were chosen on would tell of the image that is judged."""
+    images = ROWS // len(CORRUPTIONS)
+    keys = [str(CorruptedKey(f"x{i}", how)) for how in CORRUPTIONS for i in range(images)]
+    for stage in map(run.stage, AUS):
+        for epoch in (1, 2, 3):
+            scores = stage.read_scores("val-expanded", epoch)
+            unnamed = {"keys": np.array(keys), "subject": np.full(ROWS, "")}
+            scores = dataclasses.replace(scores, **unnamed, video=np.full(ROWS, ""))
+            stage.write_scores("val-expanded", epoch, scores)
+    decided = run_dir.read_arrays(choose(run, BEST, split="val-expanded").decided("val-expanded"))
+    of_copies = decided["thresholds"].reshape(len(CORRUPTIONS), images, -1)
+    np.testing.assert_array_equal(of_copies, np.broadcast_to(of_copies[0], of_copies.shape))
+    assert len(np.unique(of_copies[0], axis=0)) > 1
 
 
 def test_scores_through_other_crops_are_needed_of_chosen_epochs_alone(run):
