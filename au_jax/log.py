@@ -19,7 +19,8 @@ _LINE_SECONDS = 20.0
 def say(message: str) -> None:
     """Prints one line, from the first process only, without breaking a progress bar."""
     if jax.process_index() == 0:
-        tqdm.write(message, file=sys.stdout)
+        # The name of a file may be no valid text, which not every terminal takes.
+        tqdm.write(message.encode("utf-8", "backslashreplace").decode(), file=sys.stdout)
         sys.stdout.flush()
 
 

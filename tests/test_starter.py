@@ -71,7 +71,9 @@ def test_a_training_starts_from_its_backbone():
     init = methods.create(card.method, card.context, card.options).init
     shapes = jax.eval_shape(init, jax.random.PRNGKey(0))[:2]
     given = jax.tree.map(lambda s: np.zeros(s.shape, np.float32), shapes)
-    network = {"weights": "", "backbone": card.context.network.backbone}
-    params, _ = start.starting_weights("starter", network, None, sharding.make_mesh(1))(*given)
+    network = card.context.network
+    model = {"weights": "", "backbone": network.backbone}
+    begin = start.starting_weights("starter", model, network, None, sharding.make_mesh(1))
+    params, _ = begin(*given)
     for leaf in jax.tree.leaves(params["backbone"]):
         assert np.abs(leaf).max() > 0

@@ -127,6 +127,15 @@ def _no_pixel_limit() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = limit
 
 
+def is_text(path: Path) -> bool:
+    """Whether a path is valid UTF-8, as OpenCV needs it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _short(error: Exception) -> str:
     text = " ".join(str(error).split())
     return text.split(" <_io")[0] or type(error).__name__
@@ -147,9 +156,11 @@ class Video:
 
         Raises:
           BadImageError: it is not there, no regular file, no video by its contents, cannot be
-            read as one, or has too large frames.
+            read as one, has too large frames, or a name that is no text, of which OpenCV dies.
         """
         _size(path)
+        if not is_text(path):
+            raise BadImageError("unreadable", "has a name that is no valid text; rename it")
         try:
             with open(path, "rb") as file:
                 kind = kind_of(file.read(12))

@@ -111,9 +111,10 @@ def _convert(network: Network, path: Path) -> None:
     except OSError:
         raise
     except Exception as error:  # PyTorch's exporter raises errors of many types.
+        reason = (str(error) or repr(error)).splitlines()[0]
         raise UserError(
-            f"PyTorch does not convert {network.name} to ONNX ({str(error).splitlines()[0]}); "
-            "leave onnx out of --formats"
+            f"PyTorch does not convert {network.name} to ONNX ({reason}); leave onnx out of "
+            "--formats"
         ) from error
 
 
@@ -150,5 +151,6 @@ def _deviation(network: Network, path: Path) -> float:
         theirs = session.run(["logits"], inputs)[0]
         ours = np.asarray(predict(network.variables, images, pose))
         scale = max(1.0, float(np.abs(ours).max()))
-        worst = max(worst, float(np.abs(theirs - ours).max()) / scale)
+        # Unlike Python's, NumPy's maximum hands NaN on.
+        worst = float(np.maximum(worst, np.abs(theirs - ours).max() / scale))
     return worst

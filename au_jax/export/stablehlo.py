@@ -68,7 +68,7 @@ def make(chosen: Chosen) -> list[Program]:
             exported = export(card, crops)
         # A network from outside this package may raise anything where the batch has no number.
         except Exception as error:
-            reason = str(error).splitlines()[0]
+            reason = (str(error) or repr(error)).splitlines()[0]
             raise NoForm(f"{networks[0].name} has no program for any batch ({reason})") from error
         programs.append(Program(name, crops, tuple(networks), exported))
     return programs

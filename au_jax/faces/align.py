@@ -114,7 +114,7 @@ def cut(image: np.ndarray, face: Face | None, crop: str) -> np.ndarray:
 
 
 def _shrunk(image: np.ndarray, matrix: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
-    """The part of `image` that the crop may show, shrunk by `factor`, and its new matrix."""
+    """`image` shrunk by `factor`, and the matrix that cuts the same crop from it."""
     height, width = image.shape[:2]
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)

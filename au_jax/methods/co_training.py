@@ -105,6 +105,7 @@ class Networks:
         *,
         views: int = 1,
         heads: Sequence[str] = (CLEAN,),
+        streams: Sequence[str] = STREAMS,
     ) -> "Networks":
         """The networks in a training's context.
 
@@ -112,12 +113,19 @@ class Networks:
           selective_ratios: r_k of every AU, see `selective_masks`; 0 leaves nothing out.
           views: how many, 1 or 2.
           heads: of each; the clean one predicts.
+          streams: that the method learns from.
 
         Raises:
-          UserError: there are not 1 or 2 views; a ratio is missing or out of its range; or images
-            are flipped, and an AU's mirror image is not among the AUs.
+          UserError: the context's streams are others; there are not 1 or 2 views; a ratio is
+            missing or out of its range; or images are flipped, and an AU's mirror image is not
+            among the AUs.
         """
         aus = context.aus
+        if set(context.streams) != set(streams):
+            raise UserError(
+                f"the method learns from the streams {', '.join(streams)}, but its stage has "
+                f"{', '.join(context.streams)}; give it just these, or choose another method"
+            )
         if views not in (1, 2):
             raise UserError(f"views is {views}; give 1 or 2 networks")
         if len(selective_ratios) != len(aus):

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Float32
 
 from au_jax import losses
 from au_jax.allowed import Share, Weight
+from au_jax.errors import UserError
 from au_jax.methods.base import Context, Method, PyTree
 from au_jax.methods.co_training import CLEAN, NOISY, STREAMS, Networks
 
@@ -48,6 +49,11 @@ def create(
 
     def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):
         forward_key, select_key = jax.random.split(key)
+        if "soft" not in batch[NOISY]:
+            raise UserError(
+                "distillation learns a teacher's probabilities of the noisy stream, which has "
+                "none; give its `labels` the teacher's stage, and set its `soft`"
+            )
         by_head, batch_stats = networks.forward(forward_key, params, batch_stats, batch, STREAMS)
         logits, labels = by_head[CLEAN], batch[CLEAN]["labels"]
         logs = {

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from au_jax import augment, losses
 from au_jax.allowed import OneOf, Share, Weight
+from au_jax.errors import UserError
 from au_jax.methods.base import Context, Method, PyTree, Variables
 from au_jax.methods.co_training import VIEWS, mean_logits
 from au_jax.models.au_net import HEAD_PREFIX
@@ -42,7 +43,15 @@ def create(
         the paper's sum L1 + L2 of both views, ours a mean over the AUs, the same ratio is twice
         that.
       signed: see `losses.multi_view_loss`.
+
+    Raises:
+      UserError: `balance_alpha` has not one number for each AU.
     """
+    if isinstance(balance_alpha, Sequence) and len(balance_alpha) != len(context.aus):
+        raise UserError(
+            f"balance_alpha has {len(balance_alpha)} numbers, but there are {len(context.aus)} "
+            f"AUs; give one for all, or one for each of {', '.join(context.aus)}"
+        )
     aus, image_size, streams = context.aus, context.image_size, tuple(context.streams)
     net = context.network.build({_HEAD: len(aus)})
 

@@ -34,7 +34,7 @@ def create(
     for stream in streams:
         if stream not in STREAMS:
             raise unknown("stream of method supervised", stream, STREAMS)
-    networks = Networks.of(context, selective_ratios, views=views)
+    networks = Networks.of(context, selective_ratios, views=views, streams=streams)
 
     def loss(params: PyTree, batch_stats: PyTree, method_state: PyTree, batch: PyTree, step, key):
         forward_key, select_key = jax.random.split(key)

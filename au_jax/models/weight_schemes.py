@@ -32,6 +32,7 @@ class Scheme(NamedTuple):
 
 SCHEMES: tuple[tuple[str, str, str, Scheme], ...] = (
     # Naming of the arrays, backbone, name of the file, conventions; the first fitting row holds.
+    ("torchvision", r"resnet\d+", r".*[._]ra4_.*", Scheme("torch", 1e-5, _HALF, _HALF)),
     ("torchvision", r"resnet\d+", r".*", Scheme("torch", 1e-5)),
     ("torchvision", r"alexnet", r".*", Scheme("torch", 1e-5)),
     ("torchvision", r"iresnet\d+", r".*", Scheme("torch", 1e-5, _HALF, _HALF)),
@@ -42,6 +43,8 @@ SCHEMES: tuple[tuple[str, str, str, Scheme], ...] = (
     ("timm", r".*", r"tf_mobilenetv3.*", Scheme("same", 1e-3, _HALF, _HALF)),
     ("timm", r".*", r"tf_.*[._]ap([._-].*)?", Scheme("same", 1e-3, _HALF, _HALF)),
     ("timm", r".*", r"tf_.*", Scheme("same", 1e-3)),
+    ("timm", r".*", r"(mobilenetv3|efficientnet).*[._]ra4_.*", Scheme("torch", 1e-5, _HALF, _HALF)),
+    ("timm", r".*", r"mobilenetv3.*[._]miil[._].*", Scheme("torch", 1e-5, (0.0,) * 3, (1.0,) * 3)),
     ("timm", r".*", r"(mobilenetv3|efficientnet).*", Scheme("torch", 1e-5)),
 )
 """The one table of conventions, as regular expressions that must match whole.
@@ -53,9 +56,9 @@ AlexNet has no BatchNorm, so that its epsilon changes nothing.
 
 ResNets have the same names and conventions in both libraries, and count as torchvision's; so do the
 IResNets of insightface, which names its arrays in the same manner, and OwnNets, whose names are
-ours. timm's `tf_*` weights are ported
-from TensorFlow; those trained with AdvProp (`_ap`, https://arxiv.org/abs/1911.09665) and of
-MobileNetV3 expect images in [-1, 1].
+ours. timm's `tf_*` weights are ported from TensorFlow; those trained with AdvProp (`_ap`,
+https://arxiv.org/abs/1911.09665) and of MobileNetV3 expect images in [-1, 1]. So do timm's weights
+of the recipe `ra4`; MobileNetV3's of Alibaba (`miil`) expect them in [0, 1].
 """
 
 

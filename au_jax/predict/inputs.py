@@ -46,18 +46,22 @@ def resolve(given: Sequence[str]) -> tuple[list[Input], list[str]]:
     for text in given:
         if not text or "\0" in text:
             raise UserError(f"--input: {text!r} is no path; give that of a photograph or video")
-        if text.isdigit() and not Path(text).exists():
+        path = Path(text)
+        try:
+            is_there, is_folder = path.exists(), path.is_dir()
+        except OSError as error:
+            raise UserError(f"--input={text} cannot be opened: {error.strerror}") from error
+        if text.isascii() and text.isdigit() and not is_there:
             if len(given) > 1:
                 raise UserError(f"--input={text} is a camera, which has to be the only input")
             return [Input(text, "camera")], []
-        path = Path(text)
-        if path.is_dir():
+        if is_folder:
             files = _files(path)
             usable = [file for file in files if _kind_by_name(file)]
             others += [file for file in files if file not in set(usable)]
             if not usable:
                 raise UserError(f"the folder {text} of --input holds no image and no video")
-        elif path.exists():
+        elif is_there:
             usable = [text]
         else:
             usable = sorted(

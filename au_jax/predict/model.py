@@ -1,8 +1,9 @@
 """A finished run as Python sees it: predictions for photographs, videos, arrays and crops."""
 
+import contextlib
 import functools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -74,9 +75,10 @@ class Model(Predictor):
         stream, batch = _opened(images, every)
         rows: list[Row] = []
         unusable: dict[str, str] = {}
-        for step in self.steps(stream, batch, faces):
-            rows += step.rows
-            unusable |= {item.origin.input: item.reason for item in step.unusable}
+        with contextlib.closing(self.steps(stream, batch, faces)) as steps:
+            for step in steps:
+                rows += step.rows
+                unusable |= {item.origin.input: item.reason for item in step.unusable}
         if unusable and not rows:
             name, reason = next(iter(unusable.items()))
             raise UserError(f"{name}: {reason}; give a photograph or a video")
@@ -84,7 +86,7 @@ class Model(Predictor):
 
     def steps(
         self, images: Iterator[Frame | Unusable], batch: int, faces: str = "largest"
-    ) -> Iterator[Step]:
+    ) -> Generator[Step]:
         """What a stream of images gives, `batch` of them at a time and in order.
 
         Args:
@@ -97,11 +99,18 @@ class Model(Predictor):
         """
         looking = self._looking(faces)
         seen = in_threads(images, looking.look, face_threads(), ahead=2 * batch)
-        return Answers(self, batch).steps(seen, batch)
+        with contextlib.closing(seen):
+            yield from Answers(self, batch).steps(seen, batch)
 
-    @functools.lru_cache(maxsize=2)  # noqa: B019  the models of faces live as long as this one
+    @functools.cached_property
+    def _lookers(self) -> dict[str, FaceCrops]:
+        return {}  # made when they are asked for, and kept as long as this model
+
     def _looking(self, faces: str) -> FaceCrops:
-        return FaceCrops(self.crops, make_finders(self.crops, faces, face_threads()))
+        if faces not in self._lookers:
+            finders = make_finders(self.crops, faces, face_threads())
+            self._lookers[faces] = FaceCrops(self.crops, finders)
+        return self._lookers[faces]
 
 
 def _check_every(every: int) -> None:

@@ -1,7 +1,10 @@
 """Copies of photographs and videos with the faces' boxes, and a panel with the AUs of one face."""
 
 import contextlib
+import hashlib
 import itertools
+import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,17 +12,30 @@ import cv2
 import numpy as np
 
 from au_jax import log, run_dir
-from au_jax.data.image_io import Video
+from au_jax.data.image_io import BadImageError, Video, is_text
 from au_jax.errors import UserError
 from au_jax.predict import frames, rows
 from au_jax.predict.frames import Frame
 from au_jax.predict.inputs import Input
 from au_jax.predict.rows import Cells
 
+_LONGEST = 200  # bytes of a copy's name; a file's name has at most 255
 _LINE = 16  # pixels of the panel for an AU, in an image that is not higher than all of them
 _WHITE, _BLACK, _DARK = (255, 255, 255), (0, 0, 0), (32, 32, 32)
 _PRESENT, _ABSENT = (90, 200, 120), (120, 120, 130)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def check(folder: Path) -> None:
+    """Makes the folder of the copies; raises UserError where they could not be written into it."""
+    if not is_text(folder):
+        raise UserError("the folder of --overlay has a name that is no valid text; give another")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write into --overlay={folder}: {error.strerror}") from error
 
 
 def write(table: Path, entries: Sequence[Input], every: int, folder: Path) -> None:
@@ -30,15 +46,15 @@ def write(table: Path, entries: Sequence[Input], every: int, folder: Path) -> No
       folder: where the copies lie, each named by its input's path.
 
     Raises:
-      UserError: the folder cannot be written.
+      UserError: the folder cannot be written, or the disk is full.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    names = _file_names(entries)
     images = (i for i in frames.read(entries, every) if isinstance(i, Frame))
     together = zip(images, rows.images(table), strict=False)
     with log.progress("overlay", len(entries), "input") as bar:
         for position, of_input in itertools.groupby(together, lambda x: x[0].origin.position):
             drawn = (draw(frame.image, faces) for frame, faces in of_input)
-            _write_one(entries[position], drawn, every, folder)
+            _write_one(entries[position], drawn, every, folder / names[position])
             bar.update(1)
 
 
@@ -106,10 +122,27 @@ def _text(canvas: np.ndarray, text: str, at: tuple[int, int], step: float) -> No
     cv2.putText(canvas, text, at, _FONT, step / 36, _WHITE, thick, cv2.LINE_AA)
 
 
-def _write_one(entry: Input, drawn: Iterator[np.ndarray], every: int, folder: Path) -> None:
-    suffix = ".mp4" if entry.kind == "video" else ".jpg"
-    name = entry.name.strip("./").replace("/", "_")
-    with run_dir.replacing(folder / f"{name}{suffix}") as path:
+def _file_names(entries: Sequence[Input]) -> list[str]:
+    """The name of each input's copy: its path with _ for /.
+
+    Where paths would have one name, or one that is too long, its end and a hash tell them apart.
+    """
+    paths = [entry.name.encode("utf-8", "backslashreplace") for entry in entries]
+    plain = [path.decode().strip("./").replace("/", "_") for path in paths]
+    times = Counter(plain)
+    names = []
+    for entry, path, name in zip(entries, paths, plain, strict=True):
+        if times[name] > 1 or len(name.encode()) > _LONGEST:
+            end = name.encode()[-_LONGEST:].decode(errors="ignore")
+            name = f"{end}.{hashlib.blake2b(path, digest_size=4).hexdigest()}"
+        names.append(name + (".mp4" if entry.kind == "video" else ".jpg"))
+    return names
+
+
+def _write_one(entry: Input, drawn: Iterator[np.ndarray], every: int, copy: Path) -> None:
+    folder = copy.parent
+    run_dir.sweep_beside(copy)
+    with run_dir.replacing(copy) as path:
         if entry.kind == "image":
             (image,) = drawn
             if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
@@ -122,6 +155,20 @@ def _write_one(entry: Input, drawn: Iterator[np.ndarray], every: int, folder: Pa
         writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
         if not writer.isOpened():
             raise UserError(f"cannot write into {folder}; give another --overlay")
+        written = 0
         for image in itertools.chain([first], drawn):
             writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+            written += 1
         writer.release()
+        if not _has(path, written):  # of a full disk OpenCV says nothing
+            raise UserError(f"cannot write {copy}; is the disk full?")
+
+
+def _has(video: Path, frames: int) -> bool:
+    """Whether so many frames of a video can be decoded."""
+    try:
+        with contextlib.closing(Video(video)) as opened:
+            opened.frame(frames - 1)
+    except BadImageError:
+        return False
+    return True

@@ -23,6 +23,7 @@ def check(page: Path) -> None:
         page.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=page.parent):
             pass
+        run_dir.sweep_beside(page)
     except OSError as error:
         raise UserError(f"cannot write --report={page}: {error.strerror}") from error
 
@@ -80,4 +81,5 @@ def write(
         overview.photographs - len(shown),
     )
     with run_dir.replacing(page) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # A photograph's name may be no valid text.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -44,13 +44,15 @@ class PartialTable:
         self._output, self._command = output, dict(command)
         self.path = output.with_name(f"{output.name}.partial")
         self._progress = output.with_name(f"{output.name}.progress")
+        self._amended = output.with_name(f"{output.name}.amended")
         if output.exists():
             raise UserError(f"{output} is there already; delete it, or give another --output")
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "ab")  # noqa: SIM115
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            run_dir.sweep_beside(self._progress)
+            for left in (self._progress, self._amended, output):
+                run_dir.sweep_beside(left)
         except BlockingIOError as error:
             raise UserError(f"another process writes {self.path}; wait for it to end") from error
         except OSError as error:
@@ -89,11 +91,15 @@ class PartialTable:
         run_dir.write_json(self._progress, kept)
 
     def _write(self, rows: Sequence[Sequence[str]]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
+        lines = []
+        for row in rows:
+            # With its usual end of a line the writer quotes every cell that holds a part of one.
+            text = io.StringIO()
+            csv.writer(text).writerow(row)
+            lines.append(text.getvalue().removesuffix("\r\n") + "\n")
         try:
             # A file's name may be no valid text; its odd bytes are then written as \\udcXX.
-            self._file.write(text.getvalue().encode("utf-8", "backslashreplace"))
+            self._file.write("".join(lines).encode("utf-8", "backslashreplace"))
             self._file.flush()
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror}") from error
@@ -107,7 +113,7 @@ class PartialTable:
         self._file.close()
         whole = self.path
         if amend:
-            whole = self._output.with_name(f"{self._output.name}.amended")
+            whole = self._amended
             with run_dir.replacing(whole) as unfinished:
                 amend(self.path, unfinished)
         if self._output.suffix == ".parquet":

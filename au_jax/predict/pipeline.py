@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -12,12 +12,12 @@ Result = TypeVar("Result")
 
 def in_threads(
     items: Iterator[Item], work: Callable[[Item], Result], threads: int, ahead: int
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """The results of `work` on every item, in the items' order.
 
     One thread draws the items and `threads` others work on them, while the caller does something
     else. At most `2 * threads` items are there at once, from before they are drawn until they are
-    worked on; at most `ahead` results wait for the caller.
+    worked on; at most `ahead` results wait for the caller, who closes the generator.
 
     Raises:
       Exception: what drawing an item or working on it raised, in its place.
@@ -49,7 +49,7 @@ def in_threads(
             results.put(None)
 
     with ThreadPoolExecutor(threads) as pool:
-        drawing = threading.Thread(target=draw, args=(pool,))
+        drawing = threading.Thread(target=draw, args=(pool,), daemon=True)
         drawing.start()
         try:
             while (result := results.get()) is not None:

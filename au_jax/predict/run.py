@@ -75,6 +75,8 @@ def predict(
         raise UserError("--baseline follows faces through videos, and --input has none")
     if report:
         pages.check(report)
+    if overlay:
+        drawing.check(overlay)
     predictor = ensemble.load(workdir, stage)
     threads = face_threads()
     looking = FaceCrops(predictor.crops, make_finders(predictor.crops, faces, threads))
@@ -96,9 +98,9 @@ def predict(
     with (
         _ended_by_ctrl_c(stream) if camera else contextlib.nullcontext(stream) as read,
         log.progress("predict", done + len(entries) - place[0], "image", done) as bar,
+        contextlib.closing(in_threads(read, looking.look, threads, ahead=2 * size)) as images,
     ):
         progress = _Progress(bar, every)
-        images = in_threads(read, looking.look, threads, ahead=2 * size)
         for step in answers.steps(images, size):
             progress.show(step)
             tally.count(step)

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -109,12 +110,21 @@ class Smoother:
 
 
 def _to_json(answer: Answer) -> dict[str, Any]:
+    """JSON has no NaN, for which null stands."""
     fields = dataclasses.asdict(answer)
-    arrays = {"box": answer.box.tolist(), "pose": answer.pose.tolist()}
-    return fields | arrays | {"logits": [logits.tolist() for logits in answer.logits]}
+    values = {"box": answer.box.tolist(), "pose": answer.pose.tolist()}
+    finite = {name: [_or_null(v) for v in of_name] for name, of_name in values.items()}
+    finite["logits"] = [logits.tolist() for logits in answer.logits]
+    return fields | finite | {"confidence": _or_null(answer.confidence)}
+
+
+def _or_null(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _from_json(fields: dict[str, Any]) -> Answer:
-    arrays = {name: np.array(fields[name], np.float32) for name in ("box", "pose")}
+    confidence = fields["confidence"]
+    values: dict[str, Any] = {"confidence": math.nan if confidence is None else confidence}
+    values |= {name: np.array(fields[name], np.float32) for name in ("box", "pose")}
     logits = [np.array(values, np.float32) for values in fields["logits"]]
-    return Answer(**fields | arrays | {"origin": Origin(**fields["origin"]), "logits": logits})
+    return Answer(**fields | values | {"origin": Origin(**fields["origin"]), "logits": logits})

@@ -71,9 +71,11 @@ def measure(predictor: Predictor, video: Path) -> dict[str, float]:
         predictor.crops, make_finders(predictor.crops, faces="largest", count=threads)
     )
 
-    seconds, count = _timed(lambda: sum(1 for _ in _first(entry)))
-    rates = {"decoding": count / seconds}
     few = list(itertools.islice(_first(entry), 2 * batch))  # as many as fit into the memory
+    if isinstance(few[0], Unusable):
+        raise UserError(f"--raw={video}: {few[0].reason}; give another video")
+    seconds, count = _timed(lambda: sum(isinstance(item, Frame) for item in _first(entry)))
+    rates = {"decoding": count / seconds}
     seconds, looked = _timed(lambda: list(in_threads(iter(few), looking.look, threads, 2 * batch)))
     rates["finding faces and cutting"] = len(few) / seconds
     crops = [of for item in looked if isinstance(item, Looked) for of in item.crops]

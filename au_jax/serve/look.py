@@ -44,12 +44,14 @@ def look(
     shown = _shown(stream, path.name, limits, images)
     done = 0
     progress(done, total)
-    for step in model.steps(shown, batch_of(0 if kind == "video" else 1), faces="all"):
-        rows += step.rows
-        done += len(step.looked)
-        progress(min(done, total), total)
-        for unusable in step.unusable:
-            remark = f"{path.name} {unusable.reason}"
+    batch = batch_of(0 if kind == "video" else 1)
+    with contextlib.closing(model.steps(shown, batch, faces="all")) as steps:
+        for step in steps:
+            rows += step.rows
+            done += len(step.looked)
+            progress(min(done, total), total)
+            for unusable in step.unusable:
+                remark = f"{path.name} {unusable.reason}"
     if not rows:
         raise UserError(f"{remark}; give another file")
     by_image = itertools.groupby(rows, lambda row: row.answer.origin.frame)

@@ -71,7 +71,9 @@ class Encode(Stage):
             crop_size=first.images(np.array([0])).shape[1],
         )
         variables = jax.device_get(encoder.init(context.seed))
-        start = starting_weights(self.start, self.model, context.input, context.mesh)
+        start = starting_weights(
+            self.start, self.model, encoder.network, context.input, context.mesh
+        )
         if start is not None:
             params, batch_stats = start(variables["params"], variables["batch_stats"])
             variables = {"params": params, "batch_stats": batch_stats}

@@ -200,7 +200,9 @@ class Train(Stage):
             threads=context.threads,
             score_batch=self.train["score_batch"],
             keep=context.keep,
-            start=starting_weights(self.start, self.model, context.input, context.mesh, aus),
+            start=starting_weights(
+                self.start, self.model, card.context.network, context.input, context.mesh, aus
+            ),
         )
         return training, card
 

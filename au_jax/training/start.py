@@ -17,6 +17,7 @@ from au_jax.allowed import Form
 from au_jax.errors import UserError
 from au_jax.models import BACKBONES, pretrained
 from au_jax.models.au_net import HEAD_PREFIX
+from au_jax.models.network_spec import IMAGE_CONVENTIONS, NetworkSpec
 from au_jax.run_dir import RunFolder, StageFolder
 from au_jax.training import weights_file
 from au_jax.training.checkpoint import first_difference
@@ -106,6 +107,7 @@ def renamed(start: str, rename: Callable[[str], str]) -> str:
 def starting_weights(
     start: str,
     model: Mapping[str, Any],
+    network: NetworkSpec,
     of_stage: Callable[[str], StageFolder],
     mesh: Mesh,
     aus: Sequence[str] = (),
@@ -116,8 +118,9 @@ def starting_weights(
       start: a `KeptEpoch`, an `exported_file`, or "".
       model: the section of a config. Its `weights` may name a PyTorch file of ImageNet weights, in
         which "{backbone}" stands for the backbone's name; "none" is as good as "", but meant.
+      network: that is to be started.
       of_stage: gives the folders of the same run's stages.
-      aus: that the outputs are for; an exported file gives those that it knows their start, too.
+      aus: that the outputs are for.
 
     Raises:
       UserError: `start` names no finished stage; or `weights` is "ask", which a config says where
@@ -125,10 +128,11 @@ def starting_weights(
     """
     weights, backbone = model["weights"], model["backbone"]
     if file := exported_file(start):
-        return functools.partial(continue_from_file, file, tuple(aus))
+        return functools.partial(continue_from_file, file, network, tuple(aus))
     if start:
         kept = KeptEpoch.parse(start)
-        return functools.partial(continue_from, kept.folder(of_stage), kept.epoch, mesh)
+        folder = kept.folder(of_stage)
+        return functools.partial(continue_from, folder, kept.epoch, mesh, network, tuple(aus))
     if weights == ASK:
         raise UserError(
             f"the paper's {backbone} starts from ImageNet weights; give "
@@ -142,23 +146,33 @@ def starting_weights(
 
 
 def continue_from(
-    folder: StageFolder, epoch: int, mesh: Mesh, params: Any, batch_stats: Any
+    folder: StageFolder,
+    epoch: int,
+    mesh: Mesh,
+    network: NetworkSpec,
+    aus: Sequence[str],
+    params: Any,
+    batch_stats: Any,
 ) -> tuple[Any, Any]:
     """The trained network of another stage in the place of the one given, see `_taken_over`.
 
     Args:
       epoch: that is kept; 0 for the last one.
+      network: of the network given.
+      aus: of its outputs.
 
     Raises:
       UserError: the epoch is not kept, or not even the backbones agree.
     """
     card = ModelCard.read(folder)
     variables = jax.device_get(restore(folder, card.create(), epoch or last_epoch(folder), mesh))
-    return _taken_over(f"stage {folder.name}", card, variables, params, batch_stats)
+    source = f"stage {folder.name}"
+    _refuse_other_conventions(source, card.context.network, network)
+    return _taken_over(source, card, variables, aus, params, batch_stats)
 
 
 def continue_from_file(
-    file: Path, aus: Sequence[str], params: Any, batch_stats: Any
+    file: Path, network: NetworkSpec, aus: Sequence[str], params: Any, batch_stats: Any
 ) -> tuple[Any, Any]:
     """An exported network in the place of the one given.
 
@@ -167,14 +181,16 @@ def continue_from_file(
 
     Args:
       file: NAME.safetensors, with its model card NAME.json beside it.
-      aus: of the outputs of the network given.
+      network: of the network given.
+      aus: of its outputs.
 
     Raises:
       UserError: one of the two is missing or damaged, or not even the backbones agree.
     """
     card = ModelCard.from_file(file.with_suffix(".json"), weights_file.AGAIN)
     variables = weights_file.read(file, kept_shapes(card.create()))
-    taken, batch_stats = _taken_over(str(file), card, variables, params, batch_stats)
+    _refuse_other_conventions(str(file), card.context.network, network)
+    taken, batch_stats = _taken_over(str(file), card, variables, aus, params, batch_stats)
     head = _head_that_predicts(variables["params"])
     known = au_names.positions(card.context.aus, aus)
     if head is None or not (known >= 0).any():
@@ -201,6 +217,22 @@ def continue_from_file(
     return started, batch_stats
 
 
+def _refuse_other_conventions(source: str, theirs: NetworkSpec, ours: NetworkSpec) -> None:
+    """Raises UserError where the weights of a network mean something else in ours."""
+
+    def shown(value: Any) -> str:
+        return str(value) if isinstance(value, str | float) else ",".join(map(str, value))
+
+    layers = [(f, theirs.fields.get(f), ours.fields.get(f)) for f in ("padding", "bn_epsilon")]
+    images = [(f, tuple(getattr(theirs, f)), tuple(getattr(ours, f))) for f in IMAGE_CONVENTIONS]
+    for field, needed, chosen in (*layers, *images):
+        if None not in (needed, chosen) and needed != chosen:
+            raise UserError(
+                f"{source} cannot be started from: it was trained with {field} {shown(needed)}, "
+                f"and here that is {shown(chosen)}; give --config.model.{field}={shown(needed)}"
+            )
+
+
 def _head_that_predicts(params: Mapping) -> str | None:
     """The head of an `AUNet` whose logits are its predictions; None if `params` are not of one."""
     heads = [name for name in params if name.startswith(HEAD_PREFIX)]
@@ -220,9 +252,9 @@ def _of_each_net(change: Callable, params: Mapping, given: Mapping) -> dict[str,
 
 
 def _taken_over(
-    source: str, card: ModelCard, variables: Any, params: Any, batch_stats: Any
+    source: str, card: ModelCard, variables: Any, aus: Sequence[str], params: Any, batch_stats: Any
 ) -> tuple[Any, Any]:
-    """The variables of a trained network in the place of those given.
+    """The variables of a trained network in the place of those given, whose outputs are for `aus`.
 
     Where the two differ, its backbone alone is taken over (into every backbone of the network
     given): a pretraining has other outputs than what starts from it. Parts of ours that a plain
@@ -235,7 +267,7 @@ def _taken_over(
       UserError: not even the backbones agree.
     """
     given = {"params": params, "batch_stats": batch_stats}
-    if first_difference(variables, given) is None:
+    if card.context.aus == tuple(aus) and first_difference(variables, given) is None:
         return variables["params"], variables["batch_stats"]
     theirs = backbones(variables["params"], variables["batch_stats"])
     ours = backbones(params, batch_stats)

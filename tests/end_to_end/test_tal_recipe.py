@@ -88,7 +88,8 @@ def test_confirmed_labels_are_some_of_the_given_ones(run, data_dir):
 
 def test_finetuning_starts_where_pretraining_ended(run):
     mesh, source = sharding.make_mesh(1), run.stage("pretrained_1")
-    start = functools.partial(continue_from, source, 0, mesh)
+    context = ModelCard.read(source).context
+    start = functools.partial(continue_from, source, 0, mesh, context.network, context.aus)
     method = ModelCard.read(source).create()
     fresh = jax.eval_shape(method.init, jax.random.PRNGKey(0))
     params, stats = start(*fresh[:2])

@@ -1,6 +1,8 @@
 """ONNX files say what the networks say, and are refused where a package or the agreement lacks."""
 
 import json
+import sys
+import types
 
 import jax
 import numpy as np
@@ -11,6 +13,7 @@ from tiny import make_context
 from au_jax import run_dir
 from au_jax.errors import UserError
 from au_jax.export import onnx
+from au_jax.export.chosen import choose
 from au_jax.export.run import export
 from au_jax.run_dir import RunFolder
 from au_jax.training.checkpoint import Checkpoints
@@ -65,6 +68,24 @@ def test_a_file_that_deviates_is_refused(run, tmp_path, monkeypatch):
     ):
         export(path, tmp_path / "out", formats=["jax", "onnx"])
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_file_that_gives_nan_deviates(run, tmp_path, monkeypatch):
+    class Session:
+        """Right for the first batch, and not a number after it."""
+
+        def __init__(self, *_, **__):
+            self.batches = 0
+
+        def run(self, outputs, inputs):
+            self.batches += 1
+            shape = len(inputs["images"]), len(network.card.aus)
+            return [np.full(shape, np.nan if self.batches > 1 else 0.0, np.float32)]
+
+    network = choose(run[0], None).networks[0]
+    runtime = types.SimpleNamespace(InferenceSession=Session)
+    monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
+    assert np.isnan(onnx._deviation(network, tmp_path / "net.onnx"))
 
 
 def test_a_missing_package_is_named(run, tmp_path, monkeypatch):

@@ -36,8 +36,8 @@ def keep(folder, method, options, network, *, seed=0, aus=AUS, calm=1.0):
     Args:
       calm: what the last layers are multiplied by; logits of deep networks would be too large.
     """
-    stream = "clean" if method in ("supervised", "mlcr") else "opt"
-    context = make_context(aus, network=network, streams=(stream,), epochs=3)
+    streams = {"supervised": ("clean",), "mlcr": ("clean", "noisy")}.get(method, ("opt",))
+    context = make_context(aus, network=network, streams=streams, epochs=3)
     card = ModelCard(method, options, context, "closeup", STORED, "synthetic_faces")
     created = card.create()
     shapes = jax.eval_shape(

@@ -109,6 +109,24 @@ def test_mistakes_are_named(name, options, sentence):
         methods.create(name, make_context(AUS, streams=("clean",)), options)
 
 
+@pytest.mark.parametrize("streams", [("clean",), ("opt",), ("clean", "noisy", "extra")])
+@pytest.mark.parametrize("name", ["mixup", "recot", "mlcr", "distillation"])
+def test_streams_that_a_method_does_not_learn_from_are_refused(name, streams):
+    context = make_context(AUS, streams=streams)
+    options = {"selective_ratios": (1.0,) * len(AUS), **OPTIONS[name]}
+    with pytest.raises(
+        UserError, match=f"streams clean, noisy, but its stage has {', '.join(streams)}; give it"
+    ):
+        methods.create(name, context, options)
+
+
+def test_a_balance_of_another_number_of_aus_is_refused():
+    context = make_context(AUS, streams=("A",))
+    assert methods.create("multi_view", context, {"balance_alpha": (0.2,) * len(AUS)})
+    with pytest.raises(UserError, match="balance_alpha has 1 numbers, but there are"):
+        methods.create("multi_view", context, {"balance_alpha": (0.2,)})
+
+
 def test_every_option_is_documented():
     for name, create in methods.METHODS.items():
         documented = inspect.getdoc(create)

@@ -64,6 +64,8 @@ def test_without_weights_every_convention_may_be_given():
         ("tf_mobilenetv3_large_100.safetensors", True, "mobilenet_v3_large", "same", 1e-3, HALF),
         ("efficientnet_b5.safetensors", True, "efficientnet_b5", "torch", 1e-5, IMAGENET_MEAN),
         ("tf_efficientnet_b0_ns.safetensors", True, "efficientnet_b0", "same", 1e-3, IMAGENET_MEAN),
+        ("efficientnet_b0.ra4_e3600_r224_in1k.pth", True, "efficientnet_b0", "torch", 1e-5, HALF),
+        ("efficientnet_b0_ra-3dd342df.pth", True, "efficientnet_b0", "torch", 1e-5, IMAGENET_MEAN),
         ("tf_efficientnet_b0_ap-26.safetensors", True, "efficientnet_b0", "same", 1e-3, HALF),
         ("tf_efficientnet_b0.ap_in1k.safetensors", True, "efficientnet_b0", "same", 1e-3, HALF),
     ],

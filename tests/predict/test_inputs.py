@@ -52,6 +52,13 @@ class Camera:
         self.left = 0
 
 
+def test_what_cannot_be_looked_at_is_refused():
+    with pytest.raises(UserError, match=r"--input=a{300} cannot be opened: File name too long"):
+        inputs.resolve(["a" * 300])
+    with pytest.raises(UserError, match="there is no file ²"):
+        inputs.resolve(["²"])
+
+
 def test_a_camera_is_read_until_it_ends(monkeypatch):
     monkeypatch.setattr(frames.cv2, "VideoCapture", Camera)
     read = list(frames.read([Input("0", "camera")], every=2))

@@ -1,8 +1,10 @@
 """The model from Python: paths, arrays, generators and crops, and parity with `prepare`."""
 
 import importlib.util
+import itertools
 import shutil
 import sys
+import threading
 import types
 
 import cv2
@@ -37,7 +39,7 @@ def model(networks):
 
 @pytest.fixture(autouse=True)
 def forget_finders(model):
-    model._looking.cache_clear()
+    model._lookers.clear()
 
 
 def test_paths_arrays_and_lists_of_both_agree(model, red, tmp_path):
@@ -212,3 +214,14 @@ def test_a_stage_without_its_last_network_does_not_predict_with_another(networks
     shutil.rmtree(run.stage("near").model / "2")
     with pytest.raises(UserError, match=r"lacks the checkpoint of the last epoch, 2 \(kept: 1\)"):
         au_jax.load(run.path, "near")
+
+
+def test_an_error_of_the_caller_ends_the_threads(model, red, monkeypatch):
+    """A trace that somebody keeps would keep the threads, which an interpreter waits for."""
+    before = threading.active_count()
+    monkeypatch.setattr(Predictor, "member_logits", lambda *_: 1 / 0)
+    endless = (draw((40, 20, 50)) for _ in itertools.count())
+    with pytest.raises(ZeroDivisionError) as kept:
+        model.predict(endless)
+    assert kept.tb is not None
+    assert threading.active_count() == before

@@ -10,6 +10,7 @@ from au_jax.data.image_io import Video
 from au_jax.errors import UserError
 from au_jax.predict import overlay
 from au_jax.predict import run as run_module
+from au_jax.predict.inputs import Input
 
 
 def row(left: float, width: float, **aus) -> dict[str, str]:
@@ -49,5 +50,48 @@ def test_photographs_and_videos_get_copies(networks, red, tmp_path):
     video = Video(copies["v.avi.mp4"])
     assert (video.length, video.rate) == (4, 10)
     assert (tmp_path / "o.csv").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot write into --overlay=.*file: File exists"):
+        run_module.predict(networks, names, tmp_path / "p.csv", overlay=tmp_path / "file")
+    assert not (tmp_path / "p.csv.partial").exists()
     with pytest.raises(UserError, match="--overlay draws on files"):
         run_module.predict(networks, ["0"], tmp_path / "p.csv", overlay=tmp_path / "drawn")
+
+
+def test_every_input_has_a_copy_of_its_own():
+    paths = [
+        "x.jpg",
+        "../x.jpg",
+        "p/1_a.jpg",
+        "p_1/a.jpg",
+        "q/b.jpg",
+        f"{'long/' * 50}c.jpg",
+        "v.avi",
+    ]
+    entries = [Input(path, "video" if path == "v.avi" else "image") for path in paths]
+    names = overlay._file_names(entries)
+    assert len(set(names)) == len(names)
+    assert all(len(name) < 230 for name in names)
+    assert names[4:] == ["q_b.jpg.jpg", names[5], "v.avi.mp4"]
+
+
+def test_a_video_that_the_disk_has_no_room_for_is_not_taken_for_a_copy(tmp_path, monkeypatch):
+    write_video(tmp_path / "v.avi", [draw((20, 30, 40))] * 6)
+    entry, copy = Input(str(tmp_path / "v.avi"), "video"), tmp_path / "drawn" / "v.avi.mp4"
+    copy.parent.mkdir()
+    images = [np.full((HEIGHT, WIDTH, 3), 9 * k, np.uint8) for k in range(6)]
+    overlay._write_one(entry, iter(images), 1, copy)
+    assert overlay._has(copy, 6)
+    assert not overlay._has(copy, 7)
+    copy.unlink()
+    opened = overlay.Video
+
+    def cut_off(path):
+        if path.suffix == ".mp4":
+            path.write_bytes(path.read_bytes()[:-800])  # a part of the index
+        return opened(path)
+
+    monkeypatch.setattr(overlay, "Video", cut_off)
+    with pytest.raises(UserError, match=r"cannot write .*v\.avi\.mp4; is the disk full"):
+        overlay._write_one(entry, iter(images), 1, copy)
+    assert not list(copy.parent.iterdir())

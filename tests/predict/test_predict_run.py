@@ -1,7 +1,9 @@
 """`--mode=predict` on drawn images and videos, with a finder of red squares for the face models."""
 
 import csv
+import os
 import weakref
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -161,9 +163,11 @@ class Killed(BaseException):
     """In the place of a signal."""
 
 
-@pytest.mark.parametrize("steps", [0, 1, 3, 5, 8])
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 5, 8])
 def test_killed_work_goes_on_to_the_same_bytes(networks, red, tmp_path, monkeypatch, steps):
     def squares(k: int) -> list[tuple[int, int, int]]:
+        if k == 7:  # the last frame of a step, whose place and pose are not known
+            return []
         return [(20 + 2 * k, 30, 40)] * (k not in (7, 8)) + [(100, 10, 30)] * (k > 4)
 
     write_video(tmp_path / "a.avi", [draw(*squares(k), seed=k) for k in range(18)])
@@ -194,6 +198,37 @@ def test_killed_work_goes_on_to_the_same_bytes(networks, red, tmp_path, monkeypa
     assert (tmp_path / "o.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert len(looked) == 18 + 2 + 9 - min(29, 4 * steps)  # nothing whole is done twice
     assert sorted(p.name for p in tmp_path.glob("o.*")) == ["o.csv"]
+
+
+def test_what_a_kill_left_half_written_is_swept(networks, red, tmp_path):
+    Image.fromarray(draw((40, 20, 50))).save(tmp_path / "b.png")
+    for name in ("o.parquet", "o.parquet.amended", "o.parquet.progress", "page.html"):
+        (tmp_path / f".unfinished-0123abcd.{name}").touch()
+    output = tmp_path / "o.parquet"
+    report = tmp_path / "page.html"
+    run_module.predict(networks, [str(tmp_path / "b.png")], output, report=report)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["b.png", "o.parquet", "page.html"]
+
+
+def test_names_with_ends_of_lines_and_without_text(networks, red, tmp_path, capsys):
+    image = Image.fromarray(draw((40, 20, 50)))
+    names = [
+        tmp_path / "a\rb.png",
+        tmp_path / "c\nd.png",
+        Path(os.fsdecode(b"%b/\xe9.png" % bytes(tmp_path))),
+    ]
+    for name in names:
+        image.save(name)
+    (tmp_path / "v.avi").touch()
+    odd = Path(os.fsdecode(b"%b/\xe9.avi" % bytes(tmp_path)))
+    write_video(tmp_path / "w.avi", walk(3))
+    (tmp_path / "w.avi").rename(odd)
+    options = {"overlay": tmp_path / "drawn", "report": tmp_path / "page.html"}
+    rows = predict(networks, tmp_path / "o.csv", *names, odd, **options)
+    assert [Path(row["input"]).name for row in rows] == ["a\rb.png", "c\nd.png", r"\udce9.png"]
+    assert "has a name that is no valid text; rename it" in capsys.readouterr().out
+    assert len(list((tmp_path / "drawn").iterdir())) == 3
+    assert r"\udce9.png" in (tmp_path / "page.html").read_text()
 
 
 def test_unfinished_work_of_another_command_is_refused(networks, red, tmp_path, monkeypatch):

@@ -23,6 +23,13 @@ def test_every_part_has_a_rate(networks, red, red_speed, tmp_path, capsys):
     assert "frames/s of v.avi on " in capsys.readouterr().out
 
 
+def test_what_is_no_video_is_not_measured(networks, red, red_speed, tmp_path):
+    (tmp_path / "text.mp4").write_text("no video")
+    for name, reason in (("text.mp4", "cannot be read as a video"), ("gone.mp4", "there is no")):
+        with pytest.raises(UserError, match=f"--raw=.*{name}: .*{reason}.*; give another video"):
+            speed.measure(predictor.load(networks), tmp_path / name)
+
+
 def test_videos_to_measure_with_show_a_face(networks, red, red_speed, tmp_path):
     write_video(tmp_path / "v.avi", [draw()] * 3)
     with pytest.raises(UserError, match=r"v\.avi shows no face in its first frames"):

@@ -10,6 +10,6 @@ import au_jax
 def model(networks, red):  # noqa: F811
     """The model of the run, whose faces are red squares."""
     loaded = au_jax.load(networks)
-    loaded._looking.cache_clear()
+    loaded._lookers.clear()
     yield loaded
-    loaded._looking.cache_clear()
+    loaded._lookers.clear()

@@ -12,6 +12,7 @@ from au_jax import methods, models, sharding, starter
 from au_jax.errors import UserError
 from au_jax.methods import StreamFacts
 from au_jax.models import iresnet
+from au_jax.models.network_spec import NetworkSpec
 from au_jax.run_dir import RunFolder
 from au_jax.training import start, weights_file
 from au_jax.training.checkpoint import Checkpoints
@@ -158,7 +159,8 @@ def keep(folder, name, epoch, backbone="tiny", done=True, **fields):
 
 def starting(text, of_stage, aus=()):
     mesh = sharding.make_mesh(1)
-    return start.starting_weights(text, {"weights": "", "backbone": "tiny"}, of_stage, mesh, aus)
+    model, network = {"weights": "", "backbone": "tiny"}, NetworkSpec("tiny")
+    return start.starting_weights(text, model, network, of_stage, mesh, aus)
 
 
 def assert_equal(given, expected):
@@ -260,6 +262,48 @@ def test_outputs_of_a_file_start_those_for_the_same_aus(aus, tmp_path, capsys):
     # Labels of none of its AUs: the backbone alone.
     started, _ = starting(str(file), None, ("AU43",) * len(aus))(params, batch_stats)
     assert_equal(started["head_opt"], params["head_opt"])
+
+
+def test_outputs_for_other_aus_or_in_another_order_are_not_taken_over(tmp_path):
+    run = RunFolder(tmp_path)
+    theirs, _ = keep(run.stage("a"), "multi_task", 1)
+    ours = random_variables(make_method("multi_task")[1], seed=9)
+    for aus, head in ((AUS, theirs), (AUS[::-1], ours[0]), (("AU43", "AU45"), ours[0])):
+        params, _ = starting("a", run.stage, aus)(*ours)
+        assert_equal(params["backbone"], theirs["backbone"])
+        assert_equal(params["head_opt"], head["head_opt"])
+
+
+@pytest.mark.parametrize(
+    ("network", "sentence"),
+    [
+        ({"fields": {"padding": "torch"}}, "padding same, and here that is torch; give --config"),
+        ({"fields": {"bn_epsilon": 1e-5}}, r"0\.001, .* 1e-05; give --config\.model\.bn_epsilon=0"),
+        (
+            {"image_mean": (0.0, 0.0, 0.0)},
+            r"0\.5,0\.5,0\.5, .* 0\.0,0.*image_mean=0\.5,0\.5,0\.5$",
+        ),
+    ],
+)
+def test_a_start_under_other_conventions_is_refused(network, sentence, tmp_path):
+    """The same weights would mean something else."""
+    theirs = {"fields": {"padding": "same", "bn_epsilon": 1e-3}, "image_mean": (0.5,) * 3}
+    card, method = make_method("multi_task")
+    spec = NetworkSpec("tiny", **theirs)
+    file = tmp_path / "net.safetensors"
+    context = dataclasses.replace(card.context, network=spec)
+    dataclasses.replace(card, context=context).to_file(file.with_suffix(".json"))
+    variables = random_variables(method, seed=1)
+    weights_file.write(file, dict(zip(("params", "batch_stats"), variables, strict=True)))
+    model = {"weights": "", "backbone": "tiny"}
+    other = dataclasses.replace(spec, **network)
+    begin = start.starting_weights(str(file), model, other, None, None, AUS)
+    with pytest.raises(
+        UserError, match=f"cannot be started from: it was trained with .*{sentence}"
+    ):
+        begin(*variables)
+    begin = start.starting_weights(str(file), model, spec, None, None, AUS)
+    assert_equal(begin(*variables)[0], variables[0])
 
 
 def test_a_file_and_the_starter_keep_their_names_when_stages_are_renamed():
@@ -368,7 +412,7 @@ def test_other_differences_are_refused_with_more_parts(identity_run, tmp_path):
 def test_weights_may_be_asked_for_or_declined():
     def starting(weights):
         model = {"weights": weights, "backbone": "resnet34"}
-        return start.starting_weights("", model, None, None)
+        return start.starting_weights("", model, NetworkSpec("resnet34"), None, None)
 
     with pytest.raises(
         UserError, match=r"resnet34 starts from ImageNet weights; give --config\.mod"
