@@ -333,7 +333,8 @@ def _candidates(
     firsts: list[Scores] = []
     for run, stage, crops in inputs:
         epochs = _usable_epochs(stage, split, rules)
-        run_path = os.path.relpath(run.path, scoring.workdir)
+        # Behind a link ".." would be another folder.
+        run_path = os.path.relpath(run.path.resolve(), scoring.workdir.resolve())
         kept = stage.read_epochs(split, epochs)
         if firsts and not np.array_equal(kept[0].keys, firsts[0].keys):
             raise UserError(

@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from au_jax import aus as au_names
-from au_jax import log, starter
+from au_jax import log, methods, starter
 from au_jax.allowed import Form
 from au_jax.errors import UserError
 from au_jax.models import BACKBONES, pretrained
@@ -191,7 +191,7 @@ def continue_from_file(
     variables = weights_file.read(file, kept_shapes(card.create()))
     _refuse_other_conventions(str(file), card.context.network, network)
     taken, batch_stats = _taken_over(str(file), card, variables, aus, params, batch_stats)
-    head = _head_that_predicts(variables["params"])
+    head = _head_that_predicts(card, variables["params"])
     known = au_names.positions(card.context.aus, aus)
     if head is None or not (known >= 0).any():
         return taken, batch_stats
@@ -233,12 +233,13 @@ def _refuse_other_conventions(source: str, theirs: NetworkSpec, ours: NetworkSpe
             )
 
 
-def _head_that_predicts(params: Mapping) -> str | None:
+def _head_that_predicts(card: ModelCard, params: Mapping) -> str | None:
     """The head of an `AUNet` whose logits are its predictions; None if `params` are not of one."""
     heads = [name for name in params if name.startswith(HEAD_PREFIX)]
     if len(heads) == 1:
         return heads[0]
-    return name if (name := f"{HEAD_PREFIX}opt") in heads else None
+    options = methods.options_of(card.method) | card.options
+    return name if (name := f"{HEAD_PREFIX}{options.get('predict_head')}") in heads else None
 
 
 def _of_each_net(change: Callable, params: Mapping, given: Mapping) -> dict[str, Any]:

@@ -264,6 +264,22 @@ def test_outputs_of_a_file_start_those_for_the_same_aus(aus, tmp_path, capsys):
     assert_equal(started["head_opt"], params["head_opt"])
 
 
+def test_of_several_outputs_of_a_file_those_that_predict_start_ours(tmp_path):
+    card, _ = make_method("multi_task")
+    facts = card.context.streams["faces"]
+    streams = {"opt": facts, "noisy": dataclasses.replace(facts, head="noisy")}
+    context = dataclasses.replace(card.context, streams=streams)
+    options = {**card.options, "predict_head": "noisy"}
+    both = dataclasses.replace(card, context=context, options=options)
+    theirs, their_stats = random_variables(both.create(), seed=1)
+    file = tmp_path / "net.safetensors"
+    both.to_file(file.with_suffix(".json"))
+    weights_file.write(file, {"params": theirs, "batch_stats": their_stats})
+    ours = random_variables(card.create(), seed=9)
+    started, _ = starting(str(file), None, AUS)(*ours)
+    assert_equal(started["head_opt"], theirs["head_noisy"])
+
+
 def test_outputs_for_other_aus_or_in_another_order_are_not_taken_over(tmp_path):
     run = RunFolder(tmp_path)
     theirs, _ = keep(run.stage("a"), "multi_task", 1)
