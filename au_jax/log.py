@@ -62,7 +62,8 @@ class EpochLog:
         folder.mkdir(parents=True, exist_ok=True)
         lines, size = _whole_lines(path, epochs_done)
         if len(lines) < epochs_done:
-            say(f"  {path} lacks the figures of epochs after {len(lines)}, which charts leave out")
+            lacking = f"{epochs_done - len(lines)} of {epochs_done} epochs"
+            say(f"  {path} lacks the figures of {lacking}, which charts leave out")
         # Unbuffered, so that a full disk is found by the write that it stops.
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115
         self._file.truncate(size)
@@ -107,15 +108,17 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
 
 
 def _whole_lines(path: Path, most: int | None = None) -> tuple[list[dict[str, float]], int]:
-    """The first lines that are whole, at most so many, and the bytes that they take."""
+    """The first lines that are whole, up to epoch `most`, and the bytes that they take."""
     lines: list[dict[str, float]] = []
     size = 0
-    for line in path.read_bytes().splitlines(keepends=True)[:most] if path.exists() else ():
+    for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
         try:
             figures = json.loads(line)
         except ValueError:  # A kill cut this line off; its epoch is run again.
             break
         if not line.endswith(b"\n") or not _are_figures(figures):
+            break
+        if most is not None and figures["epoch"] > most:
             break
         lines.append(figures)
         size += len(line)

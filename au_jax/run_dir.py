@@ -192,6 +192,10 @@ def read_arrays(path: Path, forms: file_forms.Arrays | None = None) -> dict[str,
             arrays = {name: stored[name] for name in forms or stored if name in stored}
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing; {_REDO}") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {reason(error)}") from error
+    except MemoryError:
+        raise
     except Exception as error:  # zipfile, zlib and NumPy each raise their own
         raise UserError(f"{path} is damaged ({error}); {_REDO}") from error
     fault = forms and file_forms.fault_of_arrays(arrays, forms)

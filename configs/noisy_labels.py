@@ -6,14 +6,14 @@ Li et al., "ReCoT: Regularized Co-Training for Facial Action Unit Recognition wi
 (BMVC 2023). Every variant is small, on the embedded drawn faces: two to six minutes on one core,
 nine with a teacher before it (`kd`), eleven for two networks (`mlcr`, `recot`) and 25 for
 `cot_2018`, whose adversarial examples need more passes (measured beside other work; `mlct` and
-`mt` were not timed), with the F1 of its row in RESULTS.md to expect.
+`mt` were not timed), with the F1 of its row in RESULTS.md to expect where it has one.
 
 `configs/recot.py` runs the methods side by side. All share data, initial weights, augmentation and
 number of steps; what differs is the objective. A step has 32 clean images, whatever the method, and
 32 noisy ones beside them: with 16 of each, ReCoT has learned the clean labels no further than the
 clean baseline has at half of its steps. Constants stand with the methods in au_jax/methods where a
 paper gives them. The others are ours, and stand here: the weights of `kd`, `net_noisy`, `nr`,
-`mlct` and `mt`.
+`mlct` and `mt`, and ReCoT's mu, K and lambda_n.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""ReCoT: co-training of two views with clean and noisy labels, beside eleven rivals.
+"""ReCoT: co-training of two views with clean and noisy labels, beside twelve rivals.
 
     python launch.py --config=configs/recot.py
 

@@ -44,6 +44,21 @@ def test_what_a_killed_run_wrote_of_later_epochs_is_dropped(tmp_path, monkeypatc
     assert first[0].file_version == second[0].file_version == "brain.Event:2"
 
 
+def test_epochs_are_kept_by_their_number_where_lines_were_lost(tmp_path, capsys):
+    path = tmp_path / "metrics.jsonl"
+
+    def write(done, epochs):
+        with EpochLog(tmp_path / "tensorboard", path, done) as log:
+            for epoch in epochs:
+                log.write(epoch, {"step": epoch, "loss": 0.1, "learning_rate": 0.1})
+
+    write(0, (1, 2, 3))
+    write(5, (6, 7, 8))  # the lines of epochs 4 and 5 were lost
+    assert "lacks the figures of 2 of 5 epochs" in capsys.readouterr().out
+    write(7, (8, 9))
+    assert [line["epoch"] for line in read_metrics(path)] == [1, 2, 3, 6, 7, 8, 9]
+
+
 def test_a_full_disk_is_found_by_the_write_that_it_stops(tmp_path, monkeypatch):
     monkeypatch.setattr(record_writer, "open_file", lambda path: open("/dev/full", "wb"))  # noqa: SIM115
     with pytest.raises(OSError, match="No space left") as caught:

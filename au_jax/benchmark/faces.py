@@ -27,7 +27,8 @@ def show(photograph: Path) -> None:
     except BadImageError as bad:
         raise UserError(f"--raw={photograph}: {bad}; give a photograph with a face") from bad
     scale = min(_WIDTH / image.shape[1], _HEIGHT / image.shape[0])
-    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     below, right = _HEIGHT - image.shape[0], _WIDTH - image.shape[1]
     image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT)
     try:

@@ -1,5 +1,6 @@
 """Training speed: how fast the parts of a step are, side by side in one run."""
 
+import dataclasses
 import itertools
 import resource
 import statistics
@@ -32,6 +33,9 @@ def measure(training: Training, mesh: Mesh, steps: int = 60) -> dict[str, float]
       "peak_memory_mib", "compilations": of the step}.
     """
     images = sum(s.share for s in training.streams.values())
+    # A short training ends before as many steps as are measured.
+    epochs = max(training.epochs, -(-steps // training.steps_per_epoch))
+    training = dataclasses.replace(training, epochs=epochs)
     state = init_state(training.method, training.optimizer, training.seed, mesh)
     step = make_train_step(training.method, training.optimizer, mesh)
     in_memory = list(itertools.islice(training.batches(), 4))

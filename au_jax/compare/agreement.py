@@ -195,11 +195,11 @@ class _Sides:
             losses[name] = self._torch(state, dtype).step(drawn)
         losses["relative"] = _relative_loss(losses["jax"], losses["torch"])
         losses["step"] = int(state.step) + 1
-        far = compared["largest"]["jax_double"] > _TIMES * max(
+        near = compared["largest"]["jax_double"] <= _TIMES * max(
             compared["largest"]["torch_double"], _ROUNDING / _TIMES
         )
         bisection = None
-        if not losses["relative"] <= _ROUNDING or far:
+        if not (losses["relative"] <= _ROUNDING and near):  # NaN is neither
             bisection = self._bisect(state, drawn)
         return {"loss": losses, "gradients": compared, "bisection": bisection}
 
@@ -350,7 +350,7 @@ def curves(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
         "jax": list(ours),
         "torch": list(theirs),
         "parted": parted[0] if parted else None,
-        "largest": max(differences),
+        "largest": float(np.max(differences)),  # NaN where one is
     }
 
 
@@ -383,15 +383,13 @@ def gradients(ours: Gradients, theirs: Gradients, double: Gradients) -> dict[str
         }
         for name in double
     }
+    # NumPy's maximum and its place are those of NaN, where an array has it.
     largest = {
-        pair: max(of_array[pair] for of_array in each.values())
+        pair: float(np.max([of_array[pair] for of_array in each.values()]))
         for pair in ("jax_torch", "jax_double", "torch_double")
     }
-    return {
-        "each": each,
-        "largest": largest,
-        "where": max(each, key=lambda name: each[name]["jax_torch"]),
-    }
+    where = list(each)[np.argmax([of_array["jax_torch"] for of_array in each.values()])]
+    return {"each": each, "largest": largest, "where": where}
 
 
 def _final(runs: Sequence[_Run]) -> dict[str, Any] | None:

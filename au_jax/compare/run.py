@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from au_jax import cores, log, run_dir, sharding
@@ -94,8 +95,15 @@ def measure(
                 double=double,
                 own_augmentation=own_augmentation,
             ),
-            "speed": _speed(subject, variants, rounds, round_steps, threads) if rounds else None,
+            "speed": None,
+            "no_speed": "",
         }
+        if rounds:
+            try:
+                speeds = _speed(subject, variants, rounds, round_steps, threads)
+                trainings[name]["speed"] = speeds
+            except (speed.SideFailed, UserError) as error:  # the agreement is found already
+                trainings[name]["no_speed"] = str(error)
         trainings[name]["notes"] = _notes(subject, trainings[name])
     return {
         "recipe": recipe,
@@ -172,6 +180,8 @@ def _notes(subject: Subject, training: Mapping[str, Any]) -> list[str]:
         )
     if compared["bisection"]:
         notes.append(f"More than rounding differs. {compared['bisection']}")
+    if training["no_speed"]:
+        notes.append(f"The speed could not be measured: {training['no_speed']}")
     if training["speed"]:
         for variant, reason in training["speed"]["failed"].items():
             notes.append(f"PyTorch's variant {variant} fails here: {reason}")
@@ -211,7 +221,7 @@ def show(results: Mapping[str, Any]) -> None:
             continue
         table = Table(*head, title=title)
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(escape, row))  # what a variant fails with may have brackets
         console.print(table)
     for name, training in results["trainings"].items():
         for note in training["notes"][1:]:

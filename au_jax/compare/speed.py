@@ -205,11 +205,14 @@ def measure(
         predicting: Rounds = {}
         if images_per_prediction:
             predicting = _take_turns(remotes, "predictions", rounds, steps, failed, bar)
-        compared = _fastest(on_device, comparable)
+        # One that failed in predicting is compared with nothing more.
+        working = {name: seconds for name, seconds in on_device.items() if name in remotes}
+        compared = _fastest(working if len(working) > 1 else on_device, comparable)
         for name in set(remotes) - {JAX, compared}:
             remotes.pop(name).stop()
         with_input = _take_turns(remotes, "fed_steps", rounds, steps, failed, bar)
         images = images_per_step * steps
+        figures = {name: figures[name] for name in on_device}  # others failed after a first step
         for name, seconds in on_device.items():
             figures[name]["on_device"] = _rate(images, seconds)
             compile_seconds = figures[name]["first_step_seconds"] - min(seconds) / steps

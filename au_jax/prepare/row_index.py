@@ -198,8 +198,9 @@ def _divide(db: sqlite3.Connection, total: int) -> Iterator[tuple[int, str, int,
     run: tuple[str, str | None] | None = None
     number = first = last = size = 0
     query = (
-        "SELECT number, split, image, position >= 0 FROM rows WHERE kind IS NULL "
-        "ORDER BY split, number"
+        "SELECT number, split, image, position >= 0 FROM rows JOIN (SELECT split AS name, "
+        "MIN(number) AS first FROM rows GROUP BY split) ON split = name WHERE kind IS NULL "
+        "ORDER BY first, number"
     )
     for row, split, image, of_video in db.execute(query):
         this = (split, image if of_video else None)

@@ -32,6 +32,17 @@ def test_every_kind_of_training_is_measured_once(data_dir, tiny_faces, tmp_path)
     assert min(seconds.values()) > 0
 
 
+def test_a_training_of_fewer_steps_than_are_measured(data_dir, tiny_faces, tmp_path):
+    config = recot.get_config("default")
+    config.data.synthetic.update(size=40, opt=48, noisy=40, test=24, seed=3)
+    config.model.update(backbone="tiny", image_size=32)
+    config.train.update(epochs=1, steps_per_epoch=2)
+    trainings = Recipe(config, RunFolder(tmp_path), data_dir).trainings()
+    figures = throughput.measure(trainings["baseline"], sharding.make_mesh(1), steps=3)
+    assert min(figures[part] for part in ("input", "step", "loop", "together")) > 0
+    assert figures["compilations"] == 1
+
+
 def test_a_config_that_trains_nothing_is_not_measured(data_dir, tmp_path):
     config = noisy_student.get_config()
     config.order = ("svm",)

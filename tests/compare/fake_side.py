@@ -13,14 +13,19 @@ class FakeSide:
     closed: str = ""
 
     def first_step(self):
-        if self.broken == "first_step":
-            raise ValueError("there is no compiler\nand more lines")
+        self._may_fail("first_step")
         return {"first_step_seconds": 7.0, "device": "none"}
 
+    def _may_fail(self, part):
+        if self.broken == part:
+            raise ValueError("there is no compiler\nand more lines")
+
     def steps(self, count):
+        self._may_fail("steps")
         return count * self.seconds
 
     def predictions(self, count):
+        self._may_fail("predictions")
         return count * (5.0 - self.seconds)
 
     def fed_steps(self, count):

@@ -16,7 +16,17 @@ def test_the_step_where_losses_part():
     assert curves["parted"] == 3
     assert curves["largest"] == pytest.approx(0.01 / 0.51)
     assert agreement.curves([1.0, 2.0], [1.0005, 2.0])["parted"] is None
-    assert agreement.curves([1.0, float("nan")], [1.0, 2.0])["parted"] == 2
+    broken = agreement.curves([1.0, float("nan")], [1.0, 2.0])
+    assert broken["parted"] == 2
+    assert np.isnan(broken["largest"])
+
+
+@pytest.mark.parametrize("at", ["a", "b"])
+def test_a_gradient_that_is_no_number_is_the_largest_difference(at):
+    right = {name: np.ones(3, np.float32) for name in "ab"}
+    compared = agreement.gradients({**right, at: np.full(3, np.nan)}, right, right)
+    assert np.isnan([compared["largest"][pair] for pair in ("jax_torch", "jax_double")]).all()
+    assert compared["where"] == at
 
 
 def test_differences_of_gradients():

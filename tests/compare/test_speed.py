@@ -13,6 +13,8 @@ from subjects import make_subject
 from au_jax.compare import run, sides, speed
 from au_jax.errors import UserError
 
+AGREEMENT = {"double": None, "curves": {"parted": None}, "loss": {"step": 1}, "bisection": None}
+
 
 def test_a_ratio_is_that_of_the_rates_within_each_round():
     same = speed.ratio([1.0, 2.0, 4.0], [2.0, 4.0, 8.0])
@@ -56,6 +58,49 @@ def test_sides_take_turns_and_the_fastest_comparable_variant_is_compared(monkeyp
     assert figures["sides"]["jax"]["predicting"]["rounds"] == [4 / 3, 4 / 3]
     assert figures["ratio"]["eager"]["predicting"]["median"] == 2 / 3
     assert figures["compared_predicting"] == "eager"
+
+
+@pytest.mark.parametrize("broken", ["steps", "predictions"])
+def test_a_variant_that_fails_later_is_told_and_compared_no_more(monkeypatch, broken):
+    makers = {
+        "jax": functools.partial(FakeSide, 2.0),
+        "eager": functools.partial(FakeSide, 3.0),
+        "compile": functools.partial(FakeSide, 1.0, broken),
+    }
+    figures = measure(monkeypatch, makers, comparable=["eager", "compile"])
+    assert figures["compared"] == "eager"
+    assert figures["failed"] == {"compile": "ValueError: there is no compiler"}
+    assert figures["sides"]["eager"]["with_input"]["median"] == 1.0
+    assert "with_input" not in figures["sides"].get("compile", {})
+    assert all("on_device" in side for side in figures["sides"].values())
+    assert figures["ratio"]["eager"]["with_input"]["median"] == 1.5
+
+
+def test_a_speed_that_cannot_be_measured_leaves_the_agreement(
+    monkeypatch, data_dir, tmp_path, tiny_faces
+):
+    subject, training = make_subject(data_dir, tmp_path)
+
+    def fails(*_):
+        raise speed.SideFailed("Killed")
+
+    monkeypatch.setattr(run, "_speed", fails)
+    monkeypatch.setattr(run, "_agreement", lambda *_, **__: AGREEMENT)
+    options = {"steps": 1, "seeds": 1, "double": False, "own_augmentation": False}
+    results = run.measure(
+        {"a": (subject, training)},
+        recipe="r",
+        remarks=[],
+        rounds=1,
+        round_steps=1,
+        variants=(),
+        threads=1,
+        **options,
+    )
+    told = results["trainings"]["a"]
+    assert told["speed"] is None
+    assert told["agreement"] == AGREEMENT
+    assert told["notes"][-1] == "The speed could not be measured: Killed"
 
 
 def test_a_training_that_predicts_no_aus_is_not_timed_at_it(monkeypatch):

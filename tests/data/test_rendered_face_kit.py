@@ -114,6 +114,19 @@ def test_a_write_that_breaks_off_leaves_nothing_to_be_taken(checkout, tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("until", "message"),
+    [("f ", "lacks faces at landmarks"), ("usemtl M_EyeLashes", "has no faces of lashes")],
+)
+def test_a_mesh_that_is_cut_off_is_refused(copy, tmp_path, until, message):
+    file = copy / "FaceXModel" / f"{NEUTRAL}.obj"
+    lines = file.read_text().splitlines()
+    end = next(i for i, line in enumerate(lines) if line.startswith(until))
+    file.write_text("\n".join(lines[: end + 1]) + "\n")
+    with pytest.raises(UserError, match=f"{message}; check the file out again"):
+        face_kit.load(copy, tmp_path / "cache")
+
+
 def test_missing_files_are_counted(copy, tmp_path):
     for name in IDENTITIES[:5]:
         (copy / "FaceXModel" / f"{name}.obj").unlink()

@@ -8,6 +8,7 @@ import pytest
 from au_jax import metrics, run_dir
 from au_jax.errors import UserError
 from au_jax.experiment import modes
+from au_jax.experiment.recipe import Recipe
 from au_jax.run_dir import RunFolder
 from configs import base, noisy_labels, recot
 
@@ -84,6 +85,15 @@ def test_distillation_learns_the_baselines_soft_labels(tmp_path, data_dir):
     present = [counts["of"][au][0] for au in labels["aus"].tolist()]
     np.testing.assert_array_equal((labels["labels"] == 1).sum(0), present)
     assert "loss_soft" in folder.stage("kd").metrics.read_text()
+    recipe = Recipe(config, folder, data_dir)
+    training, _ = recipe.stage("kd").prepare(recipe.context("kd"))
+    noisy = training.streams["noisy"]
+    row_of = {key: row for row, key in enumerate(labels["keys"].tolist())}
+    rows = [row_of[key] for key in noisy.source.table.keys.tolist()]
+    columns = [labels["aus"].tolist().index(au) for au in training.method.aus]
+    expected = labels["probabilities"][rows][:, columns]
+    np.testing.assert_array_equal(noisy.columns["soft"], expected)
+    assert ((expected > 0.01) & (expected < 0.99)).any()
 
 
 @pytest.mark.parametrize(

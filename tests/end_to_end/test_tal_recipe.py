@@ -11,6 +11,7 @@ from au_jax import run_dir, sharding
 from au_jax.ensemble import predictor
 from au_jax.errors import UserError
 from au_jax.experiment import modes
+from au_jax.experiment.recipe import Recipe
 from au_jax.run_dir import RunFolder
 from au_jax.training.checkpoint import Checkpoints
 from au_jax.training.model_card import ModelCard, restore
@@ -84,6 +85,12 @@ def test_confirmed_labels_are_some_of_the_given_ones(run, data_dir):
     counts = run_dir.read_json(run.stage("pretrained_1").label_counts)
     assert counts["C"]["rows"] == len(kept["keys"]) <= 40
     assert ((kept["labels"] >= 0).any(1)).all()
+    table = Recipe(shrunk(), run, data_dir).source("noisy", "closeup").aligned(about.aus).table
+    row_of = {key: row for row, key in enumerate(table.keys.tolist())}
+    given = table.labels[[row_of[key] for key in kept["keys"].tolist()]]
+    confirmed = kept["labels"] >= 0
+    np.testing.assert_array_equal(kept["labels"][confirmed], given[confirmed])
+    assert 0 < confirmed.sum() < (given >= 0).sum()
 
 
 def test_finetuning_starts_where_pretraining_ended(run):

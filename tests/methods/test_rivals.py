@@ -22,6 +22,7 @@ from small import (
 from au_jax import losses, sharding
 from au_jax.errors import UserError
 from au_jax.methods import bootstrapping, deep_co_training, distillation, mean_teacher, mixup, mlct
+from au_jax.methods.co_training import Networks
 from au_jax.training.step import init_state, make_train_step
 
 RNG = np.random.default_rng(0)
@@ -326,6 +327,49 @@ def test_a_step_moves_the_teacher_behind_the_student():
     expected = (2 * kernels[0][1] + kernels[1][0]) / 3  # decay 2/3 at the second update
     np.testing.assert_allclose(kernels[1][1], expected, atol=1e-6)
     assert np.abs(kernels[1][1] - kernels[1][0]).max() > 1e-4
+
+
+def test_mixup_shows_the_network_mixed_images(monkeypatch):
+    shown, apply = [], Networks.apply
+
+    def remembered(self, *arguments):
+        shown.append(arguments[3:5])
+        return apply(self, *arguments)
+
+    monkeypatch.setattr(Networks, "apply", remembered)
+    monkeypatch.setattr(jax.random, "beta", lambda *_: jnp.asarray(0.25))
+    monkeypatch.setattr(jax.random, "permutation", lambda _, count: jnp.arange(count)[::-1])
+    method, batch = create("mixup"), make_batch()
+    batch["noisy"]["pose"] += np.arange(16, dtype=np.float32)[:, None]
+    variables, arrays = jax.tree.map(jnp.asarray, (start(method), batch))
+    method.loss(*variables, arrays, 0, jax.random.PRNGKey(0))
+    images = np.concatenate([batch[s]["image"] for s in ("clean", "noisy")]) / 255
+    pose = np.concatenate([batch[s]["pose"] for s in ("clean", "noisy")])
+    for found, plain in zip(shown[0], (images, pose), strict=True):
+        np.testing.assert_allclose(found, 0.25 * plain + 0.75 * plain[::-1], atol=1e-5)
+
+
+def test_networks_are_fooled_by_images_made_against_each_other():
+    def difference(epsilon):
+        method = create("deep_co_training", epsilon=epsilon)
+        loss, key = jax.jit(method.loss), jax.random.PRNGKey(0)
+        _, (_, _, logs) = loss(*start(method), make_batch(), 0, key)
+        return logs["loss_difference"]
+
+    assert difference(0.1) > difference(1e-4) + 1e-4
+
+
+def test_teacher_and_student_see_images_augmented_apart():
+    def gap(**augmentation):
+        method = create("mean_teacher", augmentation=augmentation)
+        params, batch_stats, _ = start(method)
+        state = {"params": params, "batch_stats": batch_stats}
+        loss, key = jax.jit(method.loss), jax.random.PRNGKey(0)
+        _, (_, _, logs) = loss(params, batch_stats, state, make_batch(), 0, key)
+        return logs["loss_consistency"]
+
+    assert gap() == 0
+    assert gap(brightness=1.0) > 1e-6
 
 
 def test_an_unknown_stream_is_refused():

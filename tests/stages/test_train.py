@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 from encoding import MODEL, make_context, with_table
@@ -10,7 +11,7 @@ from au_jax import aus
 from au_jax.errors import UserError
 from au_jax.run_dir import read_json
 from au_jax.stages.train import Train
-from au_jax.training.model_card import ModelCard
+from au_jax.training.model_card import ModelCard, restore
 
 PRETRAIN = Train(
     streams={"faces": {"split": "opt", "share": 8}},
@@ -95,6 +96,20 @@ def test_a_start_is_checked_without_it_and_renamed_with_its_epoch(tiny_faces, tm
     assert not started.stands_alone
     assert PRETRAIN.stands_alone
     started.check(make_context(tiny_faces, tmp_path, "pretrain"))
+
+
+def test_a_training_begins_with_the_network_of_its_start(tiny_faces, tmp_path):
+    first = make_context(tiny_faces, tmp_path, "pretrain")
+    PRETRAIN.run(first)
+    first.folder.mark_done()
+    context = make_context(tiny_faces, tmp_path, "again", seed=5)
+    training, _ = dataclasses.replace(PRETRAIN, start="pretrain").prepare(context)
+    params, batch_stats, method_state = training.method.init(jax.random.PRNGKey(9))
+    begun = training.method.kept(*training.start(params, batch_stats), method_state)
+    kept = restore(first.folder, training.method, 1, context.mesh)
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(begun), jax.device_get(kept))
+    alone, _ = PRETRAIN.prepare(context)
+    assert alone.start is None
 
 
 def test_a_method_that_learns_aus_needs_some(tiny_faces, tmp_path):

@@ -32,6 +32,7 @@ BLENDSHAPES = (*(f"{stem}_{side}" for stem in SIDED for side in "RL"), *UNSIDED)
 # The parts of the head, and the materials they are made of. The rest (tear fluid, the inside of the
 # iris, blending meshes for engines of games) is not drawn.
 PARTS = ("face", "head", "socket", "gums", "teeth", "eye", "lashes")
+_ALWAYS = ("face", "head", "eye", "lashes")  # the others may lie too far back
 MATERIALS = {
     "M_Face": "face",
     "M_BackHead": "head",
@@ -135,6 +136,11 @@ def _read(files: dict[str, Path]) -> FaceKit:
     kept = np.unique(triangles)
     place = np.full(len(neutral), -1, np.int32)
     place[kept] = np.arange(len(kept), dtype=np.int32)
+    if len(neutral) <= max(LANDMARKS) or (place[np.array(LANDMARKS)] < 0).any():
+        raise UserError(f"{files[NEUTRAL]} lacks faces at landmarks; check the file out again")
+    lacking = [name for name in _ALWAYS if PARTS.index(name) not in part]
+    if lacking:
+        raise UserError(f"{files[NEUTRAL]} has no faces of {lacking[0]}; check the file out again")
     landmarks = place[np.array(LANDMARKS)]
 
     def offsets(name: str) -> np.ndarray:

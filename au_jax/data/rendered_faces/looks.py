@@ -30,7 +30,8 @@ class Look:
       key, fill, ambient: strengths of the lamps and of the light of the surroundings.
       tint: standard deviation of how warm or cold a light is. coloured: share of lamps of any hue.
       shadow, wrap, exposure, gamma: see `scene.Light`.
-      backdrops, occluders: kind -> weight, of `surroundings.BACKDROPS` and `OCCLUDERS`.
+      backdrops, occluders: kind -> weight, of `backdrops.BACKDROPS` and
+        `occluders.OCCLUDERS`.
       blurred, moved, downscaled, noisy, grey: shares of pictures with a defect.
       blur, motion, downscale, noise, jpeg: ranges where there is one, see `scene.Defects`.
     """
