@@ -6,7 +6,8 @@ Wang et al., "TAL EmotioNet Challenge 2020: Rethinking the Model Chosen Problem 
 Learning" (CVPR Workshops 2020, https://arxiv.org/abs/2004.09862).
 
     variant          data         time                           final score to expect (test)
-    default          drawn faces  8 min on two cores (measured)  0.61 (17 AUs), 0.71 (6 AUs)
+    default          drawn faces  36 min on one core, beside other work (measured)
+                                                                 0.63 (17 AUs), 0.72 (6 AUs)
     ablation         drawn faces  5 min on one core (measured)   0.62 (base model)
     paper            EmotioNet, --data_dir=DIR
                      about a day on one GPU (an estimate, not measured); paper: 0.8454, 0.6396
