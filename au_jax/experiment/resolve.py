@@ -47,7 +47,7 @@ def resolve(config: ConfigDict, name: StageName) -> Stage:
                 same = given[section]["backbone"] == whole["backbone"]
                 shared = whole["fields"] if same else {}
                 given[section]["fields"] = shared | changed.get("fields", {})
-            if section == "train" and "epochs" in changed and "times" not in changed:
+            if section == "train" and "epochs" in changed:
                 given[section]["times"] = 1.0  # of its own number of epochs
     missing = [
         field.name

@@ -205,7 +205,7 @@ def after_updates(variant, case, steps=3):
     [
         ("multi_label", "channels_last", 1e-5, 1e-5),
         ("multi_label", "compile", 1e-5, 1e-5),
-        ("multi_label", "amp", 0.02, 0.2),
+        ("multi_label", "amp", 0.05, 0.2),
         ("moco", "amp", 0.05, 0.2),
     ],
 )
