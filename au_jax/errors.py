@@ -1,4 +1,4 @@
-"""The one exception that a user's mistake raises, and what an exhausted disk is known by."""
+"""The exception that a user's mistake raises, what a full disk says, and names as text."""
 
 import errno
 import re
@@ -28,3 +28,8 @@ def unknown(kind: str, name: object, names: Iterable[object]) -> UserError:
       names: the known names, in the order to list them.
     """
     return UserError(f"unknown {kind} '{name}'; known: {', '.join(map(str, names)) or 'none'}")
+
+
+def spelled_out(name: str) -> str:
+    """`name` with bytes that are no UTF-8, as old file names have them, spelled out."""
+    return name.encode("utf-8", "backslashreplace").decode()

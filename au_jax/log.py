@@ -12,6 +12,8 @@ from typing import Any
 import jax
 from tqdm import tqdm
 
+from au_jax.errors import spelled_out
+
 # Seconds between two lines of progress where there is no terminal to redraw one on.
 _LINE_SECONDS = 20.0
 
@@ -20,7 +22,7 @@ def say(message: str) -> None:
     """Prints one line, from the first process only, without breaking a progress bar."""
     if jax.process_index() == 0:
         # The name of a file may be no valid text, which not every terminal takes.
-        tqdm.write(message.encode("utf-8", "backslashreplace").decode(), file=sys.stdout)
+        tqdm.write(spelled_out(message), file=sys.stdout)
         sys.stdout.flush()
 
 

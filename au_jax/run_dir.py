@@ -37,7 +37,8 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +90,28 @@ def sweep(folder: Path) -> None:
                     (Path(place) / name).unlink()
 
 
-def sweep_beside(path: Path) -> None:
-    """Deletes what killed processes left of a file or folder that nobody else is writing."""
-    for left in path.parent.iterdir():
-        if left.name.startswith(_UNFINISHED) and left.name.endswith(f".{path.name}"):
+def sweep_beside(folder: Path, names: Iterable[str]) -> None:
+    """Deletes what killed processes left of files or folders that nobody else is writing.
+
+    Args:
+      folder: in which they lie.
+      names: of the files or folders when they are whole.
+    """
+    ends = tuple(f".{name}" for name in names)
+    for left in folder.iterdir():
+        if left.name.startswith(_UNFINISHED) and left.name.endswith(ends):
             _delete(left)
+
+
+def try_writing(folder: Path) -> None:
+    """Makes a folder unless it is there, and a file in it that is gone at once.
+
+    Raises:
+      OSError: one of them cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def _delete(path: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_folder_is_there_whole_or_not_at_all_and_what_a_kill_left_of_it_goes(t
     assert (path / "file").read_text() == "whole"
     killed.mkdir()
     (killed / "file").write_text("half")
-    run_dir.sweep_beside(path)
+    run_dir.sweep_beside(path.parent, [path.name])
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import jax
 import torch
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from au_jax import cores, log, run_dir, sharding
@@ -100,8 +99,7 @@ def measure(
         }
         if rounds:
             try:
-                speeds = _speed(subject, variants, rounds, round_steps, threads)
-                trainings[name]["speed"] = speeds
+                trainings[name]["speed"] = _speed(subject, variants, rounds, round_steps, threads)
             except (speed.SideFailed, UserError) as error:  # the agreement is found already
                 trainings[name]["no_speed"] = str(error)
         trainings[name]["notes"] = _notes(subject, trainings[name])
@@ -211,7 +209,8 @@ def _made_with(threads: int) -> dict[str, str]:
 
 def show(results: Mapping[str, Any]) -> None:
     """Prints both tables and what is to be said of them."""
-    console = Console(width=max(140, Console().width))
+    # What a variant fails with may have brackets.
+    console = Console(width=max(140, Console().width), markup=False)
     tables = {
         "agreement (relative differences)": comparison.agreement_table(results),
         "speed (median, slowest and fastest round)": comparison.speed_table(results),
@@ -221,7 +220,7 @@ def show(results: Mapping[str, Any]) -> None:
             continue
         table = Table(*head, title=title)
         for row in rows:
-            table.add_row(*map(escape, row))  # what a variant fails with may have brackets
+            table.add_row(*row)
         console.print(table)
     for name, training in results["trainings"].items():
         for note in training["notes"][1:]:

@@ -80,6 +80,8 @@ def units_of_copies(subject: np.ndarray, video: np.ndarray, keys: np.ndarray) ->
       text [N]: "image " and its key for a copied image without subject and video.
     """
     of_records = units(subject, video)
+    if (of_records != "").all():
+        return of_records
     images = [CorruptedKey.parse(key).key for key in keys.tolist()]
     if len(set(images)) == len(images):
         return of_records

@@ -213,9 +213,13 @@ def member_logits(
     Args:
       candidates: those that the selection was chosen from, on the N examples to decide on.
     """
-    of = {member: candidate for candidate in candidates for member in candidate.members}
-    voters = [(of[member], member) for member in selection.members]
-    return [(voter.aus, voter.votes(voter.members.index(member))) for voter, member in voters]
+    at = {
+        member: (candidate, position)
+        for candidate in candidates
+        for position, member in enumerate(candidate.members)
+    }
+    voters = [at[member] for member in selection.members]
+    return [(candidate.aus, candidate.votes(position)) for candidate, position in voters]
 
 
 def honest(

@@ -92,7 +92,7 @@ def export(
     ready, left_out = _ready(chosen, formats, half)
     place = output.absolute()
     if place.parent.is_dir():
-        run_dir.sweep_beside(place)
+        run_dir.sweep_beside(place.parent, [place.name])
     with run_dir.replacing(place) as folder:
         folder.mkdir()
         if any(name in _WITH_WEIGHTS for name in ready):

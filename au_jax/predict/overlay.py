@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import itertools
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 
 from au_jax import log, run_dir
 from au_jax.data.image_io import BadImageError, Video, is_text
-from au_jax.errors import UserError
+from au_jax.errors import UserError, spelled_out
 from au_jax.predict import frames, rows
 from au_jax.predict.frames import Frame
 from au_jax.predict.inputs import Input
@@ -31,9 +30,7 @@ def check(folder: Path) -> None:
     if not is_text(folder):
         raise UserError("the folder of --overlay has a name that is no valid text; give another")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        run_dir.try_writing(folder)
     except OSError as error:
         raise UserError(f"cannot write into --overlay={folder}: {error.strerror}") from error
 
@@ -49,6 +46,7 @@ def write(table: Path, entries: Sequence[Input], every: int, folder: Path) -> No
       UserError: the folder cannot be written, or the disk is full.
     """
     names = _file_names(entries)
+    run_dir.sweep_beside(folder, names)
     images = (i for i in frames.read(entries, every) if isinstance(i, Frame))
     together = zip(images, rows.images(table), strict=False)
     with log.progress("overlay", len(entries), "input") as bar:
@@ -127,21 +125,20 @@ def _file_names(entries: Sequence[Input]) -> list[str]:
 
     Where paths would have one name, or one that is too long, its end and a hash tell them apart.
     """
-    paths = [entry.name.encode("utf-8", "backslashreplace") for entry in entries]
-    plain = [path.decode().strip("./").replace("/", "_") for path in paths]
+    paths = [spelled_out(entry.name) for entry in entries]
+    plain = [path.strip("./").replace("/", "_") for path in paths]
     times = Counter(plain)
     names = []
     for entry, path, name in zip(entries, paths, plain, strict=True):
         if times[name] > 1 or len(name.encode()) > _LONGEST:
             end = name.encode()[-_LONGEST:].decode(errors="ignore")
-            name = f"{end}.{hashlib.blake2b(path, digest_size=4).hexdigest()}"
+            name = f"{end}.{hashlib.blake2b(path.encode(), digest_size=4).hexdigest()}"
         names.append(name + (".mp4" if entry.kind == "video" else ".jpg"))
     return names
 
 
 def _write_one(entry: Input, drawn: Iterator[np.ndarray], every: int, copy: Path) -> None:
     folder = copy.parent
-    run_dir.sweep_beside(copy)
     with run_dir.replacing(copy) as path:
         if entry.kind == "image":
             (image,) = drawn

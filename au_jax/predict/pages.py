@@ -1,6 +1,5 @@
 """The page of `--report`, made from a finished table and, for its pictures, the inputs."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from au_jax import run_dir
-from au_jax.errors import UserError
+from au_jax.errors import UserError, spelled_out
 from au_jax.predict import stills
 from au_jax.predict.inputs import Input
 
@@ -20,10 +19,8 @@ def check(page: Path) -> None:
     if page.is_dir():
         raise UserError(f"--report={page} is a folder; name a file")
     try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=page.parent):
-            pass
-        run_dir.sweep_beside(page)
+        run_dir.try_writing(page.parent)
+        run_dir.sweep_beside(page.parent, [page.name])
     except OSError as error:
         raise UserError(f"cannot write --report={page}: {error.strerror}") from error
 
@@ -53,7 +50,7 @@ def write(
     from au_jax.report import predictions
 
     # The table spells the odd bytes of a file's name out.
-    named = {e.name.encode("utf-8", "backslashreplace").decode(): e for e in entries}
+    named = {spelled_out(e.name): e for e in entries}
     overview = Overview(table, aus, {name for name, e in named.items() if e.kind == "video"})
     details = Details(table, overview)
     videos = [

@@ -51,8 +51,8 @@ class PartialTable:
             output.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "ab")  # noqa: SIM115
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for left in (self._progress, self._amended, output):
-                run_dir.sweep_beside(left)
+            left = (self._progress, self._amended, output)
+            run_dir.sweep_beside(output.parent, [path.name for path in left])
         except BlockingIOError as error:
             raise UserError(f"another process writes {self.path}; wait for it to end") from error
         except OSError as error:

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from au_jax.errors import UserError
-from au_jax.prepare.readers.rows import Problem, RawSet, Row, text
+from au_jax.errors import UserError, spelled_out
+from au_jax.prepare.readers.rows import Problem, RawSet, Row
 
 _SCHEMA = """
 CREATE TABLE rows (number INTEGER PRIMARY KEY, split TEXT, file TEXT, line INTEGER, image TEXT,
@@ -170,7 +170,7 @@ def hash_of_file(path: Path) -> str:
 def _insert(db: sqlite3.Connection, number: int, row: Row) -> None:
     if row.problem is None:
         labels = json.dumps([row.labels, row.emotion])
-        key = text(row.image_key())
+        key = spelled_out(row.image_key())
         try:
             db.execute("INSERT INTO images VALUES (?, ?, ?)", (key, number, labels))
         except sqlite3.IntegrityError:
@@ -183,8 +183,15 @@ def _insert(db: sqlite3.Connection, number: int, row: Row) -> None:
             reason = f"{file}, line {line} is kept for this image; it has {same} labels"
             row = dataclasses.replace(row, problem=Problem("duplicate", reason))
     data = None if row.problem else json.dumps(dataclasses.asdict(row))
-    place = (row.split, text(row.file), row.line, text(row.image), row.position, text(row.subject))
-    why = (row.problem.kind, text(row.problem.reason)) if row.problem else (None, None)
+    place = (
+        row.split,
+        spelled_out(row.file),
+        row.line,
+        spelled_out(row.image),
+        row.position,
+        spelled_out(row.subject),
+    )
+    why = (row.problem.kind, spelled_out(row.problem.reason)) if row.problem else (None, None)
     # The data keep every byte: JSON spells out what is no UTF-8.
     db.execute("INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?)", (number, *place, *why, data))
 

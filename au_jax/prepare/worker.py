@@ -22,10 +22,11 @@ import numpy as np
 from au_jax.data.crop_jpeg import encode
 from au_jax.data.image_io import BadImageError, Video, read_image
 from au_jax.data.records import Record
+from au_jax.errors import spelled_out
 from au_jax.faces.align import cut
 from au_jax.faces.face import Face
 from au_jax.faces.openface import OpenFace, face_from_points
-from au_jax.prepare.readers.rows import ImageReader, Row, record_key, text
+from au_jax.prepare.readers.rows import ImageReader, Row, record_key
 from au_jax.prepare.row_index import Index, Task, hash_of_file
 from au_jax.prepare.tfds_builder import PreparedFaces, Serializer, builder, shard_writer
 
@@ -167,7 +168,7 @@ class Images:
         with contextlib.suppress(ValueError):  # a null character; there is no such file
             real = os.path.realpath(path)
             if not self._outside and not Path(real).is_relative_to(self._root):
-                reason = f"it lies outside of the raw folder, at {text(real)}"
+                reason = f"it lies outside of the raw folder, at {spelled_out(real)}"
                 raise BadImageError("outside", f"{reason}; --allow_outside permits that")
         return path
 
@@ -286,8 +287,8 @@ def _record(
         pose=pose,
         emotion=row.emotion,
         face=has_face,
-        subject=text(row.subject),
-        video=text(row.video),
+        subject=spelled_out(row.subject),
+        video=spelled_out(row.video),
         frame=row.frame,
     )
 

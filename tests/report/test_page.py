@@ -24,7 +24,7 @@ from au_jax.report.label_errors import label_errors
 from au_jax.report.page import Page
 from au_jax.report.results import _print_table, collect
 from au_jax.report.video_scores import video_scores
-from au_jax.run_dir import Features, RunFolder, Scores
+from au_jax.run_dir import Features, RunFolder, Scores, StageFolder
 from au_jax.stages.select import Rules, select
 from au_jax.training.model_card import ModelCard
 
@@ -563,18 +563,25 @@ def test_folds_are_shown_where_there_are_several(run: Run, page: ElementTree.Ele
     assert rows(table) == [[LABEL, "test", "0.1000", "0.3000", f"{mean:.4f}", DASH]]
 
 
-def test_label_noise_is_shown_where_the_truth_is_known(tmp_path: Path):
-    run = Run(tmp_path)
-    run.train("only", "pose", POSE, epochs=2)
+def with_label_tables(path: Path, given, true, of_epochs) -> tuple[Run, StageFolder]:
+    """A run with one training whose stream "noisy" kept the `of_epochs` probabilities of labels."""
+    run = Run(path)
+    run.train("only", "pose", POSE, epochs=len(of_epochs))
     run.config |= {"stages.only.streams.noisy.labels": "", "stages.only.streams.noisy.split": "n"}
     stage = run.folder.stage("only")
     counts = {au: [1, 1, 0] for au in POSE}
     run_dir.write_json(stage.label_counts, {"noisy": {"rows": 2, "of": counts}})
-    given, true = np.array([[1, 0], [0, 1]], np.int8), np.array([[1, 1], [0, 0]], np.int8)
-    for epoch, probability in ((1, 0.9), (2, 0.1)):
-        table = {"aus": np.array(POSE), "labels": given, "true": true}
-        table["probabilities"] = np.array([[0.9, probability], [0.1, probability]], np.float32)
+    for epoch, probabilities in enumerate(of_epochs, 1):
+        table = {"aus": np.array(POSE), "labels": np.array(given, np.int8)}
+        table |= {"true": np.array(true, np.int8)}
+        table["probabilities"] = np.array(probabilities, np.float32)
         run_dir.write_arrays(stage.label_table("noisy", epoch), table)
+    return run, stage
+
+
+def test_label_noise_is_shown_where_the_truth_is_known(tmp_path: Path):
+    of_epochs = [[[0.9, p], [0.1, p]] for p in (0.9, 0.1)]
+    run, _ = with_label_tables(tmp_path, [[1, 0], [0, 1]], [[1, 1], [0, 0]], of_epochs)
     page = run.write()
     assert "only, stream noisy" in [text(h) for h in page.iter("h3")]
     [table] = [t for t in page.iter("table") if "given" in [text(h) for h in t.iter("th")]]
@@ -583,16 +590,8 @@ def test_label_noise_is_shown_where_the_truth_is_known(tmp_path: Path):
 
 
 def test_label_noise_of_an_au_without_labels_is_not_known(tmp_path: Path):
-    run = Run(tmp_path)
-    run.train("only", "pose", POSE, epochs=1)
-    run.config |= {"stages.only.streams.noisy.labels": "", "stages.only.streams.noisy.split": "n"}
-    stage = run.folder.stage("only")
-    counts = {au: [1, 1, 0] for au in POSE}
-    run_dir.write_json(stage.label_counts, {"noisy": {"rows": 2, "of": counts}})
-    table = {"aus": np.array(POSE), "labels": np.array([[1, -1], [0, -1]], np.int8)}
-    table |= {"true": np.array([[1, 1], [1, 0]], np.int8)}
-    table["probabilities"] = np.full((2, 2), 0.9, np.float32)
-    run_dir.write_arrays(stage.label_table("noisy", 1), table)
+    labels = [[1, -1], [0, -1]], [[1, 1], [1, 0]]
+    run, stage = with_label_tables(tmp_path, *labels, [[[0.9, 0.9], [0.9, 0.9]]])
     noise = from_run.label_noise(stage, "noisy")
     np.testing.assert_array_equal(noise.given, [0.5, np.nan])
     np.testing.assert_array_equal(noise.refined, [[1, np.nan]])

@@ -44,11 +44,12 @@ def read(raw: Path) -> RawSet:
     images = raw / "cropped_aligned"
     if not images.is_dir():
         raise UserError(f"--raw={raw} lacks the folder cropped_aligned with the challenge's faces")
-    headers = {",".join(next(read_table(file), (0, []))[1]) for file in listed}
-    for file in listed if headers - _HEADERS.keys() else ():
+    headers = set()
+    for file in listed:
         header = ",".join(next(read_table(file), (0, []))[1])
         if header not in _HEADERS:
             raise unknown(f"first line of {file}", header, [f"'{text}'" for text in _HEADERS])
+        headers.add(header)
     if len(headers) > 1:
         raise UserError(
             f"--raw={raw} holds annotations of two editions of the challenge, which begin with "

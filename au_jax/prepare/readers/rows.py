@@ -11,7 +11,7 @@ from au_jax import aus as au_names
 from au_jax import plain_numbers
 from au_jax.aus import ABSENT, PRESENT, UNKNOWN
 from au_jax.data.datasets import Truth
-from au_jax.errors import UserError
+from au_jax.errors import UserError, spelled_out
 
 # The split of a data set that its owners did not divide; folds part it by subject.
 UNDIVIDED = "full"
@@ -121,14 +121,9 @@ class RawSet:
     truth: Callable[[], Mapping[str, Truth]] | None = None
 
 
-def text(raw: str) -> str:
-    """`raw` with bytes that are no UTF-8, as old file names have them, spelled out."""
-    return raw.encode("utf-8", "backslashreplace").decode()
-
-
 def record_key(name: str, image_key: str) -> str:
     """The key of an image's record in the data set `name`."""
-    return f"{name}/{text(image_key)}#0"
+    return f"{name}/{spelled_out(image_key)}#0"
 
 
 def folder(raw: Path) -> Path:
