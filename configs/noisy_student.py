@@ -6,7 +6,7 @@ Werner, Saxen and Al-Hamadi, "Facial Action Unit Recognition in the Wild with Mu
 Self-Training for the EmotioNet Challenge" (CVPR Workshops 2020).
 
     variant          data                time                           final score to expect
-    default          drawn faces         5 min on two cores (measured)  0.73 (fusion, test)
+    default          drawn faces         4 to 9 min, 2 cores (measured) 0.73 (fusion, test)
     control          drawn faces         9 min on two cores (estimated) 0.74, see RESULTS.md
     table1           drawn faces         55 min on one core (measured)  low: it shows the tree only
     emotionet_small  EmotioNet           11 min on two cores (measured on rendered faces)
