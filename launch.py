@@ -38,6 +38,7 @@ MODES = {
     "baseline": "predict",
     "port": "serve",
     "dry": "benchmark",
+    "share": "run",
 }
 
 
@@ -91,6 +92,12 @@ for name, text in (
     flags.DEFINE_list(name, [], text)
 flags.DEFINE_boolean(
     "allow_outside", False, "prepare: read images that a table or link names outside of --raw."
+)
+flags.DEFINE_boolean(
+    "share",
+    False,
+    "run: give the same command several times, say once for each GPU; each process takes the "
+    "stages that no other one runs.",
 )
 flags.DEFINE_boolean("half", False, "export: weights for au_jax in half precision.")
 flags.DEFINE_integer("processes", 0, "prepare: how many to work with; 0: one per core.")
@@ -147,7 +154,7 @@ def main(arguments: list[str]) -> None:
 
     voting = [Path(run) for run in given["from"].value or ()]
     actions = {
-        "run": lambda: modes.run(config(), workdir(), data_dir),
+        "run": lambda: modes.run(config(), workdir(), data_dir, given.share),
         "select": lambda: modes.select(config(), workdir(), data_dir, voting),
         "report": lambda: modes.report(workdir()),
         "benchmark": benchmark,

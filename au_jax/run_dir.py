@@ -6,7 +6,7 @@ config.json        the config that the workdir belongs to, {dotted field: value}
 environment.json   the device and the versions that the stages ran with
 data.json          the data set: {"name", "drawn"}
 report/            index.html with its images, results.json, results.csv; files.json lists them
-lock, report.lock  held by the process that writes here, or the report
+lock, report.lock  held by the processes that write here, or by the one that writes the report
 stages/STAGE/      one folder per stage, STAGE as in `StageName`
 
 The folder of a stage holds, depending on the stage's kind:
@@ -27,6 +27,7 @@ features/SPLIT.npz                 pooled features of a split, see `Features`
 maps/INPUT.npz                     a map of the features of another stage, see `StageFolder.map`
 decided/SPLIT.npz, results.json    what a selection decides on a split, and the figures of that
 selection.json                     the selection itself
+lock                               held by the process that runs it, where several share a run
 DONE                               present once the stage is finished
 """
 
@@ -548,6 +549,11 @@ class StageFolder:
         return sorted(int(p.name) for p in self.model.iterdir() if p.name.isdigit())
 
     @property
+    def lock(self) -> Path:
+        """Held by the process that runs the stage, where several share a run."""
+        return self.path / "lock"
+
+    @property
     def done(self) -> bool:
         """Whether the stage is finished."""
         return (self.path / "DONE").exists()
@@ -591,7 +597,7 @@ class RunFolder:
 
     @property
     def lock(self) -> Path:
-        """Held by the process that writes into the folder, but for the report."""
+        """Held by the processes that write into the folder, but for the report."""
         return self.path / "lock"
 
     @property

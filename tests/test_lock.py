@@ -1,4 +1,4 @@
-"""The lock on a folder's work: who holds it is named, and a process that is gone holds nothing."""
+"""Locks on a folder's work: who holds one is named, and a process that is gone holds nothing."""
 
 import errno
 import os
@@ -44,4 +44,33 @@ def test_a_file_system_without_locks_keeps_nobody_out(tmp_path, monkeypatch):
 
     monkeypatch.setattr("fcntl.flock", without)
     with lock.alone(tmp_path / "lock", "writes here"), lock.alone(tmp_path / "lock", "too"):
+        pass
+
+
+def test_processes_work_together_but_not_beside_one_that_works_alone(tmp_path):
+    path = tmp_path / "lock"
+    with (
+        lock.together(path, "writes here"),
+        lock.together(path, "writes here"),
+        pytest.raises(lock.Held, match="writes here now"),
+        lock.alone(path, "writes here"),
+    ):
+        pass
+    with (
+        lock.alone(path, "writes here"),
+        pytest.raises(lock.Held, match="writes here now"),
+        lock.together(path, "writes here"),
+    ):
+        pass
+
+
+def test_work_is_not_shared_on_a_file_system_without_locks(tmp_path, monkeypatch):
+    def without(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", without)
+    with (
+        pytest.raises(UserError, match="without locks, so that processes cannot share"),
+        lock.together(tmp_path / "lock", "writes here"),
+    ):
         pass

@@ -18,6 +18,7 @@ from au_jax.compare.subject import Subject
 from au_jax.data import datasets
 from au_jax.errors import UserError
 from au_jax.experiment.check import stages_read
+from au_jax.experiment.claim import claimed, stages_in_turn, written
 from au_jax.experiment.recipe import Recipe
 from au_jax.experiment.workdir import check_workdir, is_kept, keep_config
 from au_jax.export.pytorch import INSTALL
@@ -29,8 +30,12 @@ from au_jax.stages.train import Train
 from au_jax.training.loop import Training
 
 
-def run(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
-    """Runs every stage of `config` that is not done yet, then writes the report."""
+def run(config: ConfigDict, workdir: Path, data_dir: Path, share: bool = False) -> None:
+    """Runs every stage of `config` that is not done yet, then writes the report.
+
+    Args:
+      share: whether other processes run some of the stages meanwhile.
+    """
     folder = RunFolder(workdir)
     recipe = Recipe(config, folder, data_dir)
     recipe.check_networks()  # a mistake in any of them is found before the first one runs
@@ -39,12 +44,11 @@ def run(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
     if finished and is_kept(config, folder):  # perhaps on a disk to read only
         log.say(f"all is done; the report is {folder.report / 'index.html'}")
         return
-    with _claimed(folder):
-        check_workdir(config, folder)  # another run may have claimed it in the meantime
-        _run_claimed(config, recipe)
+    with claimed(folder, share):
+        _run_claimed(config, recipe, share)
 
 
-def _run_claimed(config: ConfigDict, recipe: Recipe) -> None:
+def _run_claimed(config: ConfigDict, recipe: Recipe, share: bool) -> None:
     folder = recipe.run
     memory = ", with large memory pages" if large_pages.in_use() else ""
     device = f"{sharding.describe(recipe.mesh)}{memory}"
@@ -52,17 +56,25 @@ def _run_claimed(config: ConfigDict, recipe: Recipe) -> None:
     todo = _todo(recipe)
     if todo:
         recipe.check()  # before the folder is this config's, so that a mistake can be mended in it
-    if jax.process_index() == 0:
-        keep_config(config, folder)
-    if todo:
-        _describe(recipe)
+    with _report_locked(folder) if share else contextlib.nullcontext():
+        check_workdir(config, folder)  # another run may have begun it in the meantime
+        if jax.process_index() == 0:
+            keep_config(config, folder)
+        if todo:
+            _describe(recipe)
     started = time.perf_counter()
-    for number, name in enumerate(recipe.names, 1):
-        head = f"[{number}/{len(recipe.names)}] {name} ({_kind(config, name)})"
-        log.say(head if name in todo else f"{head}: done")
-        if name in todo:
-            _run_stage(recipe, name)
-    _report(folder, started)
+    heads = {
+        name: f"[{number}/{len(recipe.names)}] {name} ({_kind(config, name)})"
+        for number, name in enumerate(recipe.names, 1)
+    }
+    for name in recipe.names:
+        if name not in todo:
+            log.say(f"{heads[name]}: done")
+    for name in stages_in_turn(recipe) if share else todo:
+        log.say(heads[name])
+        _run_stage(recipe, name)
+    # Who has run the last stage has written the report; but a run without any left wants it anew.
+    _report(folder, started, anew=not (share and todo))
 
 
 def select(config: ConfigDict, workdir: Path, data_dir: Path, runs: Sequence[Path]) -> None:
@@ -91,7 +103,7 @@ def select(config: ConfigDict, workdir: Path, data_dir: Path, runs: Sequence[Pat
         raise UserError(f"config {config.name} has no selection to make")
     _check_learned(recipe, selecting)
     free = {StageName.parse(name).base for name in selecting}
-    with _claimed(folder):
+    with claimed(folder):
         check_workdir(config, folder, free_stages=free)
         _select_claimed(config, recipe, selecting)
 
@@ -224,7 +236,7 @@ def compare(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
             f"no training of config {config.name} has a method with a counterpart in PyTorch; "
             "compare another config"
         )
-    with _claimed(recipe.run):
+    with claimed(recipe.run):
         results = comparison.measure(
             {name: subject_of(recipe, name, stage) for name, stage in known.items()},
             recipe=f"{config.name}:{config.variant}",
@@ -288,33 +300,6 @@ def _todo(recipe: Recipe) -> list[str]:
     return [name for name in recipe.names if not recipe.run.stage(name).done]
 
 
-@contextlib.contextmanager
-def _claimed(folder: RunFolder) -> Iterator[None]:
-    """Makes a workdir that is new, and keeps all other runs out of it while the block runs.
-
-    What killed runs left half-written is swept away. Of several processes of one run the first
-    holds the lock.
-    """
-    make_folder(folder.path / "stages", f"--workdir={folder.path}")
-    with contextlib.ExitStack() as held:
-        if jax.process_index() == 0:
-            held.enter_context(_locked(folder.lock, f"writes into {folder.path}"))
-            run_dir.sweep(folder.path)
-        sharding.barrier("the workdir is claimed")
-        yield
-
-
-@contextlib.contextmanager
-def _locked(path: Path, work: str, wait: bool = False) -> Iterator[None]:
-    """Holds a lock, see `lock.alone`; raises UserError, too, where the disk cannot be written."""
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(lock.alone(path, work, wait))
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {run_dir.reason(error)}") from error
-        yield
-
-
 def _run_stage(recipe: Recipe, name: str) -> None:
     """Runs one stage, or goes on with it, and marks it done."""
     recipe.stage(name).run(recipe.context(name))
@@ -336,17 +321,31 @@ def _settings(recipe: Recipe, name: str) -> dict[str, Any]:
     return {"kind": _kind(recipe.config, name), **dataclasses.asdict(fields)}
 
 
-def _write_report(folder: RunFolder) -> None:
-    """Writes the report; other processes wait, as one that has ended is taken to be lost."""
+@contextlib.contextmanager
+def _report_locked(folder: RunFolder) -> Iterator[None]:
+    """Keeps others from writing the report or marking it as outdated; waits until none does."""
+    with written(
+        folder.report_lock, lock.alone(folder.report_lock, "writes the report", wait=True)
+    ):
+        yield
+
+
+def _write_report(folder: RunFolder, anew: bool = True) -> None:
+    """Writes the report; other processes wait, as one that has ended is taken to be lost.
+
+    Args:
+      anew: whether to write it where it is whole, too.
+    """
     if jax.process_index() == 0:
         make_folder(folder.report, f"--workdir={folder.path}")
-        with _locked(folder.report_lock, "writes the report", wait=True):
-            run_dir.sweep(folder.report)
-            results.write(folder)
+        with _report_locked(folder):
+            if anew or not whole.is_whole(folder.report):
+                run_dir.sweep(folder.report)
+                results.write(folder)
     sharding.barrier("the report is written")
 
 
-def _report(folder: RunFolder, started: float) -> None:
-    _write_report(folder)
+def _report(folder: RunFolder, started: float, anew: bool = True) -> None:
+    _write_report(folder, anew)
     seconds = time.perf_counter() - started
     log.say(f"finished in {seconds:.0f} s; the report is {folder.report / 'index.html'}")

@@ -4,7 +4,7 @@ import pytest
 
 from au_jax import run_dir
 from au_jax.errors import UserError
-from au_jax.experiment import modes, workdir
+from au_jax.experiment import claim, modes, workdir
 from au_jax.experiment.recipe import Recipe
 from au_jax.run_dir import RunFolder
 from configs import base, noisy_student
@@ -34,7 +34,7 @@ def test_a_finished_run_takes_up_what_is_quoted_now(tmp_path, monkeypatch):
     workdir.keep_config(config, folder)
     monkeypatch.setattr(modes, "_todo", lambda recipe: [])
     monkeypatch.setattr(modes.whole, "is_whole", lambda report: True)
-    monkeypatch.setattr(modes, "_report", lambda *_: done.append(True))
+    monkeypatch.setattr(modes, "_report", lambda *_, anew: done.append(anew))
     modes.run(config, tmp_path, tmp_path / "data")
     assert not done
     config.quoted.jaa = {"label": "JAA-Net", "paper": 0.5, "paper_au": {}}
@@ -68,24 +68,24 @@ def test_another_seed_is_another_config(tmp_path):
 
 def test_a_run_keeps_others_out_and_sweeps_what_a_killed_one_left(tmp_path):
     folder = RunFolder(tmp_path / "run")
-    with modes._claimed(folder):
+    with claim.claimed(folder):
         with (
             pytest.raises(UserError, match=r"process \d+ of .* writes into .*run now; wait for it"),
-            modes._claimed(folder),
+            claim.claimed(folder),
         ):
             pass
         left = folder.stage("a").path / ".unfinished-0123abcd.stage.json"
         left.parent.mkdir()
         left.touch()
-    with modes._claimed(folder):
+    with claim.claimed(folder):
         assert not left.exists()
 
 
 def test_a_second_process_of_one_run_takes_no_lock(tmp_path, monkeypatch):
     folder = RunFolder(tmp_path / "run")
-    with modes._claimed(folder):
+    with claim.claimed(folder):
         monkeypatch.setattr("jax.process_index", lambda: 1)
-        with modes._claimed(folder):
+        with claim.claimed(folder):
             pass
 
 

@@ -1,0 +1,91 @@
+"""Who may work in a workdir: one process alone, or several that share out a run's stages."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+
+from au_jax import lock, log, run_dir, sharding
+from au_jax.errors import UserError
+from au_jax.experiment.check import stages_read
+from au_jax.experiment.recipe import Recipe
+from au_jax.run_dir import RunFolder, make_folder
+
+# Seconds between looks at what other processes have finished.
+_LOOK_AGAIN = 1.0
+
+
+@contextlib.contextmanager
+def claimed(folder: RunFolder, share: bool = False) -> Iterator[None]:
+    """Makes a workdir that is new, and keeps other runs out of it while the block runs.
+
+    What killed runs left half-written is swept away. Of several processes that train together the
+    first holds the lock.
+
+    Args:
+      share: whether other processes that share may work there meanwhile.
+
+    Raises:
+      UserError: another process works there; sharing is impossible.
+    """
+    if share and jax.process_count() > 1:
+        raise UserError(
+            "--share is for processes with devices of their own, each of which takes other "
+            "stages; these train one stage together, so leave it out"
+        )
+    make_folder(folder.path / "stages", f"--workdir={folder.path}")
+    with contextlib.ExitStack() as held:
+        if jax.process_index() == 0:
+            work = f"writes into {folder.path}"
+            if share:
+                held.enter_context(written(folder.lock, lock.together(folder.lock, work)))
+            else:
+                held.enter_context(written(folder.lock, lock.alone(folder.lock, work)))
+                run_dir.sweep(folder.path)
+        sharding.barrier("the workdir is claimed")
+        yield
+
+
+@contextlib.contextmanager
+def written(path: Path, taken: contextlib.AbstractContextManager[None]) -> Iterator[None]:
+    """Holds a lock of `lock`; raises UserError, too, where its file `path` cannot be written."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(taken)
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {run_dir.reason(error)}") from error
+        yield
+
+
+def stages_in_turn(recipe: Recipe) -> Iterator[str]:
+    """The stages that this process is to run, while others of the same run take theirs.
+
+    A stage is taken when all that it reads is finished and no other process runs it; what a killed
+    process had begun goes to the next one that looks. The end is reached when all are finished.
+
+    Yields:
+      The name of a stage, which no other process takes before the next is asked for.
+    """
+    said = ""
+    while left := [name for name in recipe.names if not recipe.run.stage(name).done]:
+        others = ""
+        for name in left:
+            folder = recipe.run.stage(name)
+            if not all(recipe.run.stage(read).done for read in stages_read(recipe.stage(name))):
+                continue
+            make_folder(folder.path, f"--workdir={recipe.run.path}")
+            try:
+                with written(folder.lock, lock.alone(folder.lock, f"works on {name}")):
+                    if not folder.done:
+                        run_dir.sweep(folder.path)
+                        yield name
+                break  # Stages that waited for this one come before later ones.
+            except lock.Held as held:
+                others = others or str(held)
+        else:
+            if others and others != said:
+                log.say(f"no stage is free: {others}")
+                said = others
+            time.sleep(_LOOK_AGAIN)
