@@ -1,5 +1,6 @@
 """The command line: flags parsed with one clear sentence for each mistake."""
 
+import gc
 import os
 import socket
 import sys
@@ -45,6 +46,8 @@ def _start() -> None:
 
     from au_jax import run_dir
 
+    # To look for garbage among all that the imports made takes a tenth of the time of a report.
+    gc.freeze()
     # A second start of the same config then begins at once.
     kept = cache_dir() / "xla"
     run_dir.make_folder(kept, f"the cache ({CACHE})")

@@ -13,10 +13,11 @@ number of steps; what differs is the objective. A step has 32 clean images, what
 32 noisy ones beside them: with 16 of each, ReCoT has learned the clean labels no further than the
 clean baseline has at half of its steps. Constants stand with the methods in au_jax/methods where a
 paper gives them. The others are ours, and stand here: the weights of `kd`, `net_noisy`, `nr`,
-`mlct` and `mt`, and ReCoT's mu, K and lambda_n.
+`mlct` and `mt`, ReCoT's mu, K and lambda_n, and what `SMALL_WEIGHTS` has.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from configs import base
@@ -57,8 +58,20 @@ class Rival:
 # wherever a label is not sure: with 0.5 the refined labels were right less often than the given
 # ones. K is where the network has converged, the paper says, and no more: two thirds, here.
 RECOT: dict[str, Any] = {"mu": 0.1, "refine_after": 2 / 3}
-# What the weight of the noisy labels is called, which is smaller in short trainings; see `add`.
-NOISY_WEIGHT = {"recot": "lambda_n", "noise_residual": "noisy_weight"}
+# Of the noisy labels, which their papers do not weigh.
+PAPER_WEIGHTS: dict[str, dict[str, Any]] = {
+    "recot": {"lambda_n": 1.0},
+    "noise_residual": {"noisy_weight": 1.0},
+}
+# In a short training terms of noisy images drown L_clean at the papers' weights: L_noisy, whose
+# positives are averaged over few entries, and the agreement of two networks, which they reach
+# soonest where both call every AU absent. Each is the better of two trials (RESULTS.md).
+SMALL_WEIGHTS: dict[str, dict[str, Any]] = {
+    "recot": {"lambda_n": 0.3},
+    "noise_residual": {"noisy_weight": 0.3},
+    "mlcr": {"lambda_mv": 40.0, "lambda_cr": 10.0},
+    "deep_co_training": {"agreement_weight": 1.0, "difference_weight": 0.05},
+}
 # Table 4's components have alpha = beta = gamma = 1 and no refinement.
 PART: dict[str, Any] = {"mu": 0.1, "refine_after": 0.0, "beta": 1.0, "gamma": 1.0}
 
@@ -157,7 +170,7 @@ def add(
     test: tuple[str, ...] = ("test",),
     batch: int = 32,
     split_batch: bool = False,
-    lambda_n: float = 0.3,
+    weights: Mapping[str, Mapping[str, Any]] = SMALL_WEIGHTS,
     alone: dict[str, Any] | None = None,
     scratch: bool = False,
 ) -> None:
@@ -169,9 +182,7 @@ def add(
       split: that every epoch is scored on. test: that the last epoch is scored on.
       batch: images of a step. split_batch: whether its streams share them, as in the paper;
         otherwise each has as many, so that every method sees as many clean images in a step.
-      lambda_n: the weight of ReCoT's noisy head and of NR's noisy labels, which the papers do not
-        give. In the short small trainings L_noisy, whose positives are averaged over few entries,
-        would drown L_clean at 1.
+      weights: by the methods' names, of what they learn from noisy images.
       alone: the section `train` of the methods that see one stream alone, {} when not given.
       scratch: whether the paper's figures are those without pretraining.
     """
@@ -189,9 +200,8 @@ def add(
         }
         if relabelled or name == "kd":
             sources["noisy"] |= {"labels": "labelled", "soft": name == "kd"}
-        options = {"selective_ratios": RATIOS[data], **rival.options}
-        if rival.method in NOISY_WEIGHT:
-            options.setdefault(NOISY_WEIGHT[rival.method], lambda_n)
+        weighted = weights.get(rival.method, {})
+        options = {"selective_ratios": RATIOS[data], **weighted, **rival.options}
         base.add_stage(
             config,
             name,

@@ -32,7 +32,7 @@ what the methods are.
 from typing import Any
 
 from configs import base
-from configs.noisy_labels import ABLATION, TABLE, add, small
+from configs.noisy_labels import ABLATION, PAPER_WEIGHTS, TABLE, add, small
 
 VARIANTS = (
     "default",
@@ -106,6 +106,6 @@ def _table(config, names: tuple[str, ...], split: str, noisy: str, **changed: An
         test=(),
         batch=100,
         split_batch=True,
-        lambda_n=1.0,
+        weights=PAPER_WEIGHTS,
         **changed,
     )

@@ -207,6 +207,9 @@ def test_noisy_labels_weigh_less_in_the_small_trainings_alone(variant, weight):
     stages = get_config("recot", variant).stages
     assert stages.recot.options.lambda_n == weight
     assert stages.nr.options.noisy_weight == weight
+    # The papers' own are the methods' defaults.
+    agreeing = ("mlcr", "lambda_cr"), ("cot_2018", "agreement_weight")
+    assert all((option in stages[name].options) == (weight < 1) for name, option in agreeing)
 
 
 def test_a_workdir_keeps_what_the_config_sets_and_no_more():
