@@ -3,10 +3,10 @@
     python launch.py --config=configs/noisy_labels.py:mixup   # any name of METHODS
 
 Li et al., "ReCoT: Regularized Co-Training for Facial Action Unit Recognition with Noisy Labels"
-(BMVC 2023). Every variant is small, on the embedded drawn faces: two to six minutes on one core,
-nine with a teacher before it (`kd`), eleven for two networks (`mlcr`, `recot`) and 25 for
-`cot_2018`, whose adversarial examples need more passes (measured beside other work; `mlct` and
-`mt` were not timed), with the F1 of its row in RESULTS.md to expect where it has one.
+(BMVC 2023). Every variant is small, on the embedded drawn faces: two to eight minutes on one core,
+nine with a teacher before it (`kd`), ten for two networks (`mlct`, `mlcr`, `recot`) and 25 for
+`cot_2018`, whose adversarial examples need more passes (measured beside other work), with the F1 of
+its row in RESULTS.md to expect where it has one.
 
 `configs/recot.py` runs the methods side by side. All share data, initial weights, augmentation and
 number of steps; what differs is the objective. A step has 32 clean images, whatever the method, and
@@ -17,7 +17,6 @@ paper gives them. The others are ours, and stand here: the weights of `kd`, `net
 """
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from configs import base
@@ -170,7 +169,7 @@ def add(
     test: tuple[str, ...] = ("test",),
     batch: int = 32,
     split_batch: bool = False,
-    weights: Mapping[str, Mapping[str, Any]] = SMALL_WEIGHTS,
+    weights: dict[str, dict[str, Any]] = SMALL_WEIGHTS,
     alone: dict[str, Any] | None = None,
     scratch: bool = False,
 ) -> None:

@@ -9,8 +9,7 @@ Li et al., "ReCoT: Regularized Co-Training for Facial Action Unit Recognition wi
     default          drawn faces  10 min on two cores (measured:    clean 0.57, ReCoT 0.59
                                   12 beside other work)
     table            drawn faces  an hour and a half on one core    see RESULTS.md
-                                  (measured row by row, but for
-                                  MLCT and mean teacher)
+                                  (measured row by row)
     ablation         drawn faces  an hour on two cores (estimated)  see RESULTS.md
     emotionet, bp4d, disfa        the data set, --data_dir=DIR
                      each one to three days on one GPU (an estimate, not measured);
