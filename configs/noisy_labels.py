@@ -63,8 +63,8 @@ PAPER_WEIGHTS: dict[str, dict[str, Any]] = {
     "noise_residual": {"noisy_weight": 1.0},
 }
 # In a short training terms of noisy images drown L_clean at the papers' weights: L_noisy, whose
-# positives are averaged over few entries, and the agreement of two networks, which they reach
-# soonest where both call every AU absent. Each is the better of two trials (RESULTS.md).
+# positives are averaged over few entries, and the agreement of two networks. RESULTS.md has the
+# trials.
 SMALL_WEIGHTS: dict[str, dict[str, Any]] = {
     "recot": {"lambda_n": 0.3},
     "noise_residual": {"noisy_weight": 0.3},

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -38,25 +38,30 @@ def claimed(folder: RunFolder, share: bool = False) -> Iterator[None]:
     make_folder(folder.path / "stages", f"--workdir={folder.path}")
     with contextlib.ExitStack() as held:
         if jax.process_index() == 0:
-            work = f"writes into {folder.path}"
-            if share:
-                held.enter_context(written(folder.lock, lock.together(folder.lock, work)))
-            else:
-                held.enter_context(written(folder.lock, lock.alone(folder.lock, work)))
+            take = lock.together if share else lock.alone
+            held.enter_context(locked(take, folder.lock, f"writes into {folder.path}"))
+            if not share:
                 run_dir.sweep(folder.path)
         sharding.barrier("the workdir is claimed")
         yield
 
 
 @contextlib.contextmanager
-def written(path: Path, taken: contextlib.AbstractContextManager[None]) -> Iterator[None]:
-    """Holds a lock of `lock`; raises UserError, too, where its file `path` cannot be written."""
+def locked(
+    take: Callable[..., contextlib.AbstractContextManager[None]], path: Path, work: str, *how: bool
+) -> Iterator[None]:
+    """Holds the lock `take(path, work, *how)`; raises UserError where it cannot be written."""
     with contextlib.ExitStack() as held:
         try:
-            held.enter_context(taken)
+            held.enter_context(take(path, work, *how))
         except OSError as error:
             raise UserError(f"cannot write {path}: {run_dir.reason(error)}") from error
         yield
+
+
+def unfinished(recipe: Recipe) -> list[str]:
+    """The stages that are not finished, in order."""
+    return [name for name in recipe.names if not recipe.run.stage(name).done]
 
 
 def stages_in_turn(recipe: Recipe) -> Iterator[str]:
@@ -69,15 +74,16 @@ def stages_in_turn(recipe: Recipe) -> Iterator[str]:
       The name of a stage, which no other process takes before the next is asked for.
     """
     said = ""
-    while left := [name for name in recipe.names if not recipe.run.stage(name).done]:
+    reads = {name: stages_read(recipe.stage(name)) for name in recipe.names}
+    while left := unfinished(recipe):
         others = ""
         for name in left:
             folder = recipe.run.stage(name)
-            if not all(recipe.run.stage(read).done for read in stages_read(recipe.stage(name))):
+            if not all(recipe.run.stage(read).done for read in reads[name]):
                 continue
             make_folder(folder.path, f"--workdir={recipe.run.path}")
             try:
-                with written(folder.lock, lock.alone(folder.lock, f"works on {name}")):
+                with locked(lock.alone, folder.lock, f"works on {name}"):
                     if not folder.done:
                         run_dir.sweep(folder.path)
                         yield name

@@ -18,7 +18,7 @@ from au_jax.compare.subject import Subject
 from au_jax.data import datasets
 from au_jax.errors import UserError
 from au_jax.experiment.check import stages_read
-from au_jax.experiment.claim import claimed, stages_in_turn, written
+from au_jax.experiment.claim import claimed, locked, stages_in_turn, unfinished
 from au_jax.experiment.recipe import Recipe
 from au_jax.experiment.workdir import check_workdir, is_kept, keep_config
 from au_jax.export.pytorch import INSTALL
@@ -40,7 +40,7 @@ def run(config: ConfigDict, workdir: Path, data_dir: Path, share: bool = False) 
     recipe = Recipe(config, folder, data_dir)
     recipe.check_networks()  # a mistake in any of them is found before the first one runs
     check_workdir(config, folder)
-    finished = not _todo(recipe) and whole.is_whole(folder.report)
+    finished = not unfinished(recipe) and whole.is_whole(folder.report)
     if finished and is_kept(config, folder):  # perhaps on a disk to read only
         log.say(f"all is done; the report is {folder.report / 'index.html'}")
         return
@@ -53,7 +53,7 @@ def _run_claimed(config: ConfigDict, recipe: Recipe, share: bool) -> None:
     memory = ", with large memory pages" if large_pages.in_use() else ""
     device = f"{sharding.describe(recipe.mesh)}{memory}"
     log.say(f"{config.name}:{config.variant} in {folder.path}, on {device}")
-    todo = _todo(recipe)
+    todo = unfinished(recipe)
     if todo:
         recipe.check()  # before the folder is this config's, so that a mistake can be mended in it
     with _report_locked(folder) if share else contextlib.nullcontext():
@@ -295,11 +295,6 @@ def _describe(recipe: Recipe) -> None:
     sharding.barrier("begin")
 
 
-def _todo(recipe: Recipe) -> list[str]:
-    """The stages that are not finished."""
-    return [name for name in recipe.names if not recipe.run.stage(name).done]
-
-
 def _run_stage(recipe: Recipe, name: str) -> None:
     """Runs one stage, or goes on with it, and marks it done."""
     recipe.stage(name).run(recipe.context(name))
@@ -324,9 +319,7 @@ def _settings(recipe: Recipe, name: str) -> dict[str, Any]:
 @contextlib.contextmanager
 def _report_locked(folder: RunFolder) -> Iterator[None]:
     """Keeps others from writing the report or marking it as outdated; waits until none does."""
-    with written(
-        folder.report_lock, lock.alone(folder.report_lock, "writes the report", wait=True)
-    ):
+    with locked(lock.alone, folder.report_lock, "writes the report", True):
         yield
 
 

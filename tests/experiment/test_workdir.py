@@ -32,7 +32,7 @@ def test_a_finished_run_takes_up_what_is_quoted_now(tmp_path, monkeypatch):
     config, done = noisy_student.get_config(), []
     folder = RunFolder(tmp_path)
     workdir.keep_config(config, folder)
-    monkeypatch.setattr(modes, "_todo", lambda recipe: [])
+    monkeypatch.setattr(modes, "unfinished", lambda recipe: [])
     monkeypatch.setattr(modes.whole, "is_whole", lambda report: True)
     monkeypatch.setattr(modes, "_report", lambda *_, anew: done.append(anew))
     modes.run(config, tmp_path, tmp_path / "data")
