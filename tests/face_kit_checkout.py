@@ -34,6 +34,7 @@ SKULL = [(-7.0, 9.0, 2.0), (7.0, 9.0, 2.0), (0.0, 14.0, 1.0), (0.0, 10.0, 8.0)]
 PARTS_AT = max(LANDMARKS) + 1  # the vertices after the landmarks'
 VERTICES = PARTS_AT + 20
 STEP = 0.05  # cm: how far a shape of identity moves
+BLINK = 0.7  # cm: how far a blink takes the upper lid down; the eyes are open by 0.8
 
 
 def neutral() -> np.ndarray:
@@ -55,11 +56,17 @@ def neutral() -> np.ndarray:
 
 
 def moved(name: str) -> np.ndarray:
-    """The vertices of a shape. Those of the own left move for a side L, mirrored for R."""
+    """The vertices of a shape. Those of the own left move for a side L, mirrored for R.
+
+    A blink moves the upper lid alone.
+    """
     vertices = neutral()
     x = vertices[:, 0]
     if name in IDENTITIES:
         vertices[:, 2] += STEP * (vertices[:, 2] > 8) * (1 + IDENTITIES.index(name))
+    elif name.startswith("eyeBlink"):
+        lid = (43, 44) if name.endswith("_L") else (37, 38)
+        vertices[[LANDMARKS[mark] for mark in lid], 1] -= BLINK
     elif name.endswith(("_L", "_R")):
         side = 1 if name.endswith("_L") else -1
         up = 0.02 * (1 + BLENDSHAPES.index(name) // 2)

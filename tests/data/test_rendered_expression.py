@@ -32,12 +32,10 @@ def test_a_face_at_rest_uses_no_shape():
         ({1: 2.5}, {"browInnerUp_R": 0.55, "browInnerUp_L": 0.55}),
         ({2: (0, 5)}, {"browOuterUp_L": 0.9}),  # the own left alone
         ({4: (5, 0)}, {"browDown_R": 1.5}),
-        ({43: (5, 0)}, {"eyeBlink_R": 1.0}),  # 1.2, but a lid closes no farther than 1
-        ({25: 5, 26: 5}, {"jawOpen": 0.71, **dict.fromkeys(("mouthLowerDown_R",), 0.6)}),
-        ({26: 5}, {"jawOpen": 0.65, "mouthClose": 0.92 * 0.65}),  # behind closed lips
+        ({43: (5, 0)}, {"eyeBlink_R": 1.0}),  # 1.9, but a lid closes no farther than 1
+        ({25: 5, 26: 5}, {"jawOpen": 0.96, **dict.fromkeys(("mouthLowerDown_R",), 0.6)}),
+        ({26: 5}, {"jawOpen": 0.9, "mouthClose": 0.92 * 0.9}),  # behind closed lips
         ({18: (0, 5)}, {"mouthPucker": 0.625}),  # a shape without sides: the mean of them
-        # A widened eye does not close by 0.3 of the blink.
-        ({5: (0, 5), 43: (0, 5)}, {"eyeWide_L": 1.2, "eyeBlink_L": 0.7}),
     ],
 )
 def test_weights_by_hand(aus, expected):
@@ -97,6 +95,23 @@ def test_parted_lips_are_closed_unless_au25_parts_them(kit):
     assert closed[upper, 1] - shape[upper, 1] == pytest.approx(-0.25 * near, abs=1e-4)
     for intensity, share in ((1.5, 1.0), (1.8, 0.4), (2.0, 0.0), (5.0, 0.0)):
         assert expression.lips_closed(scene({25: intensity})) == pytest.approx(share)
+
+
+def test_a_blink_closes_its_share_of_any_eye(kit):
+    shape = kit.neutral.copy()
+    shape[kit.landmarks[[37, 38]], 1] += 0.3  # a large right eye, open by 1.1
+    shape[kit.landmarks[[43, 44]], 1] -= 0.3  # a small left eye, open by 0.5
+    for intensity, left in ((1.0, 1 - 0.38), (2.0, 1 - 0.76), (3.0, 0.0), (5.0, 0.0)):
+        moved = expression.move(kit, shape, scene({43: intensity}))
+        expected = left * np.array([1.1, 0.5])
+        np.testing.assert_allclose(expression.opening(kit, moved), expected, atol=1e-5)
+
+
+def test_lids_that_other_shapes_let_overlap_meet(kit):
+    shape = kit.neutral.copy()
+    shape[kit.landmarks[[43, 44]], 1] -= 1.0  # the left lids overlap by 0.2
+    opening = expression.opening(kit, expression.move(kit, shape, scene({})))
+    np.testing.assert_allclose(opening, [0.8, 0.0], atol=1e-5)
 
 
 def test_a_mirrored_expression_gives_mirrored_vertices(kit):

@@ -129,7 +129,7 @@ def _draw_shoulders(picture: np.ndarray, scene: Scene, rng: np.random.Generator)
     centre, pixels = _place(scene, side)
     wide = _SHOULDERS * (rng.uniform(0.85, 1.15), 1)
     outline = np.concatenate([wide, wide[::-1] * (-1, 1)])
-    tilt = np.deg2rad(0.15 * scene.view.roll)
+    tilt = np.deg2rad(-0.15 * scene.view.roll)  # as `face_render.BODY` has the neck
     turn = np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
     points = centre + pixels * (outline @ turn) * (1, -1)
     mask = soft_mask(points, side, 0.8)

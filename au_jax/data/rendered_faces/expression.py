@@ -29,19 +29,20 @@ SHAPES: dict[int, tuple[tuple[str, float], ...]] = {
         *(("mouthRollUpper", 0.35), ("mouthRollLower", 0.35)),
     ),
     25: (("mouthLowerDown", 0.6), ("mouthUpperUp", 0.15), ("jawOpen", 0.06)),
-    26: (("jawOpen", 0.65),),
+    26: (("jawOpen", 0.9),),
     28: (
         *(("mouthRollLower", 1.05), ("mouthRollUpper", 0.95)),
         *(("mouthShrugLower", 0.25), ("mouthPress", 0.35)),
     ),
-    43: (("eyeBlink", 1.2),),
+    43: (("eyeBlink", 1.9),),  # lids that are as good as closed wherever it counts as present
 }
 SIDES = ("R", "L")  # the person's own, in the order of `Scene.intensity`
 CLOSED = 0.92  # how much of the jaw's drop the lips make up for while they stay closed
 # From the first intensity of AU25 the lips begin to part, from the second nothing closes them.
 PARTING = (1.5, PRESENT_FROM)
 OVERLAP = 0.1  # cm: by how much more than their gap closed lips are brought together
-WIDE_AGAINST_BLINK = 0.3  # how much a fully widened eye keeps a lid from closing
+# Of the upper and the lower lid's edge, landmarks of the person's own right and left eye.
+UPPER_LID, LOWER_LID = ((37, 38), (43, 44)), ((41, 40), (47, 46))
 
 
 def lips_closed(scene: Scene) -> float:
@@ -90,9 +91,7 @@ def weights(scene: Scene) -> dict[str, float]:
     found["eyeLookOut_R"] = found["eyeLookIn_L"] = max(-left, 0.0)
     for side in SIDES:
         found[f"eyeLookUp_{side}"], found[f"eyeLookDown_{side}"] = max(up, 0.0), max(-up, 0.0)
-        wide = min(max(found[f"eyeWide_{side}"], 0.0), 1.0)
-        blink = min(found[f"eyeBlink_{side}"], 1.0)
-        found[f"eyeBlink_{side}"] = blink * (1 - WIDE_AGAINST_BLINK * wide)
+        found[f"eyeBlink_{side}"] = min(found[f"eyeBlink_{side}"], 1.0)
     return {name: weight for name, weight in found.items() if weight != 0}
 
 
@@ -138,6 +137,26 @@ def closing(kit: FaceKit, vertices: np.ndarray) -> np.ndarray:
     return offsets
 
 
+def opening(kit: FaceKit, vertices: np.ndarray) -> np.ndarray:
+    """How far the eyes are open: [2], cm, the person's own right and left; below 0 lids overlap."""
+    heights = vertices[kit.landmarks, 1]
+    return (heights[np.array(UPPER_LID)] - heights[np.array(LOWER_LID)]).mean(1)
+
+
+@functools.lru_cache(maxsize=2)
+def blink_reach(kit: FaceKit) -> np.ndarray:
+    """By how much each `eyeBlink` closes the eye of the mean head: [2], cm."""
+    vertices = kit.neutral.copy()
+    for side in SIDES:
+        _add(kit, vertices, f"eyeBlink_{side}", 1.0)
+    return opening(kit, kit.neutral) - opening(kit, vertices)
+
+
+def _add(kit: FaceKit, vertices: np.ndarray, name: str, weight: float) -> None:
+    number = kit.names.index(name)
+    vertices[kit.moved[number]] += np.float32(weight) * kit.offsets[number]
+
+
 def move(kit: FaceKit, shape: np.ndarray, scene: Scene) -> np.ndarray:
     """The vertices of a person's face with a scene's expression.
 
@@ -148,10 +167,16 @@ def move(kit: FaceKit, shape: np.ndarray, scene: Scene) -> np.ndarray:
       float32 [V, 3], cm.
     """
     vertices = shape.copy()
-    place = {name: number for number, name in enumerate(kit.names)}
-    for name, weight in weights(scene).items():
-        number = place[name]
-        vertices[kit.moved[number]] += np.float32(weight) * kit.offsets[number]
+    asked = weights(scene)
+    blink = np.array([asked.pop(f"eyeBlink_{side}", 0.0) for side in SIDES])
+    for name, weight in asked.items():
+        _add(kit, vertices, name, weight)
+    # A blink closes its share of what this person's eye is open, however large it is and however
+    # other shapes widen or narrow it; lids that these let overlap are brought back to each other.
+    gap = opening(kit, vertices)
+    close = np.where(gap > 0, blink * gap, gap) / blink_reach(kit)
+    for side, weight in zip(SIDES, close, strict=True):
+        _add(kit, vertices, f"eyeBlink_{side}", weight)
     active = activation(scene.person, scene.intensity)[COLUMN[4]].astype(np.float32)
     if active.any():
         vertices += np.tensordot(active, corrugator(kit), 1)

@@ -30,8 +30,8 @@ _OF_PROTOTYPE = 0.75  # chance of each AU of the prototype
 # Chance of each AU besides the emotion.
 _BY_CHANCE = {
     1: 0.04, 2: 0.03, 4: 0.06, 5: 0.02, 6: 0.03, 7: 0.06, 9: 0.02, 10: 0.03, 12: 0.05, 14: 0.04,
-    15: 0.03, 17: 0.04, 18: 0.045, 20: 0.02, 23: 0.02, 24: 0.03, 25: 0.14, 26: 0.07, 28: 0.05,
-    43: 0.045,
+    15: 0.03, 17: 0.04, 18: 0.07, 20: 0.02, 23: 0.02, 24: 0.03, 25: 0.14, 26: 0.07, 28: 0.05,
+    43: 0.07,
 }  # fmt: skip
 # Wild combinations: one of each line, each as likely as the others of its line.
 _WILD = (

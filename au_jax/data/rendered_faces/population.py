@@ -121,13 +121,15 @@ def sample_person(look: str, seed: int, split: str, number: int) -> Person:
         shine=float(rng.uniform(*of.shine)),
         skin=linear(skin),
         hair=linear(np.clip(hair, 8, 240)),
-        brows=linear(np.clip(hair * rng.uniform(0.45, 0.85), 12, 150)),
+        # Make-up draws brows darker, fuller and denser.
+        brows=linear(np.clip(hair * rng.uniform(0.45, 0.85) * (1 - 0.5 * make_up), 12, 150)),
         iris=linear(_IRISES[rng.choice(len(_IRISES), p=_IRIS_RATE[complexion])]),
         teeth=linear(white * np.array([1, 0.96, rng.uniform(0.8, 0.93)])),
         lips=lips,
         lips_strength=float(rng.uniform(0.35, 0.9)),
-        brow_thickness=float(rng.uniform(0.3, 0.52) if bearded else rng.uniform(0.2, 0.38)),
-        brow_strength=float(rng.uniform(0.5, 0.95)),
+        brow_thickness=float(rng.uniform(0.3, 0.52) if bearded else rng.uniform(0.2, 0.38))
+        + 0.1 * make_up,
+        brow_strength=min(float(rng.uniform(0.5, 0.95)) + 0.3 * make_up, 1.0),
         beard=beard,
         moustache=moustache,
         stubble=stubble,
