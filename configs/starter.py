@@ -9,6 +9,7 @@
                                                    other work beside it)  (test)
     labels    rendered faces, few of another look  6 min (measured)       see RESULTS.md
     finetune  your own, prepared as --name=mine    2 min (measured)       depends on them
+    evaluate  your own, prepared as --name=mine    14 s for 267 (measured) depends on them
 
 `default` trains the members of the starter model: two networks of different size for the AUs of
 the face, and one for the pose AUs, which also takes the angles of the head. Their labels are those
@@ -16,14 +17,15 @@ of the renders, which are all true, so that there is nothing for self-training t
 other people in another look. `labels` is the label efficiency: 10, 30, 100 and 300 faces of that
 other look are learned from, from scratch and from the starter model, and other people of the same
 look are tested on. From scratch there are three times as many steps, as fewer learn nothing.
-`finetune` does the same with a prepared data set of your own.
+`finetune` does the same with a prepared data set of your own, and `evaluate` scores the starter
+model on it as it is, without any training.
 """
 
 from typing import Any
 
 from configs import base
 
-VARIANTS = ("default", "labels", "finetune")
+VARIANTS = ("default", "labels", "finetune", "evaluate")
 COUNTS = (10, 30, 100, 300)
 
 
@@ -42,11 +44,16 @@ def get_config(variant: str | None = None):
         _members(config)
     elif config.variant == "labels":
         config.data.val_fraction = 0.5
+        _as_it_is(config, "test-val")
         for count in COUNTS:
             _few(config, f"{count} faces", f"test-train#{count}", "test-val", f"_{count}")
     else:
         config.data.name = "mine"
-        _few(config, "your faces", "full-train", "full-val")
+        if config.variant == "finetune":
+            _as_it_is(config, "full-val")
+            _few(config, "your faces", "full-train", "full-val")
+        else:
+            _as_it_is(config, "full")
     return config
 
 
@@ -115,6 +122,20 @@ def _members(config) -> None:
         label="both, shrunken thresholds",
         threshold_rule="shrunken",
         calibration="platt",
+    )
+
+
+def _as_it_is(config, tested: str) -> None:
+    """Scores the starter model, at its own thresholds."""
+    stage = base.add_stage(config, "starter", "exported", validate=(tested,), test=())
+    base.add_stage(
+        config,
+        "starter_row",
+        "select",
+        inputs=(stage,),
+        split=tested,
+        test=(),
+        label="the starter model as it is",
     )
 
 

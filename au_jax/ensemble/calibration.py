@@ -43,12 +43,13 @@ class Calibration:
 
         What is above 1, as the threshold of an AU that is never present, stays.
         """
-        mapped = scipy.special.expit(self.slope * _logits(probabilities) + self.offset)
+        mapped = scipy.special.expit(self.slope * logits_of(probabilities) + self.offset)
         same = self.identical | (probabilities > 1)
         return np.where(same, probabilities, mapped).astype(probabilities.dtype)
 
 
-def _logits(probabilities: np.ndarray) -> np.ndarray:
+def logits_of(probabilities: np.ndarray) -> np.ndarray:
+    """The logits of probabilities, finite where these are 0 or 1: float64 of the same shape."""
     return scipy.special.logit(np.clip(np.asarray(probabilities, np.float64), *_EDGES))
 
 
@@ -82,7 +83,7 @@ def fit(probabilities: np.ndarray, labels: np.ndarray, kind: str) -> Calibration
     slope, offset = np.ones(labels.shape[1]), np.zeros(labels.shape[1])
     for a in np.flatnonzero(enough(labels)):
         known = labels[:, a] >= 0
-        inputs = _logits(probabilities[known, a])
+        inputs = logits_of(probabilities[known, a])
         if kind == "platt":
             inputs = np.stack([inputs, np.ones_like(inputs)])
         best = _logistic_regression(np.atleast_2d(inputs), labels[known, a] == 1)

@@ -143,6 +143,20 @@ def of_one(member: Member, aus: Sequence[str]) -> Selection:
     )
 
 
+def on(selection: Selection, aus: Sequence[str]) -> Selection:
+    """The same decisions on some of the AUs of a selection alone, in the order of `aus`."""
+    at = au_names.positions(selection.aus, aus)
+    maps = selection.calibration
+    return dataclasses.replace(
+        selection,
+        aus=tuple(aus),
+        weights=selection.weights[:, at],
+        bias=selection.bias[at],
+        thresholds=selection.thresholds[at],
+        calibration=maps and Calibration(maps.slope[at], maps.offset[at]),
+    )
+
+
 def apply(
     selection: Selection, member_logits: Sequence[tuple[Sequence[str], np.ndarray]]
 ) -> np.ndarray:

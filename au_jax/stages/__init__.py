@@ -2,6 +2,7 @@
 
 from au_jax.stages.base import Stage, StageContext
 from au_jax.stages.encode import Encode
+from au_jax.stages.exported import Exported
 from au_jax.stages.feature_map import FeatureMap
 from au_jax.stages.filter_labels import FilterLabels
 from au_jax.stages.linear_probe import LinearProbe
@@ -20,6 +21,7 @@ KINDS: dict[str, type] = {
     "select": Select,
     "pose_svm": PoseSVM,
     "openface_aus": OpenFaceAUs,
+    "exported": Exported,
     "feature_map": FeatureMap,
 }
 

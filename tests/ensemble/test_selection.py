@@ -7,6 +7,7 @@ import pytest
 
 from au_jax import metrics
 from au_jax.ensemble import selection
+from au_jax.ensemble.calibration import Calibration
 from au_jax.ensemble.selection import Member, Selection
 from au_jax.errors import UserError
 
@@ -55,6 +56,20 @@ def _selection(link="probability"):
         link=link,
         thresholds=np.array([0.1 + 0.2, 0.5, 2 / 3]),
     )
+
+
+def test_some_aus_of_a_selection_are_decided_as_before():
+    whole = selection.calibrated(
+        _selection(), Calibration(np.array([0.5, 1.0, 2.0]), np.array([0.3, 0.0, -0.2]))
+    )
+    logits = np.random.default_rng(0).normal(size=(2, 20, 3)).astype(np.float32)
+    said = [(AUS, of_member) for of_member in logits]
+    some = selection.on(whole, ("AU04", "AU01"))
+    assert some.aus == ("AU04", "AU01")
+    np.testing.assert_array_equal(
+        selection.apply(some, said), selection.apply(whole, said)[:, [2, 0]]
+    )
+    np.testing.assert_array_equal(some.thresholds, whole.thresholds[[2, 0]])
 
 
 @pytest.mark.parametrize("link", ["probability", "logit"])

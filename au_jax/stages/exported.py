@@ -1,0 +1,93 @@
+"""A model that is there already, such as the starter, scored on labelled faces as it is."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from au_jax import log, starter
+from au_jax.allowed import Line
+from au_jax.data.pipeline import ordered_batches
+from au_jax.data.records import Crop
+from au_jax.data.sources import Source
+from au_jax.data.split_name import Split
+from au_jax.ensemble import selection
+from au_jax.ensemble.calibration import logits_of
+from au_jax.ensemble.predictor import Predictor, opened
+from au_jax.errors import UserError
+from au_jax.stages.base import Stage, StageContext
+from au_jax.training.scoring import with_labels
+
+_BATCH = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported(Stage):
+    """What a finished model says of images, with nothing learned.
+
+    It writes scores/SPLIT/1.npz for every split of `validate` and `test`. The logit of the
+    probability less that of the AU's threshold stands for the logit: the model decides at its
+    thresholds what such a logit decides at 0. AUs that the model or the data lack are left out.
+
+    Attributes:
+      folder: an exported folder, the folder of a run, or "starter", as `au_jax.load` takes it.
+      crop: a crop that is stored (the networks read their own).
+      validate, test: splits that are scored.
+    """
+
+    folder: Line = starter.NAME
+    crop: Crop = "closeup"
+    validate: tuple[Split, ...] = ("opt-val",)
+    test: tuple[Split, ...] = ("test",)
+
+    def check(self, context: StageContext) -> None:
+        """Finds now whether there is a model.
+
+        Raises:
+          UserError: there is none.
+        """
+        del context
+        opened(starter.folder_of(self.folder), None)
+
+    def run(self, context: StageContext) -> None:
+        """Scores the model.
+
+        Raises:
+          UserError: see `check`; the model is damaged; or it tells none of the AUs of the data.
+        """
+        if jax.process_index() != 0:
+            return
+        chosen, networks = opened(starter.folder_of(self.folder), None)
+        for split in dict.fromkeys((*self.validate, *self.test)):
+            source = context.source(split, self.crop)
+            names = tuple(au for au in source.aus if au in chosen.aus)
+            if not names:
+                raise UserError(
+                    f"'{split}' labels {', '.join(source.aus)}, and {self.folder} tells "
+                    f"{', '.join(chosen.aus)}; name a data set that has one of these"
+                )
+            # Without the networks that vote on other AUs alone, nor the crops that only they read.
+            predictor = Predictor(selection.on(chosen, names), networks)
+            sources = {
+                crop: dataclasses.replace(context.source(split, crop), size=side, decoded=None)
+                for crop, side in predictor.crops.items()
+            }
+            said = np.concatenate(list(_probabilities(predictor, sources, context.threads)))
+            above = logits_of(said[: len(source)]) - logits_of(predictor.selection.thresholds)
+            context.folder.write_scores(source.name, 1, with_labels(above, source, names))
+            log.say(f"  {split}: {len(source)} faces scored for {len(names)} AUs")
+
+
+def _probabilities(
+    predictor: Predictor, sources: dict[str, Source], threads: int
+) -> Iterator[np.ndarray]:
+    """The probabilities float32 [_BATCH, A] of each batch; the last one is filled up."""
+    streams = [ordered_batches(source, _BATCH, threads) for source in sources.values()]
+    total = -(-len(next(iter(sources.values()))) // _BATCH)
+    with contextlib.closing(log.progress("scoring", total, "batch")) as bar:
+        for batches in zip(*streams, strict=True):
+            images = {crop: batch["image"] for crop, batch in zip(sources, batches, strict=True)}
+            yield predictor.probabilities(images, batches[0]["pose"])
+            bar.update()
