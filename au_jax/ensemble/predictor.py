@@ -106,8 +106,9 @@ class RunNetworks:
         folder = self._folder(member)
         if not folder.model_card.exists():
             raise UserError(
-                f"the selection needs {member}, but {folder.path} is not the folder of a "
-                f"trained stage; put that run where it was, seen from {self.workdir}"
+                f"the selection needs {member}, but {folder.path} holds no network that was "
+                f"trained; if it was, put that run where it was, seen from {self.workdir}, else "
+                "name another stage"
             )
         return ModelCard.read(folder)
 

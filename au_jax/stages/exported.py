@@ -3,12 +3,13 @@
 import contextlib
 import dataclasses
 from collections.abc import Iterator
+from typing import Annotated
 
 import jax
 import numpy as np
 
 from au_jax import log, starter
-from au_jax.allowed import Line
+from au_jax.allowed import Text
 from au_jax.data.pipeline import ordered_batches
 from au_jax.data.records import Crop
 from au_jax.data.sources import Source
@@ -37,7 +38,7 @@ class Exported(Stage):
       validate, test: splits that are scored.
     """
 
-    folder: Line = starter.NAME
+    folder: Annotated[str, Text(least=1)] = starter.NAME
     crop: Crop = "closeup"
     validate: tuple[Split, ...] = ("opt-val",)
     test: tuple[Split, ...] = ("test",)
