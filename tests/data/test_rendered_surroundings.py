@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from au_jax.data.rendered_faces.backdrops import BACKDROPS, backdrop, soft_mask
+from au_jax.data.rendered_faces.face_render import rotation
 from au_jax.data.rendered_faces.occluders import OCCLUDERS, Head, cover
 from au_jax.data.rendered_faces.population import sample_scene
 from au_jax.data.rendered_faces.scene import Glasses
@@ -52,6 +53,21 @@ def test_backdrops_are_light_that_a_seed_decides(kind):
     assert first.std() > 0.005
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).mean() > 0.01
+
+
+@pytest.mark.parametrize("roll", [-40.0, 40.0])
+def test_shoulders_lean_to_the_side_that_the_head_leans_to(roll):
+    view = dataclasses.replace(scene_of().view, roll=roll, width=0.3, centre=np.array([0.5, 0.3]))
+    pictures = []
+    for colour in (0.0, 1.0):
+        scene = scene_of(view=view)
+        person = dataclasses.replace(scene.person, clothes=np.full(3, colour))
+        pictures.append(backdrop(dataclasses.replace(scene, person=person), SIDE, np.eye(3)))
+    clothes = np.abs(pictures[0] - pictures[1]).max(2) > 0.05
+    left, right = clothes[:, SIDE // 2 - 24].argmax(), clothes[:, SIDE // 2 + 24].argmax()
+    assert min(left, right) > SIDE // 3  # there are clothes in both
+    own_left = rotation(view) @ (1, 0, 0)  # to the picture's right in a head that is upright
+    assert np.sign(left - right) == np.sign(own_left[1])
 
 
 def test_long_hair_hangs_beside_the_face():
