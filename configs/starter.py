@@ -44,16 +44,16 @@ def get_config(variant: str | None = None):
         _members(config)
     elif config.variant == "labels":
         config.data.val_fraction = 0.5
-        _as_it_is(config, "test-val")
+        _as_it_is(config, "test-val", "expression")
         for count in COUNTS:
             _few(config, f"{count} faces", f"test-train#{count}", "test-val", f"_{count}")
     else:
         config.data.name = "mine"
         if config.variant == "finetune":
-            _as_it_is(config, "full-val")
+            _as_it_is(config, "full-val", "expression")
             _few(config, "your faces", "full-train", "full-val")
         else:
-            _as_it_is(config, "full")
+            _as_it_is(config, "full", "all")
     return config
 
 
@@ -125,9 +125,9 @@ def _members(config) -> None:
     )
 
 
-def _as_it_is(config, tested: str) -> None:
+def _as_it_is(config, tested: str, group: str) -> None:
     """Scores the starter model, at its own thresholds."""
-    stage = base.add_stage(config, "starter", "exported", validate=(tested,), test=())
+    stage = base.add_stage(config, "starter", "exported", group=group, validate=(tested,), test=())
     base.add_stage(
         config,
         "starter_row",

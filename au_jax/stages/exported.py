@@ -8,8 +8,8 @@ from typing import Annotated
 import jax
 import numpy as np
 
-from au_jax import log, starter
-from au_jax.allowed import Text
+from au_jax import aus, log, starter
+from au_jax.allowed import Group, Text
 from au_jax.data.pipeline import ordered_batches
 from au_jax.data.records import Crop
 from au_jax.data.sources import Source
@@ -34,11 +34,13 @@ class Exported(Stage):
 
     Attributes:
       folder: an exported folder, the folder of a run, or "starter", as `au_jax.load` takes it.
+      group: the AUs that are scored.
       crop: a crop that is stored (the networks read their own).
       validate, test: splits that are scored.
     """
 
     folder: Annotated[str, Text(least=1)] = starter.NAME
+    group: Group = "all"
     crop: Crop = "closeup"
     validate: tuple[Split, ...] = ("opt-val",)
     test: tuple[Split, ...] = ("test",)
@@ -63,7 +65,7 @@ class Exported(Stage):
         chosen, networks = opened(starter.folder_of(self.folder), None)
         for split in dict.fromkeys((*self.validate, *self.test)):
             source = context.source(split, self.crop)
-            names = tuple(au for au in source.aus if au in chosen.aus)
+            names = tuple(au for au in aus.group(source.aus, self.group) if au in chosen.aus)
             if not names:
                 raise UserError(
                     f"'{split}' labels {', '.join(source.aus)}, and {self.folder} tells "
