@@ -107,6 +107,14 @@ def test_a_blink_closes_its_share_of_any_eye(kit):
         np.testing.assert_allclose(expression.opening(kit, moved), expected, atol=1e-5)
 
 
+def test_an_eye_goes_back_behind_its_closed_lids(kit):
+    moved = expression.move(kit, kit.neutral, scene({43: (0, 5)})) - kit.neutral
+    eye = kit.of("eye")
+    own_left = kit.neutral[eye, 0] > 0
+    assert 0 < own_left.sum() < len(own_left)
+    np.testing.assert_allclose(moved[eye][:, 2], np.where(own_left, -0.6, 0), atol=1e-5)
+
+
 def test_lids_that_other_shapes_let_overlap_meet(kit):
     shape = kit.neutral.copy()
     shape[kit.landmarks[[43, 44]], 1] -= 1.0  # the left lids overlap by 0.2

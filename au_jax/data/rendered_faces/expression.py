@@ -41,6 +41,7 @@ CLOSED = 0.92  # how much of the jaw's drop the lips make up for while they stay
 # From the first intensity of AU25 the lips begin to part, from the second nothing closes them.
 PARTING = (1.5, PRESENT_FROM)
 OVERLAP = 0.1  # cm: by how much more than their gap closed lips are brought together
+RECESS = 0.6  # cm: how far an eye goes back behind lids that are closed
 # Of the upper and the lower lid's edge, landmarks of the person's own right and left eye.
 UPPER_LID, LOWER_LID = ((37, 38), (43, 44)), ((41, 40), (47, 46))
 
@@ -177,6 +178,10 @@ def move(kit: FaceKit, shape: np.ndarray, scene: Scene) -> np.ndarray:
     close = np.where(gap > 0, blink * gap, gap) / blink_reach(kit)
     for side, weight in zip(SIDES, close, strict=True):
         _add(kit, vertices, f"eyeBlink_{side}", weight)
+    # Eyes that stand far out would show through their lids.
+    own_left = kit.neutral[:, 0] > 0
+    shut = np.where(gap > 0, blink, 1.0)
+    vertices[kit.of("eye"), 2] -= RECESS * np.where(own_left, *shut[::-1])[kit.of("eye")]
     active = activation(scene.person, scene.intensity)[COLUMN[4]].astype(np.float32)
     if active.any():
         vertices += np.tensordot(active, corrugator(kit), 1)
