@@ -8,7 +8,7 @@
     default   rendered faces                       41 min (measured with  F1 0.70 over 26 AUs
                                                    other work beside it)  (test)
     labels    rendered faces, few of another look  6 min (measured)       see RESULTS.md
-    finetune  your own, prepared as --name=mine    2 min (measured)       depends on them
+    finetune  your own, prepared as --name=mine    4 to 5 min (measured)  depends on them
     evaluate  your own, prepared as --name=mine    14 s for 267 (measured) depends on them
 
 `default` trains the members of the starter model: two networks of different size for the AUs of

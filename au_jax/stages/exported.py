@@ -1,6 +1,5 @@
 """A model that is there already, such as the starter, scored on labelled faces as it is."""
 
-import contextlib
 import dataclasses
 from collections.abc import Iterator
 from typing import Annotated
@@ -89,7 +88,7 @@ def _probabilities(
     """The probabilities float32 [_BATCH, A] of each batch; the last one is filled up."""
     streams = [ordered_batches(source, _BATCH, threads) for source in sources.values()]
     total = -(-len(next(iter(sources.values()))) // _BATCH)
-    with contextlib.closing(log.progress("scoring", total, "batch")) as bar:
+    with log.progress("scoring", total, "batch") as bar:
         for batches in zip(*streams, strict=True):
             images = {crop: batch["image"] for crop, batch in zip(sources, batches, strict=True)}
             yield predictor.probabilities(images, batches[0]["pose"])

@@ -175,13 +175,13 @@ def move(kit: FaceKit, shape: np.ndarray, scene: Scene) -> np.ndarray:
     # A blink closes its share of what this person's eye is open, however large it is and however
     # other shapes widen or narrow it; lids that these let overlap are brought back to each other.
     gap = opening(kit, vertices)
-    close = np.where(gap > 0, blink * gap, gap) / blink_reach(kit)
-    for side, weight in zip(SIDES, close, strict=True):
+    shut = np.where(gap > 0, blink, 1.0)
+    for side, weight in zip(SIDES, shut * gap / blink_reach(kit), strict=True):
         _add(kit, vertices, f"eyeBlink_{side}", weight)
     # Eyes that stand far out would show through their lids.
-    own_left = kit.neutral[:, 0] > 0
-    shut = np.where(gap > 0, blink, 1.0)
-    vertices[kit.of("eye"), 2] -= RECESS * np.where(own_left, *shut[::-1])[kit.of("eye")]
+    eyes = kit.of("eye")
+    own_left = kit.neutral[eyes, 0] > 0
+    vertices[eyes, 2] -= RECESS * shut[own_left.astype(int)]
     active = activation(scene.person, scene.intensity)[COLUMN[4]].astype(np.float32)
     if active.any():
         vertices += np.tensordot(active, corrugator(kit), 1)
