@@ -1,6 +1,5 @@
 """The command line: flags parsed with one clear sentence for each mistake."""
 
-import gc
 import os
 import socket
 import sys
@@ -46,8 +45,6 @@ def _start() -> None:
 
     from au_jax import run_dir
 
-    # To look for garbage among all that the imports made takes a tenth of the time of a report.
-    gc.freeze()
     # A second start of the same config then begins at once.
     kept = cache_dir() / "xla"
     run_dir.make_folder(kept, f"the cache ({CACHE})")
@@ -236,6 +233,13 @@ def _pairs(asked: flags.FlagValues, flag: str, form: str) -> dict[str, str]:
             raise UserError(f"--{flag} gives {field} twice; leave one out")
         pairs[field] = value
     return pairs
+
+
+def report(workdir: Path) -> None:
+    """`--mode=report`, which needs little of the stack."""
+    from au_jax.report import run as reporting
+
+    reporting.report(workdir)
 
 
 def export(asked: flags.FlagValues, workdir: Path) -> None:

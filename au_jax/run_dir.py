@@ -39,7 +39,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,19 @@ def make_folder(path: Path, flag: str) -> None:
         raise UserError(
             f"{flag} cannot be used: {path}: {reason(error)}; name a folder that can be written"
         ) from error
+
+
+@contextlib.contextmanager
+def locked(
+    take: Callable[..., contextlib.AbstractContextManager[None]], path: Path, work: str, *how: bool
+) -> Iterator[None]:
+    """Holds the lock `take(path, work, *how)`; raises UserError where it cannot be written."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(take(path, work, *how))
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {reason(error)}") from error
+        yield
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,12 +11,15 @@ that a checkpoint has to keep.
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
-import grain
 import numpy as np
 
 from au_jax.data.balanced_batches import BalancedBatches
 from au_jax.data.sources import Source
+
+if TYPE_CHECKING:
+    import grain
 
 Batch = dict[str, dict[str, np.ndarray]]
 Shape = tuple[tuple[int, ...], type]
@@ -151,7 +154,7 @@ def training_batches(
     threads: int,
     process: int = 0,
     processes: int = 1,
-) -> grain.DatasetIterator:
+) -> "grain.DatasetIterator":
     """Returns the checkpointable iterator over the batches of a training run.
 
     Args:
@@ -161,6 +164,7 @@ def training_batches(
       threads: how many threads read and decode, each one batch at a time.
       process, processes: which contiguous part of every share this process loads.
     """
+    import grain  # for a second, and not in every mode
 
     def load(rows: dict[str, np.ndarray]) -> Batch:
         return {
@@ -183,6 +187,8 @@ def ordered_batches(
     The last batch is filled up with the last record; the field `valid` bool [b] marks what counts.
     `size` is of the global batch; each process loads a contiguous part of it.
     """
+    import grain
+
     steps = -(-len(source) // size)
 
     def load(step: int) -> dict[str, np.ndarray]:

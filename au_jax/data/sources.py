@@ -1,6 +1,6 @@
 """Sources of records: random access to one split of a prepared data set.
 
-A prepared data set is a TFDS folder of ArrayRecord files (`records.py` lists the features). All
+A prepared data set is a TFDS folder of ArrayRecord files (`tfds_info.py` lists the features). All
 that training needs beside the images (labels, pose, keys) is small and lives in memory as a
 `Table`; images are read and decoded only when a batch asks for them.
 """
@@ -8,14 +8,12 @@ that training needs beside the images (labels, pose, keys) is small and lives in
 import dataclasses
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
-from tensorflow_datasets.core.example_parser import tf_example_pb2
 from tqdm import tqdm
 
 from au_jax import aus as au_names
@@ -100,8 +98,8 @@ class Source:
                 f"records of split '{self.name}' in {Path(self.files[0]).parent} are damaged "
                 f"({error}); prepare the data set again"
             ) from error
-        parse = tf_example_pb2.Example.FromString
-        return [parse(r).features.feature[field].bytes_list.value[0] for r in raw]
+        parse = _parser()
+        return [parse(r)[field].bytes_list.value[0] for r in raw]
 
     def images(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """The decoded images, uint8 [len(indices), H, W, 3], RGB.
@@ -202,6 +200,8 @@ def open_source(
       UserError: the folder is missing, half-written or damaged, or lacks the split or crop; a
         label is outside {-1, 0, 1}; the part that is asked for has no records.
     """
+    import tensorflow_datasets as tfds  # for half a second, which reports need not wait for
+
     try:
         builder = tfds.builder_from_directory(folder)
         metadata = builder.info.metadata or {}
@@ -256,6 +256,13 @@ def open_source(
             "the subjects when you prepare the data set, or use splits of its own"
         )
     return whole.subset(chosen, split)
+
+
+def _parser() -> Callable[[bytes], Mapping[str, Any]]:
+    """What reads the features of a stored record by name."""
+    from tensorflow_datasets.core.example_parser import tf_example_pb2
+
+    return lambda raw: tf_example_pb2.Example.FromString(raw).features.feature
 
 
 def _are_names(value: Any) -> bool:
@@ -313,13 +320,14 @@ def _columns(split: str, files: Sequence[str]) -> dict[str, Any]:
     # Arrays of chunks: the values of millions of records as Python objects would fill the memory.
     chunks: dict[str, list[np.ndarray]] = {name: [] for name in _TYPES}
     chunk = 1024
+    parse = _parser()
     progress = tqdm(total=len(reader), desc=f"reading the labels of '{split}'", unit="record")
     with progress:
         for start in range(0, len(reader), chunk):
             stop = min(start + chunk, len(reader))
             rows: dict[str, list] = {name: [] for name in _TYPES}
             for raw in reader.__getitems__(list(range(start, stop))):
-                feature = tf_example_pb2.Example.FromString(raw).features.feature
+                feature = parse(raw)
                 rows["keys"].append(feature["key"].bytes_list.value[0].decode())
                 for text in ("subject", "video"):
                     rows[text].append(feature[text].bytes_list.value[0].decode())

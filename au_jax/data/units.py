@@ -1,8 +1,6 @@
 """Independent units of a split: the smallest groups that part no subject and no video."""
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 
 def units(subject: np.ndarray, video: np.ndarray) -> np.ndarray:
@@ -21,10 +19,9 @@ def units(subject: np.ndarray, video: np.ndarray) -> np.ndarray:
     subjects, subject_at = np.unique(subject, return_inverse=True)
     videos, video_at = np.unique(video, return_inverse=True)
     named = (subject != "") & (video != "")
-    nodes = len(subjects) + len(videos)
-    edges = (subject_at[named], len(subjects) + video_at[named])
-    links = coo_array((np.ones(named.sum(), np.int32), edges), shape=(nodes, nodes))
-    component = connected_components(links, directed=False)[1]
+    component = _connected(
+        len(subjects) + len(videos), subject_at[named], len(subjects) + video_at[named]
+    )
     texts = [*subjects.tolist(), *(f"video {name}" for name in videos.tolist())]
     first: dict[int, str] = {}
     for part, text in zip(component.tolist(), texts, strict=True):
@@ -32,6 +29,17 @@ def units(subject: np.ndarray, video: np.ndarray) -> np.ndarray:
     names = np.array([first[part] for part in component.tolist()], np.str_)
     node_at = np.where(subject != "", subject_at, len(subjects) + video_at)
     return np.where((subject == "") & (video == ""), "", names[node_at])
+
+
+def _connected(nodes: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The component, int [nodes], of each node of a graph of edges first[i] to second[i]."""
+    if not len(first):
+        return np.arange(nodes)
+    from scipy.sparse import coo_array  # imports for long, and few data sets have videos
+    from scipy.sparse.csgraph import connected_components
+
+    links = coo_array((np.ones(len(first), np.int32), (first, second)), shape=(nodes, nodes))
+    return connected_components(links, directed=False)[1]
 
 
 def only_one(of_records: np.ndarray) -> bool:

@@ -7,7 +7,6 @@ above 0, so that the order of the examples, and with it every decision, stays wh
 import dataclasses
 
 import numpy as np
-import scipy.optimize
 import scipy.special
 
 from au_jax.errors import unknown
@@ -94,6 +93,8 @@ def fit(probabilities: np.ndarray, labels: np.ndarray, kind: str) -> Calibration
 
 def _logistic_regression(inputs: np.ndarray, present: np.ndarray) -> np.ndarray:
     """The weights [K] of the inputs [K, N] under which Platt's targets are likeliest."""
+    from scipy.optimize import minimize  # imports for long, and few choices calibrate
+
     positives, negatives = present.sum(), (~present).sum()
     targets = np.where(present, (positives + 1) / (positives + 2), 1 / (negatives + 2))
 
@@ -103,4 +104,4 @@ def _logistic_regression(inputs: np.ndarray, present: np.ndarray) -> np.ndarray:
         return float((np.logaddexp(0, logits) - targets * logits).mean()), gradient
 
     start = np.eye(1, len(inputs))[0]
-    return scipy.optimize.minimize(loss, start, jac=True, method="BFGS").x
+    return minimize(loss, start, jac=True, method="BFGS").x

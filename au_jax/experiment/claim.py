@@ -2,8 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import jax
 
@@ -39,23 +38,10 @@ def claimed(folder: RunFolder, share: bool = False) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         if jax.process_index() == 0:
             take = lock.together if share else lock.alone
-            held.enter_context(locked(take, folder.lock, f"writes into {folder.path}"))
+            held.enter_context(run_dir.locked(take, folder.lock, f"writes into {folder.path}"))
             if not share:
                 run_dir.sweep(folder.path)
         sharding.barrier("the workdir is claimed")
-        yield
-
-
-@contextlib.contextmanager
-def locked(
-    take: Callable[..., contextlib.AbstractContextManager[None]], path: Path, work: str, *how: bool
-) -> Iterator[None]:
-    """Holds the lock `take(path, work, *how)`; raises UserError where it cannot be written."""
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(take(path, work, *how))
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {run_dir.reason(error)}") from error
         yield
 
 
@@ -83,7 +69,7 @@ def stages_in_turn(recipe: Recipe) -> Iterator[str]:
                 continue
             make_folder(folder.path, f"--workdir={recipe.run.path}")
             try:
-                with locked(lock.alone, folder.lock, f"works on {name}"):
+                with run_dir.locked(lock.alone, folder.lock, f"works on {name}"):
                     if not folder.done:
                         run_dir.sweep(folder.path)
                         yield name

@@ -1,30 +1,31 @@
-"""The modes of the command line over a config: run, select again, report, benchmark."""
+"""The modes of the command line over a config: run, select again, benchmark, compare."""
 
 import contextlib
 import dataclasses
 import importlib.util
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
-from au_jax import file_forms, large_pages, lock, log, models, run_dir, sharding
+from au_jax import file_forms, large_pages, log, models, run_dir, sharding
 from au_jax.benchmark import dry, throughput
 from au_jax.compare.subject import Subject
 from au_jax.data import datasets
 from au_jax.errors import UserError
 from au_jax.experiment.check import stages_read
-from au_jax.experiment.claim import claimed, locked, stages_in_turn, unfinished
+from au_jax.experiment.claim import claimed, stages_in_turn, unfinished
 from au_jax.experiment.recipe import Recipe
 from au_jax.experiment.workdir import check_workdir, is_kept, keep_config
 from au_jax.export.pytorch import INSTALL
 from au_jax.faces.align import SIDE
 from au_jax.report import results, whole
-from au_jax.run_dir import RunFolder, StageName, make_folder
+from au_jax.report import run as reporting
+from au_jax.run_dir import RunFolder, StageName
 from au_jax.stages.select import Select
 from au_jax.stages.train import Train
 from au_jax.training.loop import Training
@@ -56,7 +57,7 @@ def _run_claimed(config: ConfigDict, recipe: Recipe, share: bool) -> None:
     todo = unfinished(recipe)
     if todo:
         recipe.check()  # before the folder is this config's, so that a mistake can be mended in it
-    with _report_locked(folder) if share else contextlib.nullcontext():
+    with reporting.locked(folder) if share else contextlib.nullcontext():
         check_workdir(config, folder)  # another run may have begun it in the meantime
         if jax.process_index() == 0:
             keep_config(config, folder)
@@ -144,14 +145,6 @@ def _select_claimed(config: ConfigDict, recipe: Recipe, selecting: Sequence[str]
         of_stage.write(folder.stage(name))
         _finish(recipe, name)
     _report(folder, started)
-
-
-def report(workdir: Path) -> None:
-    """Writes the report of a run from what its stages left."""
-    folder = RunFolder(workdir)
-    run_dir.read_json(folder.config, file_forms.Order)
-    _write_report(folder)
-    log.say(f"the report is {folder.report / 'index.html'}")
 
 
 def measure(config: ConfigDict, data_dir: Path) -> None:
@@ -316,29 +309,7 @@ def _settings(recipe: Recipe, name: str) -> dict[str, Any]:
     return {"kind": _kind(recipe.config, name), **dataclasses.asdict(fields)}
 
 
-@contextlib.contextmanager
-def _report_locked(folder: RunFolder) -> Iterator[None]:
-    """Keeps others from writing the report or marking it as outdated; waits until none does."""
-    with locked(lock.alone, folder.report_lock, "writes the report", True):
-        yield
-
-
-def _write_report(folder: RunFolder, anew: bool = True) -> None:
-    """Writes the report; other processes wait, as one that has ended is taken to be lost.
-
-    Args:
-      anew: whether to write it where it is whole, too.
-    """
-    if jax.process_index() == 0:
-        make_folder(folder.report, f"--workdir={folder.path}")
-        with _report_locked(folder):
-            if anew or not whole.is_whole(folder.report):
-                run_dir.sweep(folder.report)
-                results.write(folder)
-    sharding.barrier("the report is written")
-
-
 def _report(folder: RunFolder, started: float, anew: bool = True) -> None:
-    _write_report(folder, anew)
+    reporting.write(folder, anew)
     seconds = time.perf_counter() - started
     log.say(f"finished in {seconds:.0f} s; the report is {folder.report / 'index.html'}")

@@ -1,10 +1,14 @@
 """Head pose: pitch, yaw and roll, fitted to the 68 points of a face."""
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from au_jax.faces.mean_face import MEAN_SHAPE
+
+if TYPE_CHECKING:
+    from scipy.spatial.transform import Rotation
 
 # Points that expressions move little: temples, nose, eye corners, mouth corners.
 STABLE = np.array([0, 1, 15, 16, 27, 28, 29, 30, 31, 33, 35, 36, 39, 42, 45, 48, 54])
@@ -25,6 +29,8 @@ def head_pose(points: np.ndarray) -> np.ndarray:
       (clockwise in the image > 0). The head is rolled first, then pitched, then turned, about the
       camera's axes. NaN where the fit fails.
     """
+    from scipy.spatial.transform import Rotation  # imports for long
+
     seen = np.ascontiguousarray(points[STABLE], np.float64)
     centre = seen.mean(0)
     spread = np.sqrt(((seen - centre) ** 2).sum(1).mean())
@@ -43,7 +49,7 @@ def head_pose(points: np.ndarray) -> np.ndarray:
     return angles(Rotation.from_rotvec(turn.ravel()))
 
 
-def angles(turned: Rotation) -> np.ndarray:
+def angles(turned: "Rotation") -> np.ndarray:
     """Pitch, yaw and roll of a head's rotation about the camera's axes (x right, y down, z away).
 
     Returns:

@@ -15,7 +15,8 @@ from tensorflow_datasets.core import example_serializer
 from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 
 from au_jax.data import records
-from au_jax.data.records import Record, quiet_tfds
+from au_jax.data.records import Record
+from au_jax.data.tfds_info import dataset_info, quiet_tfds
 
 
 class PreparedFaces(FileReaderBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -44,7 +45,7 @@ class PreparedFaces(FileReaderBuilder, skip_registration=True):  # type: ignore[
             super().__init__(file_format="array_record", **kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return records.dataset_info(self, *self._contents)
+        return dataset_info(self, *self._contents)
 
     def serializer(self) -> "Serializer":
         return Serializer(self.info.features)
@@ -109,7 +110,7 @@ def builder(
       data_dir: its folder is `data_dir/name/1.0.0`.
       aus, crops: what each record holds, in order.
       text: one paragraph that describes the data set.
-      drawn, settings: see `records.dataset_info`.
+      drawn, settings: see `tfds_info.dataset_info`.
     """
     kind = types.new_class(
         name.title().replace("_", ""),

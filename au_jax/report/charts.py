@@ -1,16 +1,14 @@
-"""Charts of a run as PNG images, in colours that the colour-blind tell apart."""
+"""Charts of a run as PNG images, in colours that the colour-blind tell apart.
 
+Matplotlib is imported when the first chart is drawn; a report often has all of them already.
+"""
+
+import contextlib
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import ScaledTranslation
 
 from au_jax.aus import ABSENT, EMOTIONS, MEANING, PRESENT, UNKNOWN
 from au_jax.html.numbers import DASH
@@ -21,6 +19,11 @@ from au_jax.report.label_errors import LabelErrors
 from au_jax.report.summaries import FIGURES, interval_of, of_au
 from au_jax.report.track import Track
 from au_jax.report.video_scores import VideoScores
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
 # Okabe and Ito, Color Universal Design (2008).
 BLUE, VERMILLION, GREEN, ORANGE, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7"
@@ -45,17 +48,38 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def _figure(width: float, height: float) -> Figure:
+def _styled() -> contextlib.AbstractContextManager[None]:
+    import matplotlib
+
+    return matplotlib.rc_context(_STYLE)
+
+
+def _figure(width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), dpi=_DPI)
 
 
-def _png(figure: Figure, **options: Any) -> bytes:
+def _patch(**look: Any) -> "Patch":
+    from matplotlib.patches import Patch
+
+    return Patch(**look)
+
+
+def _whole_numbers(axes: "Axes", most: int) -> None:
+    """Ticks at no more than `most` whole numbers along x."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(most, integer=True))
+
+
+def _png(figure: "Figure", **options: Any) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", **options)
     return buffer.getvalue()
 
 
-def _cropped_png(figure: Figure) -> bytes:
+def _cropped_png(figure: "Figure") -> bytes:
     """For labels of any length; takes twice as long, as it draws once more to find the edges."""
     return _png(figure, bbox_inches="tight", pad_inches=0.1)
 
@@ -64,7 +88,7 @@ def _title(au: str) -> str:
     return f"{au} {MEANING[au]}"
 
 
-def _legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int) -> None:
+def _legend(figure: "Figure", handles: Sequence[Any], labels: Sequence[str], columns: int) -> None:
     """A legend above the panels, which reach up to the top of the figure."""
     figure.legend(
         handles,
@@ -77,12 +101,12 @@ def _legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], colum
     )
 
 
-def _fit(figure: Figure, top: float, **options: float) -> None:
+def _fit(figure: "Figure", top: float, **options: float) -> None:
     """Leaves `top` inches above the panels, for their titles."""
     figure.subplots_adjust(top=1 - top / figure.get_figheight(), bottom=0, **options)
 
 
-def _margins(figure: Figure, top: float, **options: float) -> None:
+def _margins(figure: "Figure", top: float, **options: float) -> None:
     """Leaves room for tick labels and titles: `top` inches above the panels, fixed elsewhere."""
     width, height = figure.get_size_inches()
     figure.subplots_adjust(
@@ -104,7 +128,7 @@ def stage_scores(rows: Sequence[tuple[str, int, Mapping[str, Any]]], headline: s
     splits = list(dict.fromkeys(split for _, _, parts in rows for split in parts))
     scored = [part["honest"] for _, _, parts in rows for part in parts.values()]
     intervals = any(interval_of(honest, headline) for honest in scored)
-    with matplotlib.rc_context(_STYLE):
+    with _styled():
         figure = _figure(7.5, 0.05 + 0.36 * len(rows))
         axes = figure.subplots()
         step = 0.5 / max(1, len(splits))
@@ -156,7 +180,7 @@ def per_au(stages: Sequence[tuple[str, Mapping[str, Any]]], headline: str) -> by
     half = -(-len(entries) // 2) if len(entries) > 9 else len(entries)
     columns = [entries[i : i + half] for i in range(0, len(entries), half)]
     thick = 0.8 / len(stages)
-    with matplotlib.rc_context(_STYLE):
+    with _styled():
         height = 0.05 + half * (0.145 * len(stages) + 0.12)
         figure = _figure(5.2 * len(columns), height)
         panels = figure.subplots(1, len(columns), squeeze=False)[0]
@@ -180,7 +204,7 @@ def per_au(stages: Sequence[tuple[str, Mapping[str, Any]]], headline: str) -> by
             axes.set_xlim(0, 1)
             axes.set_xlabel(FIGURES[headline].removeprefix("mean "))
             axes.grid(axis="x")
-        bars = [Patch(color=SERIES[n % len(SERIES)]) for n in range(len(stages))]
+        bars = [_patch(color=SERIES[n % len(SERIES)]) for n in range(len(stages))]
         _legend(figure, bars, [label for label, _ in stages], 1)
         return _cropped_png(figure)
 
@@ -197,7 +221,7 @@ def epochs(scores: EpochScores) -> bytes:
     """The final score of each AU over the epochs, the best epoch starred (TAL, Fig. 2)."""
     columns, panels = 5, 1 + len(scores.aus)
     rows = -(-panels // columns)
-    with matplotlib.rc_context(_STYLE):
+    with _styled():
         figure = _figure(11, 0.4 + 1.45 * rows)
         grid = figure.subplots(rows, columns, squeeze=False)
         _margins(figure, top=0.45, hspace=0.75, wspace=0.28)
@@ -216,10 +240,10 @@ def epochs(scores: EpochScores) -> bytes:
 
 
 def _epoch_panel(
-    axes: Axes, title: str, numbers: Sequence[int], values: np.ndarray, best: int
+    axes: "Axes", title: str, numbers: Sequence[int], values: np.ndarray, best: int
 ) -> None:
     axes.tick_params(labelsize=7)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    _whole_numbers(axes, 5)
     if np.isnan(values).all():
         axes.set_title(f"{title}\n{DASH} not defined: no positives", loc="left", fontsize=7.5)
         axes.set_yticks([])
@@ -272,7 +296,7 @@ def curves(lines: Sequence[Mapping[str, float]]) -> bytes:
     }
     panels = {title: names for title, names in panels.items() if names}
     numbers = [line["epoch"] for line in lines]
-    with matplotlib.rc_context(_STYLE):
+    with _styled():
         figure = _figure(11, 2.0)
         grid = figure.subplots(1, len(panels))
         _margins(figure, top=0.3, wspace=0.32)
@@ -287,7 +311,7 @@ def curves(lines: Sequence[Mapping[str, float]]) -> bytes:
             axes.set_title(title, loc="left", fontsize=8.5)
             axes.set_xlabel("epoch", labelpad=1)
             axes.tick_params(labelsize=7)
-            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            _whole_numbers(axes, 5)
             axes.grid()
         for axes, title in zip(grid, panels, strict=True):
             if title in ("learning rate", "images per second"):
@@ -306,7 +330,7 @@ def reliability(aus: Sequence[str], splits: Mapping[str, Reliability]) -> bytes:
     """
     columns = 6
     rows = -(-len(aus) // columns)
-    with matplotlib.rc_context(_STYLE):
+    with _styled():
         figure = _figure(11, 0.5 + 1.75 * rows)
         grid = figure.subplots(rows, columns, squeeze=False)
         _margins(figure, top=0.55, hspace=0.45, wspace=0.3)
@@ -327,7 +351,7 @@ def reliability(aus: Sequence[str], splits: Mapping[str, Reliability]) -> bytes:
             axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
             axes.tick_params(labelsize=6.5)
             axes.grid()
-        marks = [Patch(color=SERIES[n % len(SERIES)]) for n in range(len(splits))]
+        marks = [_patch(color=SERIES[n % len(SERIES)]) for n in range(len(splits))]
         # Within the figure, which then needs not be drawn twice.
         figure.legend(marks, list(splits), frameon=False, loc="upper left", ncols=len(splits))
         return _png(figure)
@@ -343,7 +367,9 @@ def curve(drawn: Curve, headline: str) -> bytes:
     Args:
       headline: final_score or f1.
     """
-    with matplotlib.rc_context(_STYLE):
+    from matplotlib.transforms import ScaledTranslation
+
+    with _styled():
         figure = _figure(7.5, 3.4)
         axes = figure.subplots()
         _fit(figure, 0.05)
@@ -379,7 +405,7 @@ def curve(drawn: Curve, headline: str) -> bytes:
 
 def video(scores: VideoScores) -> bytes:
     """Raw and smoothed score of each AU over the frames, on the frames where it is present."""
-    with matplotlib.rc_context(_STYLE):
+    with _styled():
         figure = _figure(7.5, 1.5 * len(scores.aus))
         grid = figure.subplots(len(scores.aus), squeeze=False, sharex=True)[:, 0]
         _fit(figure, 0.25, hspace=0.35)
@@ -398,8 +424,8 @@ def video(scores: VideoScores) -> bytes:
             axes.set_xlim(scores.frames[0] - 0.5, scores.frames[-1] + 0.5)
         grid[-1].set_xlabel("frame")
         raw, smoothed, threshold = grid[0].lines
-        present = Patch(facecolor=_PALE)
-        unknown = Patch(facecolor="white", edgecolor=_PALE, hatch="////")
+        present = _patch(facecolor=_PALE)
+        unknown = _patch(facecolor="white", edgecolor=_PALE, hatch="////")
         names = ("raw", "smoothed", "threshold", "present", "unknown or missing")
         _legend(figure, (raw, smoothed, threshold, present, unknown), names, 5)
         return _cropped_png(figure)
@@ -420,7 +446,7 @@ def tracks(
     height = -(-len(aus) // columns)
     at = np.repeat(times, 2)
     dot = "." if len(times) < 100 else None
-    with matplotlib.rc_context(_STYLE):
+    with _styled():
         figure = _figure(5.5 * columns, 1.05 * height)
         grid = figure.subplots(height, columns, squeeze=False, sharex=True)
         _fit(figure, 0.25, hspace=0.5, wspace=0.12)
@@ -458,7 +484,7 @@ def feature_map(arrays: Mapping[str, np.ndarray], au: str) -> bytes:
     points, emotion, present = arrays["points"], arrays["emotion"], arrays["present"]
     colours = np.array([*_OF_EMOTION, _PALE])[emotion]  # unknown is -1, the last one
     dot: dict[str, Any] = {"s": 7, "lw": 0}
-    with matplotlib.rc_context(_STYLE):
+    with _styled():
         figure = _figure(11, 4.6)
         left, right = figure.subplots(1, 2)
         _fit(figure, 0.25, wspace=0.06)
@@ -493,7 +519,7 @@ def label_noise(noise: LabelNoise, lines: Sequence[Mapping[str, float]]) -> byte
         "labels_right": ("labels learned from", GREEN),
         "selected_right": ("of them selected", PURPLE),
     }
-    with matplotlib.rc_context(_STYLE):
+    with _styled():
         figure = _figure(11, 3.4)
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.4))
         _margins(figure, top=0.3, wspace=0.35)
@@ -512,7 +538,7 @@ def label_noise(noise: LabelNoise, lines: Sequence[Mapping[str, float]]) -> byte
                 left.plot(numbers, values, ".-", color=colour, label=label)
         left.set_title("right labels, %, all AUs", loc="left", fontsize=8.5)
         left.set_xlabel("epoch", labelpad=1)
-        left.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        _whole_numbers(left, 5)
         left.legend(frameon=False, fontsize=7)
         left.grid()
         at = np.arange(len(noise.aus))
@@ -528,7 +554,7 @@ def label_noise(noise: LabelNoise, lines: Sequence[Mapping[str, float]]) -> byte
 def label_errors(errors: LabelErrors) -> bytes:
     """How often labels are missed and invented, which AUs are confused, and what conditions do."""
     count = len(errors.aus)
-    with matplotlib.rc_context(_STYLE):
+    with _styled():
         figure = _figure(12, 0.9 + 0.22 * count)
         widths = (8, len(errors.others), len(errors.conditions))
         bars, confused, under = figure.subplots(1, 3, sharey=True, width_ratios=widths)
@@ -545,7 +571,7 @@ def label_errors(errors: LabelErrors) -> bytes:
         return _cropped_png(figure)
 
 
-def _heat(axes: Axes, values: np.ndarray, columns: Sequence[str], title: str) -> None:
+def _heat(axes: "Axes", values: np.ndarray, columns: Sequence[str], title: str) -> None:
     """A heat map around 0 with its whole numbers in it."""
     most = max(1.0, float(np.nanmax(np.abs(values), initial=0)))
     axes.imshow(values, cmap="PuOr_r", vmin=-most, vmax=most, aspect="auto")
@@ -563,7 +589,7 @@ def labels(sets: Sequence[LabelCounts]) -> bytes:
     names = [au for au in MEANING if any(au in counts.of for counts in sets)]
     rows = -(-len(sets) // 5)
     columns = -(-len(sets) // rows)
-    with matplotlib.rc_context(_STYLE):
+    with _styled():
         lines = 2 + max(counts.title.count("\n") for counts in sets)
         panel, gap = 0.19 * (len(names) + 0.2), 0.3 + 0.14 * lines
         figure = _figure(2.3 * columns, rows * (panel + gap))
@@ -582,15 +608,15 @@ def labels(sets: Sequence[LabelCounts]) -> bytes:
             axes.tick_params("y", length=0)
             axes.set_ylim(len(names) - 0.4, -0.6)
         patches = [
-            Patch(fc=BLUE),
-            Patch(fc=_PALE),
-            Patch(fc="white", ec=_GREY, hatch="/////", lw=0.5),
+            _patch(fc=BLUE),
+            _patch(fc=_PALE),
+            _patch(fc="white", ec=_GREY, hatch="/////", lw=0.5),
         ]
         _legend(figure, patches, ["present (number printed)", "absent", "unknown"], 3)
         return _cropped_png(figure)
 
 
-def _label_bar(axes: Axes, row: int, counts: tuple[int, int, int], total: int) -> None:
+def _label_bar(axes: "Axes", row: int, counts: tuple[int, int, int], total: int) -> None:
     present, absent, unknown = (100 * c / max(1, total) for c in counts)
     axes.barh(row, present, 0.76, color=BLUE)
     axes.barh(row, absent, 0.76, left=present, color=_PALE)
@@ -620,7 +646,7 @@ def two_losses(ours: Sequence[float], theirs: Sequence[float], parted: int | Non
     """
     steps = np.arange(1, len(ours) + 1)
     relative = np.abs(np.subtract(ours, theirs)) / np.maximum(np.abs(theirs), 1e-12)
-    with matplotlib.rc_context(_STYLE):
+    with _styled():
         figure = _figure(11, 2.4)
         losses, difference = figure.subplots(1, 2)
         _margins(figure, top=0.3, wspace=0.2)
@@ -637,6 +663,6 @@ def two_losses(ours: Sequence[float], theirs: Sequence[float], parted: int | Non
             if parted is not None:
                 axes.axvline(parted, color=ORANGE, lw=1)
             axes.set_xlabel("step", labelpad=1)
-            axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+            _whole_numbers(axes, 8)
             axes.grid(axis="y")
         return _png(figure)

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import importlib.metadata
 import io
 import struct
 import zlib
@@ -15,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from PIL import Image
 
@@ -48,7 +48,7 @@ def drawn(file: Path, draw: Callable[..., bytes], *values: Any) -> bytes:
 def _drawing() -> str:
     """What charts follow from besides their values: the code that draws them."""
     code = Path(charts.__file__).read_bytes()
-    return f"{matplotlib.__version__} {hashlib.blake2b(code).hexdigest()}"
+    return f"{importlib.metadata.version('matplotlib')} {hashlib.blake2b(code).hexdigest()}"
 
 
 def _feed(digest: hashlib.blake2b, value: Any) -> None:

@@ -16,7 +16,7 @@ from rich.table import Table
 from au_jax import file_forms, log, run_dir
 from au_jax.data.corruptions import units_of_copies
 from au_jax.metrics import probabilities, summary
-from au_jax.report import over_seeds, summaries, whole
+from au_jax.report import over_seeds, page, summaries, whole
 from au_jax.report.summaries import FIGURES, interval_of, table_rows
 from au_jax.run_dir import RunFolder, StageFolder, StageName
 from au_jax.training.model_card import ModelCard
@@ -208,8 +208,6 @@ def write(folder: RunFolder) -> None:
     if jax.process_index():
         return
     results = collect(folder)
-    from au_jax.report import page  # matplotlib imports for a while
-
     shown = run_dir.FirstFold(folder.path, results["config"]["folds"])
     files = {
         "results.json": (json.dumps(results, indent=1) + "\n").encode(),

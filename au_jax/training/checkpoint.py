@@ -1,22 +1,23 @@
 """Checkpoints on disk, by Orbax: every epoch's model, the last two whole training states.
 
 Saves are asynchronous and atomic: a checkpoint is written under a temporary name and renamed when
-it is whole, so that a killed run never leaves half of one under its final name.
+it is whole, so that a killed run never leaves half of one under its final name. Orbax and Grain are
+imported when a folder of them is opened: it takes a second, which most modes need not wait for.
 """
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import grain
 import jax
-import orbax.checkpoint as ocp
 from jax.sharding import Mesh
-from orbax.checkpoint import checkpoint_managers
 
 from au_jax import finite_weights, sharding
 from au_jax.errors import UserError
+
+if TYPE_CHECKING:
+    import grain
 
 PyTree = Any
 _KEPT_STATES = 2
@@ -90,6 +91,10 @@ class Checkpoints:
         Raises:
           UserError: the folder cannot be written.
         """
+        import grain
+        import orbax.checkpoint as ocp
+        from orbax.checkpoint import checkpoint_managers
+
         self.folder, self._mend = folder.absolute(), mend
         policy = checkpoint_managers.LatestN(keep or None)
         with _disk_errors(self.folder):
@@ -119,20 +124,23 @@ class Checkpoints:
         """The numbers of the whole checkpoints, ascending."""
         return sorted(self._manager.all_steps())
 
-    def save(self, number: int, tree: PyTree, data: grain.DatasetIterator | None = None) -> None:
+    def save(self, number: int, tree: PyTree, data: "grain.DatasetIterator | None" = None) -> None:
         """Starts to save `tree` (and the data iterator's state) as checkpoint `number`.
 
         Raises:
           UserError: the disk is full; possibly only at the next `save` or `wait`.
         """
-        items = {"tree": ocp.args.StandardSave(tree)}
+        import grain
+        from orbax.checkpoint import args
+
+        items = {"tree": args.StandardSave(tree)}
         if data is not None:
             items["data"] = grain.checkpoint.CheckpointSave(data)
         with _disk_errors(self.folder):
-            self._manager.save(number, args=ocp.args.Composite(**items))
+            self._manager.save(number, args=args.Composite(**items))
 
     def restore(
-        self, number: int, like: PyTree, data: grain.DatasetIterator | None = None
+        self, number: int, like: PyTree, data: "grain.DatasetIterator | None" = None
     ) -> PyTree:
         """The tree of checkpoint `number`; sets `data` to where it stood when that was saved.
 
@@ -144,15 +152,16 @@ class Checkpoints:
         Raises:
           UserError: the checkpoint is missing, damaged, or of another model.
         """
+        import grain
+        from orbax.checkpoint import args, utils
+
         where = f"{self.folder / str(number)}"
-        items = {
-            "tree": ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, like))
-        }
+        items = {"tree": args.StandardRestore(jax.tree.map(utils.to_shape_dtype_struct, like))}
         if data is not None:
             items["data"] = grain.checkpoint.CheckpointRestore(data)
         try:
             self._check_same_model(number, like)
-            return self._manager.restore(number, args=ocp.args.Composite(**items))["tree"]
+            return self._manager.restore(number, args=args.Composite(**items))["tree"]
         except FileNotFoundError as error:
             raise UserError(
                 f"checkpoint {where} is missing or lacks a file; {self._mend}"
@@ -165,11 +174,13 @@ class Checkpoints:
             raise UserError(f"checkpoint {where} cannot be read ({cause}); {self._mend}") from error
 
     def _check_same_model(self, number: int, like: PyTree) -> None:
+        from orbax.checkpoint import utils
+
         stored = self._manager.item_metadata(number)["tree"]
         if stored is None:
             raise FileNotFoundError
         differing = first_difference(
-            getattr(stored, "tree", stored), ocp.utils.serialize_tree(like, True)
+            getattr(stored, "tree", stored), utils.serialize_tree(like, True)
         )
         if differing is not None:
             leaf, stored_shape, wanted_shape = differing

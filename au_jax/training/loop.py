@@ -11,9 +11,8 @@ import functools
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import grain
 import jax
 import numpy as np
 import optax
@@ -31,6 +30,9 @@ from au_jax.training.checkpoint import Checkpoints
 from au_jax.training.input_wait import InputWait
 from au_jax.training.scoring import Scorer, make_scorer, with_labels
 from au_jax.training.step import TrainState, init_state, make_train_step
+
+if TYPE_CHECKING:
+    import grain
 
 # The host runs at most this many steps ahead of the devices, which bounds the memory of waiting
 # batches; logs are read that late, so that reading them never holds the devices up.
@@ -87,7 +89,7 @@ class Training:
         """Which rows of each stream make each batch."""
         return BatchRows.of(self.streams, self.seed, self.steps)
 
-    def batches(self) -> grain.DatasetIterator:
+    def batches(self) -> "grain.DatasetIterator":
         return training_batches(
             self.streams,
             seed=self.seed,
@@ -243,7 +245,7 @@ def _images(streams: Mapping[str, Stream]) -> int:
 def run_epoch(
     step: Callable,
     state: TrainState,
-    batches: grain.DatasetIterator,
+    batches: "grain.DatasetIterator",
     steps: int,
     mesh: Mesh,
     bar,

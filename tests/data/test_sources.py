@@ -223,19 +223,15 @@ def test_labels_outside_the_code_are_refused(broken):
         record.example()
     table = broken / "table-opt.npz"
     table.unlink(missing_ok=True)
-    from tensorflow_datasets.core.example_parser import tf_example_pb2
+    parse = sources._parser()
 
-    parse = tf_example_pb2.Example.FromString
-
-    class Damaged:
-        @staticmethod
-        def FromString(raw):
-            example = parse(raw)
-            example.features.feature["labels"].int64_list.value[4] = 3
-            return example
+    def damaged(raw):
+        features = parse(raw)
+        features["labels"].int64_list.value[4] = 3
+        return features
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("au_jax.data.sources.tf_example_pb2.Example", Damaged)
+        patch.setattr(sources, "_parser", lambda: damaged)
         with pytest.raises(UserError, match=r"has a label outside -1, 0, 1 .*3\]"):
             source(broken)
     assert not table.exists()

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from au_jax.experiment import modes
+from au_jax.report import run as report_run
 from au_jax.run_dir import RunFolder
 from au_jax.training.checkpoint import Checkpoints
 
@@ -184,6 +184,6 @@ def test_report_is_made_again_from_what_the_run_left(whole, tmp_path, capsys):
 
     copy = RunFolder(shutil.copytree(run.path, tmp_path / "copy"))
     shutil.rmtree(copy.report)
-    modes.report(copy.path)
+    report_run.report(copy.path)
     assert (copy.report / "results.json").read_text() == (run.report / "results.json").read_text()
     assert "final score" in capsys.readouterr().out

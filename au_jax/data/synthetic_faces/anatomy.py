@@ -8,7 +8,6 @@ Action Coding System (Ekman, Friesen and Hager, 2002); the amounts are ours.
 """
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from au_jax.data.synthetic_faces.population import COLUMN, ImageSpec
 
@@ -31,6 +30,8 @@ def rotation(angles: np.ndarray) -> np.ndarray:
     Roll is applied first, then pitch, then yaw: the yaw axis stays with the body.
     """
     pitch, yaw, roll = angles
+    from scipy.spatial.transform import Rotation  # imports for long, and not all data are drawn
+
     return Rotation.from_euler("zxy", [roll, pitch, yaw], degrees=True).as_matrix()
 
 

@@ -20,7 +20,6 @@ from au_jax import allowed, cores
 from au_jax.allowed import Count, CountOrNone, OneOf, Range, Seed
 from au_jax.data import records
 from au_jax.data.made_splits import CLIP_SPLITS, MOST_FRAMES, SPLITS, generator
-from au_jax.data.records import quiet_tfds
 from au_jax.data.synthetic_faces.annotators import NOISES, SYSTEMATIC, written_labels
 from au_jax.data.synthetic_faces.conditions import CONDITIONS, conditions
 from au_jax.data.synthetic_faces.population import (
@@ -29,6 +28,7 @@ from au_jax.data.synthetic_faces.population import (
     sample_spec,
 )
 from au_jax.data.synthetic_faces.worker import VIEWS, rendered
+from au_jax.data.tfds_info import dataset_info, quiet_tfds
 from au_jax.errors import UserError
 
 # With fewer images than this, another process takes longer to start than it saves.
@@ -106,7 +106,7 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         text = "Drawn faces with known action units."
-        return records.dataset_info(self, AUS, VIEWS, text, drawn=True)
+        return dataset_info(self, AUS, VIEWS, text, drawn=True)
 
     def download_and_prepare(self, **kwargs: Any) -> None:
         """Draws the data set unless it is there.

@@ -1,0 +1,45 @@
+"""Writes the report of a run, by one process at a time."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+
+from au_jax import file_forms, lock, log, run_dir, sharding
+from au_jax.report import results, whole
+from au_jax.run_dir import RunFolder
+
+
+def report(workdir: Path) -> None:
+    """`--mode=report`: the report of a run from what its stages left.
+
+    Raises:
+      UserError: there is no run, a file of it is damaged, or the report cannot be written.
+    """
+    folder = RunFolder(workdir)
+    run_dir.read_json(folder.config, file_forms.Order)
+    write(folder)
+    log.say(f"the report is {folder.report / 'index.html'}")
+
+
+def write(folder: RunFolder, anew: bool = True) -> None:
+    """Writes the report; other processes wait, as one that has ended is taken to be lost.
+
+    Args:
+      anew: whether to write it where it is whole, too.
+    """
+    if jax.process_index() == 0:
+        run_dir.make_folder(folder.report, f"--workdir={folder.path}")
+        with locked(folder):
+            if anew or not whole.is_whole(folder.report):
+                run_dir.sweep(folder.report)
+                results.write(folder)
+    sharding.barrier("the report is written")
+
+
+@contextlib.contextmanager
+def locked(folder: RunFolder) -> Iterator[None]:
+    """Keeps others from writing the report or marking it as outdated; waits until none does."""
+    with run_dir.locked(lock.alone, folder.report_lock, "writes the report", True):
+        yield
