@@ -5,9 +5,10 @@
     python launch.py --config=configs/starter.py --data_dir=DATA
 
     variant   data                                 time on two cores      to expect
-    default   rendered faces                       41 min (measured with  F1 0.70 over 26 AUs
-                                                   other work beside it)  (test)
-    labels    rendered faces, few of another look  6 min (measured)       see RESULTS.md
+    default   rendered faces                       80 min (measured, two  F1 0.72 over 26 AUs
+                                                   runs with --share)     (test)
+    labels    rendered faces, few of another look  18 min (measured, one  see RESULTS.md
+                                                   core)
     finetune  your own, prepared as --name=mine    4 to 5 min (measured)  depends on them
     evaluate  your own, prepared as --name=mine    14 s for 267 (measured) depends on them
 
@@ -35,9 +36,9 @@ def get_config(variant: str | None = None):
     config.variant = base.check_variant(variant, VARIANTS)
     config.headline = "f1"
     config.data.name = "rendered_faces"
-    config.data.size = 84
+    config.data.size = 86
     config.model.backbone = "ownnet3"
-    config.model.image_size = 72
+    config.model.image_size = 80
     config.optimizer.update(name="adam", learning_rate=2e-3, schedule="cosine")
     _photographs(config)
     if config.variant == "default":
