@@ -9,7 +9,7 @@
                                                    runs with --share)     (test)
     labels    rendered faces, few of another look  18 min (measured, one  see RESULTS.md
                                                    core)
-    finetune  your own, prepared as --name=mine    4 to 5 min (measured)  depends on them
+    finetune  your own, prepared as --name=mine    3 to 7 min (measured)  depends on them
     evaluate  your own, prepared as --name=mine    14 s for 267 (measured) depends on them
 
 `default` trains the members of the starter model: two networks of different size for the AUs of

@@ -2,6 +2,8 @@
 
 import ast
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,3 +131,11 @@ def test_only_the_highest_levels_read_configs():
         if any("ml_collections" in m for m in modules_of(file)):
             own = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
             assert own in (*LEVELS[-2], *LEVELS[-1]), file
+
+
+@pytest.mark.parametrize("module", ["report.run", "predict.run", "export.run"])
+def test_what_trains_is_not_imported_by_what_does_not(module):
+    heavy = {"grain", "orbax.checkpoint", "tensorflow_datasets", "matplotlib", "au_jax.stages"}
+    code = f"import sys, au_jax.{module}; print(*{heavy!r} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr

@@ -35,7 +35,7 @@ def _connected(nodes: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """The component, int [nodes], of each node of a graph of edges first[i] to second[i]."""
     if not len(first):
         return np.arange(nodes)
-    from scipy.sparse import coo_array  # imports for long, and few data sets have videos
+    from scipy.sparse import coo_array  # imports for long; images have no such edges
     from scipy.sparse.csgraph import connected_components
 
     links = coo_array((np.ones(len(first), np.int32), (first, second)), shape=(nodes, nodes))

@@ -9,7 +9,9 @@ import numpy as np
 from au_jax import run_dir
 from au_jax.errors import UserError, spelled_out
 from au_jax.predict import stills
+from au_jax.predict.digest import Details, Overview
 from au_jax.predict.inputs import Input
+from au_jax.report import predictions
 
 
 def check(page: Path) -> None:
@@ -45,10 +47,6 @@ def write(
     Raises:
       UserError: the page cannot be written.
     """
-    # matplotlib imports for a while
-    from au_jax.predict.digest import Details, Overview
-    from au_jax.report import predictions
-
     # The table spells the odd bytes of a file's name out.
     named = {spelled_out(e.name): e for e in entries}
     overview = Overview(table, aus, {name for name, e in named.items() if e.kind == "video"})

@@ -29,9 +29,9 @@ def rotation(angles: np.ndarray) -> np.ndarray:
 
     Roll is applied first, then pitch, then yaw: the yaw axis stays with the body.
     """
-    pitch, yaw, roll = angles
     from scipy.spatial.transform import Rotation  # imports for long, and not all data are drawn
 
+    pitch, yaw, roll = angles
     return Rotation.from_euler("zxy", [roll, pitch, yaw], degrees=True).as_matrix()
 
 
