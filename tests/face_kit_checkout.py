@@ -105,8 +105,8 @@ def faces() -> list[str]:
     for material, start in (("M_ScleraLeft", 4), ("M_ScleraRight", 8), ("M_Teeth", 12)):
         text += [f"usemtl {material}", _face(*range(first + start, first + start + 4))]
     text += ["usemtl M_LacrimalFluid", _face(LANDMARKS[0], LANDMARKS[1], LANDMARKS[2])]
-    text += ["usemtl M_EyeLashes", _face(LANDMARKS[44], first + 16, first + 17)]
-    return [*text, _face(LANDMARKS[37], first + 18, first + 19)]
+    text += ["usemtl M_EyeLashes", _face(first + 16, first + 17, LANDMARKS[44])]
+    return [*text, _face(first + 18, first + 19, LANDMARKS[37])]
 
 
 def _face(*corners: int) -> str:

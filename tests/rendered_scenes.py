@@ -37,6 +37,7 @@ PERSON = Person(
     beard=0.0,
     moustache=0.0,
     stubble=0.0,
+    lashes=0.5,
     make_up=0.0,
     shadow=np.array([0.2, 0.1, 0.2]),
     hair_length="short",

@@ -114,6 +114,25 @@ def test_an_iris_has_its_colour_and_a_black_pupil(paint):
     assert ring[0] > ring[1] > ring[2] > 0  # brown, as the person's
 
 
+def test_denser_lashes_are_darker_and_lie_along_the_eyes(kit, paint):
+    """The kit of the tests has two lashes of 1 by 2 mm, some pixels of a large picture."""
+    size, scale = 384, 2
+    behind = np.full((scale * size, scale * size, 3), 0.2, np.float32)
+
+    def taken(density):
+        return face_render.render(kit, paint, scene({}, changed(lashes=density)), behind, size)
+
+    none, some, dense = (taken(density) for density in (0.0, 0.4, 0.8))
+    drawn = (dense.image != none.image).any(2)
+    assert drawn.sum() > 10
+    assert dense.image[drawn].mean() < 0.9 * none.image[drawn].mean()
+    np.testing.assert_allclose(dense.image - none.image, 2 * (some.image - none.image), atol=1e-5)
+    rows, columns = np.nonzero(drawn)
+    lids = scale * none.landmarks[[37, 44]]  # where the kit's lashes grow
+    away = np.hypot(columns[:, None] - lids[:, 0], rows[:, None] - lids[:, 1]).min(1)
+    assert away.max() < 0.4 * scale * none.scale  # cm
+
+
 def test_folds_deepen_with_the_action_unit_and_on_its_side(kit):
     def relief(aus):
         shown = scene(aus)

@@ -160,7 +160,7 @@ def _attributes(
     values[:, rasterizer.OPEN] = unoccluded
     values[:, rasterizer.LIT] = (1 - light.shadow * (1 - lit)) * (0.55 + 0.45 * unoccluded)
     values[fixed.lashes, rasterizer.LIT] = 0.5  # they are too thin for the shadow's map
-    values[:, rasterizer.ALPHA] = fixed.opacity
+    values[:, rasterizer.ALPHA] = fixed.opacity * scene.person.lashes
     values[:, rasterizer.ACROSS], values[:, rasterizer.ALONG] = fixed.texels.T
     return values
 
@@ -181,7 +181,7 @@ class _Fixed:
       inner, mouth, lashes: bool [V], what lies inside the skin, teeth and gums, lashes.
       lower: float32 [V, 1], 0 where a vertex turns with the head to 1 where with the body.
       texels: float32 [V, 2], on the skin's texture or the eye's.
-      opacity: float32 [V], of lashes.
+      opacity: float32 [V], of the densest lashes.
       openness: float64 [V], how much of the surroundings' light reaches a vertex by where it lies.
     """
 

@@ -165,8 +165,8 @@ def scalp(layers: Layers, skin: Skin, person: Person, rng: np.random.Generator) 
 
 
 def lash_opacity(kit: FaceKit) -> np.ndarray:
-    """How opaque the lashes' vertices are: float32 [K], falling from the root to the tip."""
+    """How opaque the densest lashes' vertices are: float32 [K], falling from root to tip."""
     lashes = kit.neutral[kit.of("lashes")]
     distance, _ = cKDTree(kit.neutral[kit.of("face")]).query(lashes)
-    opacity = np.where(lashes[:, 1] < 3.2, 0.12, 0.55) * np.clip(1 - distance / 0.45, 0, 1)
+    opacity = np.where(lashes[:, 1] < 3.2, 0.25, 1.0) * np.clip(1 - distance / 0.45, 0, 1)
     return opacity.astype(np.float32)

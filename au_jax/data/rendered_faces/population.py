@@ -145,6 +145,7 @@ def sample_person(look: str, seed: int, split: str, number: int) -> Person:
         clothes=linear(
             (0.5 * rng.uniform(15, 235, 3) + 0.5 * rng.uniform(15, 235)) * rng.uniform(0.5, 1)
         ),
+        lashes=min(float(rng.uniform(0.25, 1)) + 0.3 * make_up, 1.0),
     )
 
 

@@ -46,7 +46,7 @@ class Person:
       age: 0 young to 1 old (wrinkles, bags). freckles, redness, shine: 0 to 1.
       skin, hair, brows, iris, teeth, lips: float [3]. lips_strength: how red the lips are, 0 to 1.
       brow_thickness: half the height of a brow, cm. brow_strength: 0 to 1.
-      beard, moustache, stubble: density, 0 to 1.
+      beard, moustache, stubble, lashes: density, 0 to 1.
       make_up: eye liner and shadow, 0 to 1; shadow: the shadow's colour, float [3].
       hair_length: "bald", "short" or "long". hairline: y of the hairline at the middle, cm.
       hair_volume: how far hair stands off the skull, cm.
@@ -76,6 +76,7 @@ class Person:
     beard: float
     moustache: float
     stubble: float
+    lashes: float
     make_up: float
     shadow: np.ndarray
     hair_length: str
