@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 # Compiling is most of what the tests cost, and XLA's plainest way of it takes a quarter of the
-# time. What `launch.py` compiles in a process of its own is compiled as a user's.
+# time.
 os.environ["XLA_FLAGS"] = " ".join(
     (
         os.environ.get("XLA_FLAGS", ""),
@@ -41,6 +41,8 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Tracing makes many objects, and a look through all that the imports left costs more than it finds.
 gc.freeze()
+# So do looks through all that is cached after every few thousand new ones.
+gc.set_threshold(200_000, 20, 1000)
 
 
 @pytest.fixture(scope="session")

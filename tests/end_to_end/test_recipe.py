@@ -40,7 +40,7 @@ def launch(workdir, data_dir, *flags, script="launch.py", moment=()):
     environment = {
         **os.environ,
         "AU_JAX_CACHE": str(ROOT / ".pytest_cache"),
-        "XLA_FLAGS": "",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=1",
         # So that no later process compiles anything again.
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.05",
     }
