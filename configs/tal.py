@@ -138,7 +138,9 @@ def _ladders(
     epochs = {**crops, "epoch_rule": "best"}
     thresholds = {**epochs, "threshold_rule": "best"}
     paper = dict(enumerate(TAL_EXPRESSION, 1))
-    row("expression_step_1", plain[:1], f"17 AUs: base model ({first})", paper[1], **average)
+    row(
+        "expression_step_1", plain[:1], f"expression AUs: base model ({first})", paper[1], **average
+    )
     row("expression_step_2", plain, f"+ ensemble (with {second})", paper[2], **linear)
     row("expression_step_3", plain, "+ ten test crops", paper[3], **crops)
     row("expression_step_4", finetuned, "+ pretrained on A and C", paper[4], **crops)
@@ -149,12 +151,12 @@ def _ladders(
     epochs = {**linear, "epoch_rule": "best"}
     thresholds = {**epochs, "threshold_rule": "best"}
     paper = dict(enumerate(TAL_POSE, 1))
-    row("pose_step_1", posed[:1], f"6 AUs: base model ({first})", paper[1], **average)
+    row("pose_step_1", posed[:1], f"pose AUs: base model ({first})", paper[1], **average)
     row("pose_step_2", posed, f"+ ensemble (with {second})", paper[2], **linear)
     row("pose_step_3", posed, "+ best epoch of each AU", paper[3], **epochs)
     row("pose_step_4", posed, "+ best threshold of each AU", paper[4], **thresholds)
     seen = tuple(f"{name}:five_flip" for name in finetuned)
-    row("final", (*seen, *posed), "all 23 AUs: the last steps of both", 0.0, **thresholds)
+    row("final", (*seen, *posed), "all AUs: the last steps of both", 0.0, **thresholds)
 
 
 # Table 3: what is left out, and how.
