@@ -4,8 +4,7 @@ import gc
 import os
 from pathlib import Path
 
-# Compiling is most of what the tests cost, and XLA's plainest way of it takes a quarter of the
-# time.
+# Compiling costs the tests much, and XLA's plainest way of it takes a quarter of the time.
 os.environ["XLA_FLAGS"] = " ".join(
     (
         os.environ.get("XLA_FLAGS", ""),
@@ -41,7 +40,7 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Tracing makes many objects, and a look through all that the imports left costs more than it finds.
 gc.freeze()
-# So do looks through all that is cached after every few thousand new ones.
+# So does a look after every 700 new ones, as Python has it.
 gc.set_threshold(200_000, 20, 1000)
 
 

@@ -46,7 +46,7 @@ _STYLE: dict[Any, Any] = {
     # A label of the config may hold a dollar sign.
     "text.parse_math": False,
 }
-# Of small panels. To set it of each of them once it is there takes an eighth of the drawing.
+# Of small panels. To set it of each of them once it is there takes a tenth of the drawing.
 _SMALL: dict[Any, Any] = {"axes.grid": True, "xtick.labelsize": 7, "ytick.labelsize": 7}
 
 
