@@ -1,5 +1,6 @@
 """A strict environment: eight fake devices, shapes checked, no silent rank promotion."""
 
+import base64
 import gc
 import os
 from pathlib import Path
@@ -42,6 +43,25 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 gc.freeze()
 # So does a look after every 700 new ones, as Python has it.
 gc.set_threshold(200_000, 20, 1000)
+
+
+# One white pixel.
+BLANK = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drawn_charts():
+    """Leaves the charts of reports blank, whose drawing took two fifths of the recipes' time.
+
+    tests/report draws them.
+    """
+    from au_jax.report import page
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "drawn", lambda *_: BLANK)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -26,26 +26,9 @@ NOISY_STUDENT = "--config=configs/noisy_student.py"
             [NOISY_STUDENT, "--config.data.nmae=x"],
             "error: unknown field of config.data 'nmae'; known: name, size, val_fraction,",
         ),
-        (
-            [NOISY_STUDENT, "--config.stages.nope.kind=x"],
-            "error: unknown field of config.stages 'nope'; known: T0, final, fusion,",
-        ),
-        (
-            [NOISY_STUDENT + ":nope"],
-            "error: unknown variant 'nope'; known: default, emotionet_small, control, table1,",
-        ),
         ([NOISY_STUDENT, "--mode=fly"], "error: unknown mode 'fly'; known: run, select, report"),
         (["--mode=export"], "error: --mode=export needs --output=DIR, a new folder"),
         (["--config=configs/nope.py"], "error: there is no file configs/nope.py; configs here: "),
-        (
-            [NOISY_STUDENT, "--config.train.epochs=x"],
-            "error: --config.train.epochs is 'x'; give a whole number from 1 to",
-        ),
-        (
-            ["--config.seed=3"],
-            "error: name the config that --config.seed=3 sets a field of: --config=configs/NAME.py",
-        ),
-        ([NOISY_STUDENT, "--config.seed"], "error: --config.seed lacks a value; write"),
         ([NOISY_STUDENT, "--nope"], "error: Unknown command line flag 'nope'"),
         ([], "error: name a config: --config=configs/noisy_student.py"),
         (
@@ -53,10 +36,6 @@ NOISY_STUDENT = "--config=configs/noisy_student.py"
             "error: /nowhere holds no data set 'disfa'; run --mode=prepare --dataset=disfa",
         ),
         (["--mode=predict", "--input=a.jpg"], "error: --mode=predict needs --output; see README"),
-        (
-            [NOISY_STUDENT, "--config.stages.teacher.model.dropout=1.5"],
-            "error: --config.stages.teacher.model.dropout is 1.5; give a number from 0 to below 1",
-        ),
         (
             [NOISY_STUDENT, "--config.stages.teacher.options.predict_head=x"],
             "error: --config.stages.teacher: unknown predict_head 'x'; known: opt",
@@ -74,6 +53,38 @@ NOISY_STUDENT = "--config=configs/noisy_student.py"
 )
 def test_mistakes(flags, sentence, tmp_path):
     assert_refused([f"--workdir={tmp_path / 'run'}", *flags], sentence)
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (
+            [NOISY_STUDENT, "--config.stages.nope.kind=x"],
+            "unknown field of config.stages 'nope'; known: T0, final, fusion,",
+        ),
+        (
+            [NOISY_STUDENT + ":nope"],
+            "unknown variant 'nope'; known: default, emotionet_small, control, table1,",
+        ),
+        (
+            [NOISY_STUDENT, "--config.train.epochs=x"],
+            "--config.train.epochs is 'x'; give a whole number from 1 to",
+        ),
+        (
+            ["--config.seed=3"],
+            "name the config that --config.seed=3 sets a field of: --config=configs/NAME.py",
+        ),
+        ([NOISY_STUDENT, "--config.seed"], "--config.seed lacks a value; write"),
+        (
+            [NOISY_STUDENT, "--config.stages.teacher.model.dropout=1.5"],
+            "--config.stages.teacher.model.dropout is 1.5; give a number from 0 to below 1",
+        ),
+    ],
+)
+def test_mistakes_in_a_config(flags, sentence):
+    with pytest.raises(UserError) as refused:
+        config_of(*flags)
+    assert str(refused.value).startswith(sentence)
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,7 @@ def test_loss_curves_stay_together(case, settings, steps):
 # ---- Variants ----
 
 
+@functools.cache
 def after_updates(variant, case, steps=3):
     """The losses of a few updates and the parameters after them, on one batch."""
     method, training, batches = of_case(case, variant=VARIANTS[variant])

@@ -1,6 +1,6 @@
-"""Trains a tiny network as one of several processes (see test_processes.py).
+"""Trains tiny networks, one after another, as one of several processes (see test_processes.py).
 
-python tests/end_to_end/one_process.py METHOD DATA_FOLDER STAGE_FOLDER PORT PROCESSES PROCESS
+python tests/end_to_end/one_process.py DATA_FOLDER RUN_FOLDER PORT PROCESSES PROCESS
 """
 
 import sys
@@ -17,7 +17,7 @@ from au_jax import aus, methods, sharding
 from au_jax.data.pipeline import Stream
 from au_jax.data.sources import open_source
 from au_jax.methods import StreamFacts
-from au_jax.run_dir import StageFolder
+from au_jax.run_dir import RunFolder
 from au_jax.training.loop import Training, train
 
 # Of each method: the split of each stream, its options, and for how many epochs it is trained.
@@ -31,15 +31,11 @@ TRAINED = {
     ),
 }
 
-if __name__ == "__main__":
-    name, data, folder, port, processes, process = sys.argv[1:]
-    if int(processes) > 1:
-        jax.distributed.initialize(f"localhost:{port}", int(processes), int(process))
 
+def run(data, folder, name, splits, options, epochs):
     def source(split):
-        return open_source(Path(data), split, "closeup", 0.25, 0).aligned(aus.EXPRESSION)
+        return open_source(data, split, "closeup", 0.25, 0).aligned(aus.EXPRESSION)
 
-    splits, options, epochs = TRAINED[name]
     streams = {stream: Stream(source(split), 8) for stream, split in splits.items()}
     ones = (1.0,) * len(aus.EXPRESSION)
     method = methods.create(
@@ -57,7 +53,7 @@ if __name__ == "__main__":
     )
     rate = optax.constant_schedule(0.1)
     train(
-        StageFolder(Path(folder)),
+        folder.stage(name),
         Training(
             method=method,
             optimizer=optax.sgd(rate),
@@ -72,3 +68,11 @@ if __name__ == "__main__":
         ),
         sharding.make_mesh(),
     )
+
+
+if __name__ == "__main__":
+    data, folder, port, processes, process = sys.argv[1:]
+    if int(processes) > 1:
+        jax.distributed.initialize(f"localhost:{port}", int(processes), int(process))
+    for name, (splits, options, epochs) in TRAINED.items():
+        run(Path(data), RunFolder(Path(folder)), name, splits, options, epochs)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from au_jax import log, run_dir
-from au_jax.run_dir import StageFolder
+from au_jax.run_dir import RunFolder
 
 HERE = Path(__file__).parent
 
@@ -30,12 +30,13 @@ def with_devices(count):
     }
 
 
-def train(data, folder, processes, devices, method="multi_task"):
+def train(data, folder, processes, devices):
+    """The run folder of one_process.py's trainings by so many processes of so many devices."""
     environment, port = with_devices(devices), free_port()
     running = [
         subprocess.Popen(
             [
-                *(sys.executable, HERE / "one_process.py", method),
+                *(sys.executable, HERE / "one_process.py"),
                 *(data, folder, port, str(processes), str(process)),
             ],
             env=environment,
@@ -48,30 +49,40 @@ def train(data, folder, processes, devices, method="multi_task"):
     for process in running:
         output, _ = process.communicate(timeout=300)
         assert process.returncode == 0, output
-    return StageFolder(folder)
+    return RunFolder(folder)
 
 
-def test_two_processes_train_and_score_as_one_does(tiny_faces, tmp_path):
-    one = train(tiny_faces, tmp_path / "one", processes=1, devices=2)
-    two = train(tiny_faces, tmp_path / "two", processes=2, devices=1)
-    expected, found = (log.read_metrics(stage.metrics)[0] for stage in (one, two))
+@pytest.fixture(scope="module")
+def one(tiny_faces, tmp_path_factory):
+    """Trained by one process of eight devices."""
+    return train(tiny_faces, tmp_path_factory.mktemp("one"), 1, 8)
+
+
+@pytest.fixture(scope="module")
+def two(tiny_faces, tmp_path_factory):
+    """Trained by two processes of four devices each."""
+    return train(tiny_faces, tmp_path_factory.mktemp("two"), 2, 4)
+
+
+def test_two_processes_train_and_score_as_one_does(one, two):
+    stages = [run.stage("multi_task") for run in (one, two)]
+    expected, found = (log.read_metrics(stage.metrics)[0] for stage in stages)
     np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-5)
-    a, b = (stage.read_scores("opt-val", 1) for stage in (one, two))
+    a, b = (stage.read_scores("opt-val", 1) for stage in stages)
     np.testing.assert_array_equal(a.keys, b.keys)
     np.testing.assert_allclose(a.logits, b.logits, atol=1e-4)
 
 
 @pytest.mark.parametrize("method", ["moco", "recot"])
-def test_queues_and_label_tables_are_those_of_one_process(method, tiny_faces, tmp_path):
-    """Two processes of four devices each against one of eight, over the refinement of labels."""
-    one = train(tiny_faces, tmp_path / "one", 1, 8, method)
-    two = train(tiny_faces, tmp_path / "two", 2, 4, method)
-    expected, found = (log.read_metrics(stage.metrics) for stage in (one, two))
+def test_queues_and_label_tables_are_those_of_one_process(method, one, two):
+    """Over the refinement of labels."""
+    stages = [run.stage(method) for run in (one, two)]
+    expected, found = (log.read_metrics(stage.metrics) for stage in stages)
     assert len(expected) == len(found) == 2
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-4)
     if method == "recot":
-        tables = [run_dir.read_arrays(stage.label_table("noisy", 2)) for stage in (one, two)]
+        tables = [run_dir.read_arrays(stage.label_table("noisy", 2)) for stage in stages]
         a, b = (table["probabilities"] for table in tables)
         assert (a > 0).all()
         np.testing.assert_allclose(b, a, atol=1e-4)
