@@ -10,10 +10,10 @@ import numpy as np
 
 from au_jax import lock
 from au_jax.data import records
-from au_jax.data.synthetic_faces.builder import SyntheticFaces, SyntheticFacesConfig
+from au_jax.data.synthetic_faces.config import NAME, SyntheticFacesConfig
 from au_jax.errors import UserError
 
-EMBEDDED = SyntheticFaces.name
+EMBEDDED = NAME
 _VERSIONS = "[0-9]*.[0-9]*"  # folders of TFDS versions
 
 
@@ -43,15 +43,19 @@ def synthetic(data_dir: Path, **sizes: Any) -> Path:
     Raises:
       OSError: `data_dir` cannot be written, or its disk is full.
     """
-    builder = SyntheticFaces(
-        data_dir=str(data_dir), file_format="array_record", config=SyntheticFacesConfig(**sizes)
-    )
-    folder = Path(builder.data_dir)
+    drawn = SyntheticFacesConfig(**sizes)
+    folder = drawn.folder(data_dir)
     if not folder.exists():
+        # It needs TFDS, which takes half a second to import.
+        from au_jax.data.synthetic_faces.builder import SyntheticFaces
+
         folder.parent.mkdir(parents=True, exist_ok=True)
         with lock.alone(folder.parent / "lock", "draws faces", wait=True):
             for left in folder.parent.glob("incomplete.*"):
                 shutil.rmtree(left)
+            builder = SyntheticFaces(
+                data_dir=str(data_dir), file_format="array_record", config=drawn
+            )
             builder.download_and_prepare()
     return folder
 

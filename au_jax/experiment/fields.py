@@ -26,7 +26,7 @@ from au_jax.allowed import (
     Unique,
 )
 from au_jax.augment import Augment, ImageSize
-from au_jax.data.synthetic_faces.builder import SyntheticFacesConfig
+from au_jax.data.synthetic_faces.config import SyntheticFacesConfig
 from au_jax.errors import UserError
 from au_jax.experiment.resolve import SECTIONS, fields_of
 from au_jax.models.backbone import Padding
@@ -140,7 +140,7 @@ def tree_of(config: Mapping[str, Any]) -> Tree:
       UserError: a stage, or what others of its fields follow from (its kind, method and backbone),
         is not what it may be.
     """
-    synthetic = _fields_of(SyntheticFacesConfig, but=("name", "workers"))
+    synthetic = _fields_of(SyntheticFacesConfig, but=("workers",))
     return {
         **TOP,
         "data": {**TOP["data"], "synthetic": synthetic},

@@ -9,6 +9,7 @@ import pytest
 from au_jax.data import datasets, records
 from au_jax.data.datasets import open_folder, prepared
 from au_jax.data.sources import open_source
+from au_jax.data.synthetic_faces.builder import SyntheticFaces
 from au_jax.errors import UserError
 
 
@@ -66,7 +67,7 @@ def test_what_a_killed_process_left_half_drawn_is_deleted(tmp_path, monkeypatch)
     def draw(builder):
         Path(builder.data_dir).mkdir()
 
-    monkeypatch.setattr(datasets.SyntheticFaces, "download_and_prepare", draw)
+    monkeypatch.setattr(SyntheticFaces, "download_and_prepare", draw)
     folder = datasets.synthetic(tmp_path, size=40)
     left = folder.parent / "incomplete.ABC_1.0.0" / "half"
     left.mkdir(parents=True)

@@ -12,9 +12,9 @@ from au_jax import aus
 from au_jax.data import systematic_detector
 from au_jax.data.made_splits import generator
 from au_jax.data.synthetic_faces.conditions import conditions
+from au_jax.data.synthetic_faces.config import SYSTEMATIC
 from au_jax.data.synthetic_faces.population import AUS, ImageSpec
 
-NOISES = SYSTEMATIC, INDEPENDENT = ("systematic", "independent")
 # Share of labels that the careful annotators of `opt` left open.
 UNKNOWN_SHARE = 0.03
 # The independent detector's log-odds of an error: on absent and on present AUs, how much more where
@@ -33,7 +33,7 @@ def written_labels(
     the AUs of `aus.EMOTIONET_2018` and is wrong about a fifth of the time.
 
     Args:
-      noise: whose labels those of `noisy` are, one of `NOISES`.
+      noise: whose labels those of `noisy` are, one of `config.NOISES`.
       strength: of systematic noise, see `systematic_detector.detected`.
     """
     rng = generator(seed, split, number, 2)

@@ -10,18 +10,18 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from au_jax import allowed, cores
-from au_jax.allowed import Count, CountOrNone, OneOf, Range, Seed
+from au_jax import cores
 from au_jax.data import records
-from au_jax.data.made_splits import CLIP_SPLITS, MOST_FRAMES, SPLITS, generator
-from au_jax.data.synthetic_faces.annotators import NOISES, SYSTEMATIC, written_labels
+from au_jax.data.made_splits import CLIP_SPLITS, MOST_FRAMES, generator
+from au_jax.data.synthetic_faces.annotators import written_labels
 from au_jax.data.synthetic_faces.conditions import CONDITIONS, conditions
+from au_jax.data.synthetic_faces.config import VERSION, SyntheticFacesConfig
 from au_jax.data.synthetic_faces.population import (
     AUS,
     image_numbers,
@@ -29,63 +29,16 @@ from au_jax.data.synthetic_faces.population import (
 )
 from au_jax.data.synthetic_faces.worker import VIEWS, rendered
 from au_jax.data.tfds_info import dataset_info, quiet_tfds
-from au_jax.errors import UserError
 
 # With fewer images than this, another process takes longer to start than it saves.
 _WORTH_A_PROCESS = 100
-# What of the builder's config a user sets; `name` follows from it.
-_CHECKED = (*SPLITS, "size", "clips", "clip_frames", "noise", "strength", "seed", "workers")
 
 
 @dataclasses.dataclass(kw_only=True)
-class SyntheticFacesConfig(tfds.core.BuilderConfig):
-    """What is drawn. The name follows from it, so different data never share a folder.
+class _BuilderConfig(tfds.core.BuilderConfig):
+    """`drawn` in the form that TFDS names a folder by."""
 
-    Attributes:
-      size: side of the stored crops, pixels.
-      opt, noisy, test: number of records of each split; a person has 8 images.
-      clips: number of videos of the split `clips`, each of another person; `clips_test` has a third
-        as many. 0: no such splits.
-      clip_frames: number of frames of a video, of which some videos lack a few.
-      noise: how the labels of `noisy` err, "systematic" (`systematic_detector`) or "independent"
-        (each label by chance, see `annotators`).
-      strength: of systematic noise; 0: the labels are true, 1: a fifth of them is wrong.
-      seed: other seeds give other people.
-      workers: drawing processes, 0 for one per core; no bearing on the data.
-    """
-
-    name: str = ""
-    size: Annotated[int, Range(ge=32, le=2048)] = 104
-    opt: Count = 1600
-    noisy: Count = 3200
-    test: Count = 600
-    clips: CountOrNone = 0
-    clip_frames: Annotated[int, Range(ge=1, le=MOST_FRAMES)] = 24
-    noise: Annotated[str, OneOf(NOISES)] = SYSTEMATIC
-    strength: Annotated[float, Range(ge=0, le=10)] = 1.0
-    seed: Seed = 0
-    workers: CountOrNone = 0
-
-    def __post_init__(self) -> None:
-        hints = allowed.hints_of(SyntheticFacesConfig)
-        for field in _CHECKED:
-            value = getattr(self, field)
-            if not allowed.allows(value, hints[field]):
-                raise UserError(
-                    f"synthetic_faces: {field} is {allowed.shown(value)}; give "
-                    f"{allowed.describe(hints[field])}"
-                )
-        counts = "-".join(f"{split}{getattr(self, split)}" for split in SPLITS)
-        clips = f"-clips{self.clips}x{self.clip_frames}" if self.clips else ""
-        noise = f"{self.noise}{self.strength:g}" if self.noise == SYSTEMATIC else self.noise
-        self.name = f"s{self.size}-{counts}{clips}-{noise}-seed{self.seed}"
-
-    def counts(self) -> dict[str, int]:
-        """Split -> number of its images, or of its videos where it is one of clips."""
-        stills = {split: getattr(self, split) for split in SPLITS}
-        if not self.clips:
-            return stills
-        return stills | {"clips": self.clips, "clips_test": max(1, self.clips // 3)}
+    drawn: SyntheticFacesConfig
 
 
 class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
@@ -93,16 +46,16 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
 
     url_infos = None  # nothing is downloaded; spares TFDS a search for checksums beside the code
 
-    VERSION = tfds.core.Version("1.1.0")
+    VERSION = tfds.core.Version(VERSION)
     RELEASE_NOTES = {  # noqa: RUF012
         "1.1.0": "Noisy labels may err systematically; the truth says under which conditions.",
         "1.0.1": "The metadata say that the faces are drawn.",
         "1.0.0": "First version.",
     }
 
-    def __init__(self, *, config: SyntheticFacesConfig | None = None, **kwargs: Any):
+    def __init__(self, *, config: SyntheticFacesConfig, **kwargs: Any):
         with quiet_tfds():
-            super().__init__(config=config or SyntheticFacesConfig(), **kwargs)
+            super().__init__(config=_BuilderConfig(name=config.name, drawn=config), **kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
         text = "Drawn faces with known action units."
@@ -124,7 +77,7 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
                 self.info.read_from_directory(self.data_path)
 
     def _split_generators(self, dl_manager) -> dict[str, Any]:
-        config = self.builder_config
+        config = self.builder_config.drawn
         self._write_truth()  # into the unfinished folder: never there without the records
         numbers = {
             split: image_numbers(config.seed, split, count, config.clip_frames)
@@ -138,7 +91,7 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(
         self, split: str, numbers: Sequence[int], bar: tqdm
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        config = self.builder_config
+        config = self.builder_config.drawn
         most = max(1, min(cores.usable(), len(numbers) // _WORTH_A_PROCESS))
         workers, count = config.workers or most, config.counts()[split]
         drawn = rendered(config.seed, split, count, config.size, workers, config.clip_frames)
@@ -148,7 +101,7 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
             yield record.key, record.example()
 
     def _write_truth(self) -> None:
-        config = self.builder_config
+        config = self.builder_config.drawn
         numbers = range(config.noisy)
         images = [sample_spec(config.seed, "noisy", n) for n in numbers]
         np.savez_compressed(
