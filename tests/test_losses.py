@@ -206,7 +206,7 @@ def test_arcface_values_and_gradients_equal_pytorchs_angles():
     expected = torch.nn.functional.cross_entropy(logits, at)
     expected.backward()
 
-    value, gradients = jax.value_and_grad(_arcface, argnums=(0, 1))(
+    value, gradients = jax.jit(jax.value_and_grad(_arcface, argnums=(0, 1)))(
         jnp.asarray(embeddings), jnp.asarray(centres), jnp.asarray(labels)
     )
     np.testing.assert_allclose(value, expected.detach().numpy(), rtol=1e-5)
@@ -247,7 +247,7 @@ def test_arcface_gradient_is_finite_and_small_where_embedding_and_centre_are_in_
     centres = jnp.asarray(_faces()[1])
     labels = jnp.array([4])
     embedding = sign * centres[labels] * (1 + nudge) + nudge
-    gradients = jax.grad(_arcface, argnums=(0, 1))(embedding, centres, labels)
+    gradients = jax.jit(jax.grad(_arcface, argnums=(0, 1)))(embedding, centres, labels)
     for gradient in gradients:
         assert np.isfinite(gradient).all()
         # No longer than 2 s over the shortest vector.
@@ -271,7 +271,7 @@ def test_padding_of_the_centres_takes_no_part():
     def loss(embeddings, centres, classes):
         return losses.arcface_loss(losses.class_cosines(embeddings, centres, classes), labels)
 
-    gradient = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+    gradient = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True), static_argnums=2)
     (value, nearest), (of_embeddings, of_centres) = gradient(embeddings, centres, 9)
     # The padding would be nearest to all, were it taken for centres; or is of length 0.
     for padding in (embeddings, jnp.zeros((3, 5))):
@@ -289,7 +289,7 @@ def test_sampling_all_classes_is_no_sampling():
     embeddings, centres, labels = map(jnp.asarray, _faces())
     sampled, positions = losses.sample_classes(jax.random.key(0), labels, 9, 9)
     np.testing.assert_array_equal(sampled, np.arange(9))
-    loss = jax.value_and_grad(_arcface, argnums=(0, 1))
+    loss = jax.jit(jax.value_and_grad(_arcface, argnums=(0, 1)))
     jax.tree.map(
         np.testing.assert_array_equal,
         loss(embeddings, centres[sampled], positions),
