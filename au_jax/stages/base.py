@@ -1,15 +1,19 @@
-"""The interface of a stage: what it is told, what it may read, and how it runs."""
+"""The interface of a stage: what it is told, what it may read, how it runs and keeps scores."""
 
 import abc
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Self
 
+import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from au_jax.data.datasets import Truth
 from au_jax.data.sources import Source
 from au_jax.run_dir import RunFolder, StageFolder
+from au_jax.training.checkpoint import ONLY_EPOCH
+from au_jax.training.scoring import with_labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,3 +78,26 @@ class Stage(abc.ABC):
     @abc.abstractmethod
     def run(self, context: StageContext) -> None:
         """Does the work, or goes on with it where an earlier process was killed."""
+
+
+def score_once(
+    context: StageContext,
+    splits: Sequence[str],
+    crop: str,
+    logits_of: Callable[[Source], tuple[np.ndarray, tuple[str, ...]]],
+) -> None:
+    """Scores splits by what is not trained in epochs, and writes scores/SPLIT/1.npz for each.
+
+    Where there are several processes, the first one does so.
+
+    Args:
+      splits: one that is named twice is scored once.
+      crop: of the source that `logits_of` is given.
+      logits_of: gives a split's logits, float [N, A], and the names of its A AUs.
+    """
+    if jax.process_index() != 0:
+        return
+    for split in dict.fromkeys(splits):
+        source = context.source(split, crop)
+        logits, names = logits_of(source)
+        context.folder.write_scores(source.name, ONLY_EPOCH, with_labels(logits, source, names))

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Annotated
 
-import jax
 import numpy as np
 
 from au_jax import aus, log, starter
@@ -13,12 +12,10 @@ from au_jax.data.pipeline import ordered_batches
 from au_jax.data.records import Crop
 from au_jax.data.sources import Source
 from au_jax.data.split_name import Split
-from au_jax.ensemble import selection
-from au_jax.ensemble.calibration import logits_of
+from au_jax.ensemble import calibration, selection
 from au_jax.ensemble.predictor import Predictor, opened
 from au_jax.errors import UserError
-from au_jax.stages.base import Stage, StageContext
-from au_jax.training.scoring import with_labels
+from au_jax.stages.base import Stage, StageContext, score_once
 
 _BATCH = 64
 
@@ -59,27 +56,29 @@ class Exported(Stage):
         Raises:
           UserError: see `check`; the model is damaged; or it tells none of the AUs of the data.
         """
-        if jax.process_index() != 0:
-            return
         chosen, networks = opened(starter.folder_of(self.folder), None)
-        for split in dict.fromkeys((*self.validate, *self.test)):
-            source = context.source(split, self.crop)
+
+        def logits_of(source: Source) -> tuple[np.ndarray, tuple[str, ...]]:
             names = tuple(au for au in aus.group(source.aus, self.group) if au in chosen.aus)
             if not names:
                 raise UserError(
-                    f"'{split}' labels {', '.join(source.aus)}, and {self.folder} tells "
+                    f"'{source.name}' labels {', '.join(source.aus)}, and {self.folder} tells "
                     f"{', '.join(chosen.aus)}; name a data set that has one of these"
                 )
             # Without the networks that vote on other AUs alone, nor the crops that only they read.
             predictor = Predictor(selection.on(chosen, names), networks)
             sources = {
-                crop: dataclasses.replace(context.source(split, crop), size=side, decoded=None)
+                crop: dataclasses.replace(
+                    context.source(source.name, crop), size=side, decoded=None
+                )
                 for crop, side in predictor.crops.items()
             }
             said = np.concatenate(list(_probabilities(predictor, sources, context.threads)))
-            above = logits_of(said[: len(source)]) - logits_of(predictor.selection.thresholds)
-            context.folder.write_scores(source.name, 1, with_labels(above, source, names))
-            log.say(f"  {split}: {len(source)} faces scored for {len(names)} AUs")
+            above = calibration.logits_of(said[: len(source)])
+            log.say(f"  {source.name}: {len(source)} faces scored for {len(names)} AUs")
+            return above - calibration.logits_of(predictor.selection.thresholds), names
+
+        score_once(context, (*self.validate, *self.test), self.crop, logits_of)
 
 
 def _probabilities(

@@ -3,7 +3,6 @@
 import dataclasses
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from au_jax import aus, log
@@ -13,8 +12,7 @@ from au_jax.data.sources import Source
 from au_jax.data.split_name import Split
 from au_jax.errors import UserError
 from au_jax.faces.openface import OpenFace
-from au_jax.stages.base import Stage, StageContext
-from au_jax.training.scoring import with_labels
+from au_jax.stages.base import Stage, StageContext, score_once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,28 +42,28 @@ class OpenFaceAUs(Stage):
             the records are frames of videos.
         """
         openface = self._open(context.folder.name)
-        for split in dict.fromkeys((*self.validate, *self.test)):
-            source = context.source(split, self.crop)
+
+        def logits_of(source: Source) -> tuple[np.ndarray, tuple[str, ...]]:
             images = _images(source)
             said = [openface.action_units(image) for image in images]
             found = [of_face for of_face in said if of_face is not None]
             if not found:
                 raise UserError(
                     f"{self.folder} has no .csv file with a face for the {len(source)} images of "
-                    f"'{split}', such as {images[0]}; name the folder that OpenFace "
+                    f"'{source.name}', such as {images[0]}; name the folder that OpenFace "
                     "wrote for them"
                 )
             known = set.intersection(*map(set, found))
             names = tuple(au for au in aus.group(source.aus, "expression") if au in known)
             absent = dict.fromkeys(names, -1.0)
             rows = [[(of_face or absent)[au] for au in names] for of_face in said]
-            if jax.process_index() == 0:
-                logits = np.array(rows, np.float32)
-                context.folder.write_scores(source.name, 1, with_labels(logits, source, names))
             log.say(
-                f"  {split}: OpenFace found {len(found)} of {len(source)} faces, and knows "
+                f"  {source.name}: OpenFace found {len(found)} of {len(source)} faces, and knows "
                 f"{len(names)} AUs"
             )
+            return np.array(rows, np.float32), names
+
+        score_once(context, (*self.validate, *self.test), self.crop, logits_of)
 
     def check(self, context: StageContext) -> None:
         """Finds now whether there is a folder.

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable
 
-import jax
 import numpy as np
 
 from au_jax import aus, log
@@ -11,8 +10,7 @@ from au_jax.data.records import Crop
 from au_jax.data.sources import Source
 from au_jax.data.split_name import Split
 from au_jax.errors import UserError
-from au_jax.stages.base import Stage, StageContext
-from au_jax.training.scoring import with_labels
+from au_jax.stages.base import Stage, StageContext, score_once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,14 +51,15 @@ class PoseSVM(Stage):
             return np.where(np.isnan(source.table.pose), mean, source.table.pose)
 
         decide = _decision_functions(angles(train), train.aligned(names).table.labels, names)
-        for split in dict.fromkeys((*self.validate, *self.test)):
-            source = context.source(split, self.crop)
+
+        def logits_of(source: Source) -> tuple[np.ndarray, tuple[str, ...]]:
             logits = np.full((len(source), len(names)), -1.0, np.float32)
             for column, au in enumerate(names):
                 if au in decide:
                     logits[:, column] = decide[au](angles(source))
-            if jax.process_index() == 0:
-                context.folder.write_scores(source.name, 1, with_labels(logits, source, names))
+            return logits, names
+
+        score_once(context, (*self.validate, *self.test), self.crop, logits_of)
         log.say(f"  SVMs on the head angles of {len(train)} records, for {', '.join(decide)}")
 
 
