@@ -20,17 +20,19 @@ from au_jax.methods import StreamFacts
 from au_jax.run_dir import RunFolder
 from au_jax.training.loop import Training, train
 
-# Of each method: the split of each stream, and its options.
+# Of each method: the split of each stream, its options, and for how many epochs it is trained.
 TRAINED = {
-    "moco": ({"faces": "opt-train"}, {"queue": 24}),
+    "multi_task": ({"opt": "opt-train"}, {"label_smoothing": 0.0}, 1),
+    "moco": ({"faces": "opt-train"}, {"queue": 24}, 2),
     "recot": (
         {"clean": "opt-train", "noisy": "noisy"},
         {"selective_ratios": [0.0] * len(aus.EXPRESSION), "refine_after": 0.5},
+        2,
     ),
 }
 
 
-def run(data, folder, name, splits, options):
+def run(data, folder, name, splits, options, epochs):
     def source(split):
         return open_source(data, split, "closeup", 0.25, 0).aligned(aus.EXPRESSION)
 
@@ -45,7 +47,7 @@ def run(data, folder, name, splits, options):
                 stream: StreamFacts(len(of.source), 8, positives=ones, negatives=ones)
                 for stream, of in streams.items()
             },
-            epochs=2,
+            epochs=epochs,
         ),
         options,
     )
@@ -58,7 +60,7 @@ def run(data, folder, name, splits, options):
             learning_rate=rate,
             streams=streams,
             validation={"opt-val": source("opt-val")} if method.aus else {},
-            epochs=2,
+            epochs=epochs,
             steps_per_epoch=4,
             seed=0,
             threads=1,
@@ -72,5 +74,5 @@ if __name__ == "__main__":
     data, folder, port, processes, process = sys.argv[1:]
     if int(processes) > 1:
         jax.distributed.initialize(f"localhost:{port}", int(processes), int(process))
-    for name, (splits, options) in TRAINED.items():
-        run(Path(data), RunFolder(Path(folder)), name, splits, options)
+    for name, (splits, options, epochs) in TRAINED.items():
+        run(Path(data), RunFolder(Path(folder)), name, splits, options, epochs)

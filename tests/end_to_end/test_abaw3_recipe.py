@@ -25,6 +25,7 @@ def shrunk(order):
     )
     config.data.size = 36
     config.model.image_size = 32
+    dropout = config.model.fields.dropout
     config.model.fields = {"width": 4}
     config.devices = 1
     for stage in config.stages.values():
@@ -33,6 +34,9 @@ def shrunk(order):
             for stream in stage.streams.values():
                 # 30 short clips do not show all ten AUs.
                 stream.balanced = False
+    for name in ("identity", "bal"):
+        with config.unlocked():
+            config.stages[name].model.fields.dropout = dropout
     for name in ("aus", "from_aus"):  # IResNet takes long to compile
         config.stages[name].model = {"backbone": "tiny"}
     config.order = tuple(name for name in config.order if name in order)

@@ -73,7 +73,7 @@ def command_lines(draw) -> tuple[str, list[tuple[str, str]]]:
     return reference, [(".".join(path), draw(texts(hint))) for path, hint in fields]
 
 
-@fuzz(max_examples=150 * TIMES)
+@fuzz(max_examples=250 * TIMES)
 @given(command_lines())
 def test_fields_on_the_command_line(line):
     reference, fields = line

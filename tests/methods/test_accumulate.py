@@ -1,8 +1,4 @@
-"""Accumulated gradients are those of the whole batch, and less memory is held.
-
-The network cuts its batch, so that what may go wrong differs with the passes that a method makes;
-those of the methods that are left out are others' here.
-"""
+"""Accumulated gradients are those of the whole batch, whatever the method; less memory is held."""
 
 import functools
 
@@ -32,24 +28,25 @@ FACTS = StreamFacts(
     emotions=(4,) * len(EMOTIONS),
     identities=8,
 )
-BOTH = ("clean", "noisy")
-RATIOS = {"selective_ratios": [0.4] * 4}
 # The streams and options of each method.
 SPECIFIED = {
     "multi_task": (("opt", "noisy"), {}),
+    "multi_label": (("opt",), {}),
     "multi_view": (("opt",), {}),
     "emoco": (("faces",), {"queue": 24}),
+    "moco": (("faces",), {"queue": 24}),
     "face_identity": (("faces",), {}),
+    "expression": (("faces",), {}),
     **{
-        name: (BOTH, {**RATIOS, **OPTIONS[name]})
-        for name in ("recot", "mixup", "mean_teacher", "deep_co_training", "mlcr")
+        name: (("clean", "noisy"), {"selective_ratios": [0.4] * 4, **options})
+        for name, options in OPTIONS.items()
     },
 }
 
 
 def create(name, micro_batches=1, backbone="tiny_plain", image_size=8):
     streams, options = SPECIFIED[name]
-    dropout = 0.0 if name == "emoco" else 0.5
+    dropout = 0.0 if name in ("emoco", "moco") else 0.5
     context = make_context(
         AUS,
         network={"backbone": backbone, "dropout": dropout, "micro_batches": micro_batches},
@@ -99,6 +96,10 @@ def assert_same(found, expected):
     jax.tree_util.tree_map_with_path(near, found[0], expected[0])
     for a, b in zip(jax.tree.leaves(found[1:]), jax.tree.leaves(expected[1:]), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_every_method_is_here():
+    assert SPECIFIED.keys() == methods.METHODS.keys()
 
 
 @pytest.mark.parametrize("name", SPECIFIED)

@@ -12,8 +12,7 @@ from au_jax.models.network_spec import NetworkSpec, conventions
 
 SIDE = 32
 SMALL = {"iresnet10": {"width": 8}}
-# MobileNetV3 and EfficientNet share their blocks.
-BACKBONES = ("ownnet1", "resnet18", "iresnet10", "efficientnet_b0")
+BACKBONES = ("ownnet1", "resnet18", "iresnet10", "mobilenet_v3_large", "efficientnet_b0")
 
 
 def network(backbone, remat):

@@ -1,4 +1,4 @@
-"""What the drawn faces are: how many, of which size, and how the labels of `noisy` err."""
+"""Configuration of the data set of drawn faces: sizes of images and splits, errors of labels."""
 
 import dataclasses
 from pathlib import Path
