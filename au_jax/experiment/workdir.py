@@ -24,6 +24,8 @@ def fields_of(config: ConfigDict) -> dict[str, Any]:
 def check_workdir(config: ConfigDict, run: RunFolder, free_stages: Collection[str] = ()) -> None:
     """Checks that a workdir is new or belongs to this config.
 
+    `seeds` may be raised: what ran from the first seeds stays, and that of the others is added.
+
     Args:
       free_stages: stages of the config that may differ.
 
@@ -34,6 +36,8 @@ def check_workdir(config: ConfigDict, run: RunFolder, free_stages: Collection[st
         return
     mine, theirs = fields_of(config), run_dir.read_json(run.config, Mapping[str, Any], _MEND)
     free = (_SHOWN, *(f"stages.{name}." for name in free_stages))
+    if theirs.get("seeds") in range(1, mine["seeds"]):
+        free += ("seeds",)
     differing = [
         f"{k} ({theirs.get(k, 'absent')} there, {mine.get(k, 'absent')} here)"
         for k in sorted(mine.keys() | theirs.keys())

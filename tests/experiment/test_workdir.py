@@ -66,6 +66,19 @@ def test_another_seed_is_another_config(tmp_path):
         workdir.check_workdir(config, folder)
 
 
+def test_seeds_may_be_added_and_none_taken_away(tmp_path):
+    folder, config = RunFolder(tmp_path), base.base()
+    config.seeds = 3
+    workdir.keep_config(config, folder)
+    config.seeds = 5
+    workdir.check_workdir(config, folder)
+    workdir.keep_config(config, folder)
+    assert run_dir.read_json(folder.config)["seeds"] == 5
+    config.seeds = 4
+    with pytest.raises(UserError, match=r"differs in seeds \(5 there, 4 here\)"):
+        workdir.check_workdir(config, folder)
+
+
 def test_a_run_keeps_others_out_and_sweeps_what_a_killed_one_left(tmp_path):
     folder = RunFolder(tmp_path / "run")
     with claim.claimed(folder):
