@@ -10,7 +10,7 @@ from typing import NoReturn
 from absl import flags
 from ml_collections import ConfigDict
 
-from au_jax import echoes, starter
+from au_jax import atomic_files, echoes, starter
 from au_jax.errors import NO_ROOM, UserError, unknown
 from au_jax.experiment import config_file
 
@@ -43,11 +43,9 @@ def start() -> None:
 def _start() -> None:
     import jax
 
-    from au_jax import run_dir
-
     # A second start of the same config then begins at once.
     kept = cache_dir() / "xla"
-    run_dir.make_folder(kept, f"the cache ({CACHE})")
+    atomic_files.make_folder(kept, f"the cache ({CACHE})")
     jax.config.update("jax_compilation_cache_dir", str(kept))
     _join_processes()
 

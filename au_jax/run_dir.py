@@ -1,4 +1,4 @@
-"""The files of a run: where each lies, and how none is ever seen half-written.
+"""The files of a run: where each lies in its folder, and what it holds.
 
 The folder of a run, its workdir, holds:
 
@@ -31,268 +31,16 @@ lock                               held by the process that runs it, where sever
 DONE                               present once the stage is finished
 """
 
-import contextlib
 import dataclasses
-import json
-import os
-import re
-import secrets
-import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from au_jax import allowed, file_forms
+from au_jax import atomic_files, file_forms
 from au_jax.errors import UserError
-
-_REDO = "delete the stage's folder to redo it"
-# What begins the name of a file that is being written, before it has its own.
-_UNFINISHED = ".unfinished-"
-# The same in version 0.1.0, where the number was that of the process.
-_OLD_UNFINISHED = re.compile(r"\.\d+\..+")
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`, which becomes `path` when the block ends well.
-
-    A file or a folder is made of it; an empty folder may be in its place.
-
-    Raises:
-      UserError: the disk is full, or the folder cannot be written.
-    """
-    # Not by the process's number: those of several hosts may be the same.
-    temporary = path.with_name(f"{_UNFINISHED}{secrets.token_hex(4)}.{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {reason(error)}") from error
-    finally:
-        with contextlib.suppress(OSError):  # a folder that is not there cannot hold it
-            _delete(temporary)
-
-
-def sweep(folder: Path) -> None:
-    """Deletes what killed processes left half-written in a folder and those in it.
-
-    Nothing may be writing there meanwhile. Checkpoints are left to Orbax, and the report, which has
-    a lock of its own, to those who write it.
-    """
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name not in ("model", "state", "report")]
-        for name in files:
-            if name.startswith(_UNFINISHED) or _OLD_UNFINISHED.fullmatch(name):
-                with contextlib.suppress(OSError):
-                    (Path(place) / name).unlink()
-
-
-def sweep_beside(folder: Path, names: Iterable[str]) -> None:
-    """Deletes what killed processes left of files or folders that nobody else is writing.
-
-    Args:
-      folder: in which they lie.
-      names: of the files or folders when they are whole.
-    """
-    ends = tuple(f".{name}" for name in names)
-    for left in folder.iterdir():
-        if left.name.startswith(_UNFINISHED) and left.name.endswith(ends):
-            _delete(left)
-
-
-def try_writing(folder: Path) -> None:
-    """Makes a folder unless it is there, and a file in it that is gone at once.
-
-    Raises:
-      OSError: one of them cannot be made.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-        pass
-
-
-def _delete(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def reason(error: OSError) -> str:
-    """What the system says of a file that could not be used: "Read-only file system"."""
-    return error.strerror or str(error)
-
-
-def make_folder(path: Path, flag: str) -> None:
-    """Makes a folder that is to be written, with those that it lies in, unless it is there.
-
-    Args:
-      flag: that names it, or the variable.
-
-    Raises:
-      UserError: it cannot be made, or a file lies in its place.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{flag} cannot be used: {path}: {reason(error)}; name a folder that can be written"
-        ) from error
-
-
-@contextlib.contextmanager
-def locked(
-    take: Callable[..., contextlib.AbstractContextManager[None]], path: Path, work: str, *how: bool
-) -> Iterator[None]:
-    """Holds the lock `take(path, work, *how)`; raises UserError where it cannot be written."""
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(take(path, work, *how))
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {reason(error)}") from error
-        yield
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file.
-
-    Raises:
-      UserError: see `replacing`.
-    """
-    with replacing(path) as temporary:
-        temporary.write_text(text)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented JSON.
-
-    Raises:
-      UserError: see `replacing`.
-    """
-    write_text(path, json.dumps(value, indent=1) + "\n")
-
-
-def read_json(path: Path, form: Any = Any, mend: str = "") -> Any:
-    """The content of a JSON file.
-
-    Args:
-      form: the annotation that it is checked against, see `file_forms`.
-      mend: what to do where it cannot be read; by default what helps with a run's folder.
-
-    Raises:
-      UserError: `path` is missing, not JSON, or not of this form.
-    """
-    try:
-        value = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(f"{path} is missing; {mend or 'is this the folder of a run?'}") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {reason(error)}; {mend or _REDO}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged ({error}); {mend or _REDO}") from error
-    fault = allowed.fault(value, form)
-    if fault:
-        raise UserError(f"{path} is damaged, as {fault}; {mend or _REDO}")
-    return value
-
-
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes named arrays as an .npz file, without pickled objects.
-
-    Raises:
-      UserError: see `replacing`.
-    """
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-
-
-def read_arrays(path: Path, forms: file_forms.Arrays | None = None) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file, by name.
-
-    Args:
-      forms: of the arrays, any others being passed over; None for all, unchecked.
-
-    Raises:
-      UserError: `path` is missing, damaged, or holds other arrays.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in forms or stored if name in stored}
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; {_REDO}") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {reason(error)}") from error
-    except MemoryError:
-        raise
-    except Exception as error:  # zipfile, zlib and NumPy each raise their own
-        raise UserError(f"{path} is damaged ({error}); {_REDO}") from error
-    fault = forms and file_forms.fault_of_arrays(arrays, forms)
-    if fault:
-        raise UserError(f"{path} is damaged, as {fault}; {_REDO}")
-    return arrays
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{dotted field: JSON-able value} of nested fields, those that are None left out."""
-    fields: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            fields |= flat(value, f"{prefix}{name}.")
-        elif value is not None:
-            fields[prefix + name] = list(value) if isinstance(value, tuple) else value
-    return fields
-
-
-def fold_numbers(folds: int) -> Sequence[int]:
-    """The numbers of the folds, from 1; 0 alone where there are no folds."""
-    return range(1, folds + 1) or (0,)
-
-
-@dataclasses.dataclass(frozen=True)
-class StageName:
-    """The name of a stage and its folder: `BASE[.seedSEED][.foldFOLD]`, as `student.seed1.fold2`.
-
-    A recipe may be run from several seeds and on several folds of the data, each stage every time.
-
-    Attributes:
-      base: the stage's name in the config.
-      seed: which run of the recipe it belongs to, from 0; 0 is left out of the text.
-      fold: the number of the fold, from 1; 0 where there are no folds, left out of the text.
-    """
-
-    base: str
-    seed: int = 0
-    fold: int = 0
-
-    @classmethod
-    def parse(cls, text: str) -> "StageName":
-        """Reads what `str` wrote.
-
-        Raises:
-          UserError: `text` is not of this form.
-        """
-        match = re.fullmatch(r"([^.]+)(?:\.seed([1-9]\d*))?(?:\.fold([1-9]\d*))?", text)
-        if match is None:
-            raise UserError(f"'{text}' is no stage's name; write NAME[.seedSEED][.foldFOLD]")
-        base, seed, fold = match.groups()
-        return cls(base, int(seed or 0), int(fold or 0))
-
-    def __str__(self) -> str:
-        seed = f".seed{self.seed}" if self.seed else ""
-        fold = f".fold{self.fold}" if self.fold else ""
-        return f"{self.base}{seed}{fold}"
-
-    def sibling(self, base: str) -> str:
-        """The name of another stage of the same seed and fold."""
-        return str(dataclasses.replace(self, base=base))
-
-    def on_folds(self, folds: int) -> list[str]:
-        """The stage's names on each of the folds, in order; its own where there are none."""
-        return [str(dataclasses.replace(self, fold=fold)) for fold in fold_numbers(folds)]
+from au_jax.stage_name import StageName
 
 
 @dataclasses.dataclass(frozen=True)
@@ -433,19 +181,19 @@ class StageFolder:
 
     def read_decided(self, split: str) -> dict[str, np.ndarray]:
         """What `decided` keeps of a split; raises UserError where it is missing or damaged."""
-        return read_arrays(self.decided(split), file_forms.DECIDED)
+        return atomic_files.read_arrays(self.decided(split), file_forms.DECIDED)
 
     def read_results(self) -> dict[str, Any]:
         """The figures of a selection; raises UserError where the file is missing or damaged."""
-        return read_json(self.results, file_forms.SelectionResults)
+        return atomic_files.read_json(self.results, file_forms.SelectionResults)
 
     def read_label_counts(self) -> dict[str, Any]:
         """See `label_counts`; raises UserError where the file is missing or damaged."""
-        return read_json(self.label_counts, Mapping[str, file_forms.LabelCounts])
+        return atomic_files.read_json(self.label_counts, Mapping[str, file_forms.LabelCounts])
 
     def read_map(self, stage: str) -> dict[str, np.ndarray]:
         """See `map`; raises UserError where the file is missing or damaged."""
-        return read_arrays(self.map(stage), file_forms.MAP)
+        return atomic_files.read_arrays(self.map(stage), file_forms.MAP)
 
     def decided_splits(self) -> list[str]:
         """The splits that `decided` keeps records of."""
@@ -493,12 +241,12 @@ class StageFolder:
         Raises:
           UserError: the file is missing or damaged.
         """
-        return Features(**read_arrays(self.features(split), file_forms.FEATURES))
+        return Features(**atomic_files.read_arrays(self.features(split), file_forms.FEATURES))
 
     def write_features(self, split: str, features: Features) -> None:
         """Keeps the features of a split's records."""
         # Not dataclasses.asdict, which would copy the arrays.
-        write_arrays(self.features(split), vars(features))
+        atomic_files.write_arrays(self.features(split), vars(features))
 
     def encoded_splits(self) -> list[str]:
         """The splits whose features are kept."""
@@ -523,7 +271,9 @@ class StageFolder:
         Raises:
           UserError: the file is missing or damaged.
         """
-        return Scores(**read_arrays(self.scores(split, epoch, crops), file_forms.SCORES))
+        return Scores(
+            **atomic_files.read_arrays(self.scores(split, epoch, crops), file_forms.SCORES)
+        )
 
     def read_epochs(self, split: str, epochs: Sequence[int], crops: str = "center") -> list[Scores]:
         """The scores of several epochs, which are of the same records and AUs.
@@ -538,13 +288,13 @@ class StageFolder:
                     first, other = (self.scores(split, e, crops) for e in (epochs[0], epoch))
                     raise UserError(
                         f"{first} and {other} hold scores of different {name}, so one of them is "
-                        f"of another run; {_REDO}"
+                        f"of another run; {atomic_files.REDO}"
                     )
         return scores
 
     def write_scores(self, split: str, epoch: int, scores: Scores, crops: str = "center") -> None:
         """Keeps the scores of one epoch on a split through some choice of test crops."""
-        write_arrays(self.scores(split, epoch, crops), dataclasses.asdict(scores))
+        atomic_files.write_arrays(self.scores(split, epoch, crops), dataclasses.asdict(scores))
 
     def scored_splits(self) -> list[str]:
         """The splits with scores through the centre crop, which training keeps."""
@@ -572,7 +322,7 @@ class StageFolder:
         return (self.path / "DONE").exists()
 
     def mark_done(self) -> None:
-        with replacing(self.path / "DONE") as temporary:
+        with atomic_files.replacing(self.path / "DONE") as temporary:
             temporary.touch()
 
     def mark_undone(self) -> None:
@@ -628,17 +378,28 @@ class RunFolder:
         Raises:
           UserError: a file is missing or damaged.
         """
-        config = ResolvedConfig(self, read_json(self.config, file_forms.Config))
+        config = ResolvedConfig(self, atomic_files.read_json(self.config, file_forms.Config))
         for name in config["order"]:
             settings = self.stage(StageName(name).on_folds(config["folds"])[0]).settings
             if settings.exists():
-                fields = read_json(settings, file_forms.Stage)
+                fields = atomic_files.read_json(settings, file_forms.Stage)
                 config.update(flat(fields, f"stages.{name}."))
         return config
 
     def stage(self, name: str) -> StageFolder:
         """The folder of the stage `name`, seed and fold included (`StageName`)."""
         return StageFolder(self.path / "stages" / name)
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{dotted field: JSON-able value} of nested fields, those that are None left out."""
+    fields: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            fields |= flat(value, f"{prefix}{name}.")
+        elif value is not None:
+            fields[prefix + name] = list(value) if isinstance(value, tuple) else value
+    return fields
 
 
 class ResolvedConfig(dict[str, Any]):

@@ -6,7 +6,7 @@ import pytest
 import red_faces
 from tiny import make_context
 
-from au_jax import run_dir
+from au_jax import atomic_files
 from au_jax.ensemble import selection
 from au_jax.ensemble.selection import Member, Selection
 from au_jax.predict import model as model_module
@@ -35,7 +35,7 @@ def write_stage(home, name: str, crop: str, side: int, **network) -> None:
 def networks(tmp_path_factory):
     """The run's folder; the selection "chosen" has three members and two windows."""
     home = tmp_path_factory.mktemp("predict") / "run"
-    run_dir.write_json(RunFolder(home).config, {"order": ["near", "far", "chosen"]})
+    atomic_files.write_json(RunFolder(home).config, {"order": ["near", "far", "chosen"]})
     write_stage(home, "near", "closeup", 96, pose_branch=True)
     write_stage(home, "far", "wide", 64)
     chosen = Selection(
@@ -47,7 +47,7 @@ def networks(tmp_path_factory):
         np.array([0.5, 0.4, 0.6]),
     )
     folder = RunFolder(home).stage("chosen")
-    run_dir.write_json(folder.selection, selection.to_json(chosen))
+    atomic_files.write_json(folder.selection, selection.to_json(chosen))
     folder.mark_done()
     return home
 

@@ -15,7 +15,7 @@ LEVELS = (
     (
         *("errors", "allowed", "aus", "outside", "large_pages", "cores", "similarity", "starter"),
         *("losses", "metrics", "plain_numbers", "regular_file"),
-        *("file_forms", "finite_weights", "lock", "echoes"),
+        *("file_forms", "finite_weights", "lock", "echoes", "atomic_files", "stage_name"),
     ),
     ("data", "models", "faces", "augment", "sharding", "log", "run_dir", "html"),
     ("methods",),
@@ -35,7 +35,7 @@ SHARED = {
 }
 # Within the two lowest levels a module may use these of its own level.
 FOUNDATIONS = {"errors", "allowed", "aus", "outside", "cores", "plain_numbers", "regular_file"}
-FOUNDATIONS |= {"file_forms", "finite_weights", "lock"}
+FOUNDATIONS |= {"file_forms", "finite_weights", "lock", "atomic_files", "stage_name"}
 
 
 def modules_of(file: Path) -> set[str]:

@@ -1,34 +1,12 @@
 """Names and files of a run."""
 
-import json
-
 import numpy as np
 import pytest
 
-from au_jax import run_dir
+from au_jax import atomic_files
 from au_jax.errors import UserError
-from au_jax.run_dir import FirstFold, ScoredSplit, Scores, StageFolder, StageName
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        (StageName("student"), "student"),
-        (StageName("student", seed=1), "student.seed1"),
-        (StageName("student_2", fold=12), "student_2.fold12"),
-        (StageName("student", seed=10, fold=2), "student.seed10.fold2"),
-    ],
-)
-def test_a_stages_name_is_read_back(name, text):
-    assert str(name) == text
-    assert StageName.parse(text) == name
-    assert StageName.parse(name.sibling("teacher")) == StageName("teacher", name.seed, name.fold)
-
-
-@pytest.mark.parametrize("text", ["", ".seed1", "a.fold1.seed1", "a.seed0", "a.seed", "a.b"])
-def test_other_text_is_no_stages_name(text):
-    with pytest.raises(UserError, match="is no stage's name"):
-        StageName.parse(text)
+from au_jax.run_dir import FirstFold, ScoredSplit, Scores, StageFolder
+from au_jax.stage_name import StageName
 
 
 def test_a_stage_has_a_name_on_each_fold(tmp_path):
@@ -44,45 +22,6 @@ def test_a_scored_split_is_read_back():
     for scored, text in ((ScoredSplit("test"), "test"), (ScoredSplit("test", "five"), "test@five")):
         assert str(scored) == text
         assert ScoredSplit.parse(text) == scored
-
-
-def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path):
-    path = tmp_path / "some.json"
-
-    def write_half():
-        with run_dir.replacing(path) as temporary:
-            temporary.write_text("half")
-            raise RuntimeError
-
-    run_dir.write_json(path, {"old": 1})
-    with pytest.raises(TypeError):
-        run_dir.write_json(path, {"new": object()})
-    with pytest.raises(RuntimeError):
-        write_half()
-    assert json.loads(path.read_text()) == {"old": 1}
-    assert [p.name for p in tmp_path.iterdir()] == ["some.json"]
-
-
-def test_a_folder_is_there_whole_or_not_at_all_and_what_a_kill_left_of_it_goes(tmp_path):
-    path, killed = tmp_path / "some", tmp_path / ".unfinished-1234.some"
-
-    def write(fails):
-        with run_dir.replacing(path) as temporary:
-            temporary.mkdir()
-            (temporary / "file").write_text("whole")
-            if fails:
-                raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        write(fails=True)
-    assert not list(tmp_path.iterdir())
-    path.mkdir()  # an empty one may be there
-    write(fails=False)
-    assert (path / "file").read_text() == "whole"
-    killed.mkdir()
-    (killed / "file").write_text("half")
-    run_dir.sweep_beside(path.parent, [path.name])
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_scores_through_other_crops_lie_beside_those_of_the_centre(tmp_path):
@@ -109,7 +48,7 @@ def test_what_killed_processes_left_half_written_is_swept_away(tmp_path):
     for path in (*kept, folder.path / ".123.metrics", tmp_path / ".unfinished-a1.config.json"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    run_dir.sweep(tmp_path)
+    atomic_files.sweep(tmp_path)
     assert {p for p in tmp_path.rglob("*") if p.is_file()} == set(kept)
 
 

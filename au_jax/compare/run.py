@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from au_jax import cores, log, run_dir, sharding
+from au_jax import atomic_files, cores, log, sharding
 from au_jax.compare import agreement, methods, sides, speed
 from au_jax.compare.step import VARIANTS
 from au_jax.compare.subject import Subject
@@ -229,5 +229,5 @@ def show(results: Mapping[str, Any]) -> None:
 
 def write(folder: Path, results: Mapping[str, Any]) -> None:
     """Writes compare.json, and the page report/compare.html, into a run's folder."""
-    run_dir.write_json(folder / "compare.json", results)
+    atomic_files.write_json(folder / "compare.json", results)
     comparison.write(folder / "report", results)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from au_jax import log, run_dir, sharding
+from au_jax import atomic_files, log, sharding
 from au_jax.data.sources import Source
 from au_jax.ensemble import selection
 from au_jax.ensemble.selection import Member, Selection
@@ -36,7 +36,7 @@ def read_selection(folder: StageFolder) -> Selection:
     """
     if folder.selection.exists():
         return selection.from_json(
-            run_dir.read_json(folder.selection, Any), where=str(folder.selection)
+            atomic_files.read_json(folder.selection, Any), where=str(folder.selection)
         )
     card = ModelCard.read(folder)
     return selection.of_one(Member(".", folder.name, last_epoch(folder)), card.aus)

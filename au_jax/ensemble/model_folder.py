@@ -17,7 +17,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from au_jax import __version__, run_dir, sharding
+from au_jax import __version__, atomic_files, sharding
 from au_jax.ensemble import selection
 from au_jax.ensemble.selection import Member, Selection
 from au_jax.errors import UserError
@@ -84,7 +84,7 @@ def write_selection(folder: Path, chosen: Selection) -> None:
         "selection": selection.to_json(chosen),
         "networks": networks,
     }
-    run_dir.write_json(_index(folder), content)
+    atomic_files.write_json(_index(folder), content)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +109,7 @@ class ModelFolder:
           UserError: model.json is missing, damaged, or of a newer version than this package.
         """
         index = _index(path)
-        content = run_dir.read_json(index, Any, _AGAIN)
+        content = atomic_files.read_json(index, Any, _AGAIN)
         number = content.get("format") if isinstance(content, dict) else None
         if not isinstance(number, int):
             raise UserError(f"{index} names no format; it is not of an exported folder")

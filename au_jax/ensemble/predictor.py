@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from au_jax import file_forms, run_dir, sharding, starter
+from au_jax import atomic_files, file_forms, sharding, starter
 from au_jax.ensemble import model_folder, selection
 from au_jax.ensemble.member_scores import read_selection
 from au_jax.ensemble.model_folder import ModelFolder
@@ -20,7 +20,8 @@ from au_jax.ensemble.tta import through_crops
 from au_jax.errors import UserError, unknown
 from au_jax.methods.base import Method, Variables
 from au_jax.metrics import decide
-from au_jax.run_dir import RunFolder, StageFolder, StageName
+from au_jax.run_dir import RunFolder, StageFolder
+from au_jax.stage_name import StageName
 from au_jax.training.model_card import ModelCard, restore_all
 
 # Fewer images make a batch of the next power of two, so that few sizes are ever compiled.
@@ -322,7 +323,7 @@ def predicting_stage(folder: RunFolder, stage: str | None) -> StageFolder:
     Raises:
       UserError: `folder` is not a run's folder, or has no such stage that still holds a network.
     """
-    config = run_dir.read_json(folder.config, file_forms.Order)
+    config = atomic_files.read_json(folder.config, file_forms.Order)
     names = [
         on_fold
         for name in config["order"]

@@ -13,7 +13,7 @@ from au_jax.data import datasets
 from au_jax.errors import UserError, unknown
 from au_jax.experiment.fields import TOP, Tree, require, section, tree_of
 from au_jax.experiment.resolve import resolve
-from au_jax.run_dir import StageName
+from au_jax.stage_name import StageName
 from au_jax.stages import Stage
 from au_jax.stages.select import Select
 from au_jax.stages.train import Train

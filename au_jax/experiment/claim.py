@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import jax
 
-from au_jax import lock, log, run_dir, sharding
+from au_jax import atomic_files, lock, log, sharding
+from au_jax.atomic_files import make_folder
 from au_jax.errors import UserError
 from au_jax.experiment.check import stages_read
 from au_jax.experiment.recipe import Recipe
-from au_jax.run_dir import RunFolder, make_folder
+from au_jax.run_dir import RunFolder
 
 # Seconds between looks at what other processes have finished.
 _LOOK_AGAIN = 1.0
@@ -38,9 +39,9 @@ def claimed(folder: RunFolder, share: bool = False) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         if jax.process_index() == 0:
             take = lock.together if share else lock.alone
-            held.enter_context(run_dir.locked(take, folder.lock, f"writes into {folder.path}"))
+            held.enter_context(atomic_files.locked(take, folder.lock, f"writes into {folder.path}"))
             if not share:
-                run_dir.sweep(folder.path)
+                atomic_files.sweep(folder.path)
         sharding.barrier("the workdir is claimed")
         yield
 
@@ -69,9 +70,9 @@ def stages_in_turn(recipe: Recipe) -> Iterator[str]:
                 continue
             make_folder(folder.path, f"--workdir={recipe.run.path}")
             try:
-                with run_dir.locked(lock.alone, folder.lock, f"works on {name}"):
+                with atomic_files.locked(lock.alone, folder.lock, f"works on {name}"):
                     if not folder.done:
-                        run_dir.sweep(folder.path)
+                        atomic_files.sweep(folder.path)
                         yield name
                 break  # Stages that waited for this one come before later ones.
             except lock.Held as held:

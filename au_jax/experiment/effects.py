@@ -13,7 +13,7 @@ from au_jax.data import datasets
 from au_jax.data.split_name import SplitName
 from au_jax.errors import UserError
 from au_jax.experiment.resolve import SECTIONS, fields_of, resolve
-from au_jax.run_dir import StageName
+from au_jax.stage_name import StageName
 
 # {field of a section: (the field that it depends on, whether it counts with a value of that one)}.
 _DEPENDS: dict[str, tuple[str, Callable[[Any], bool]]] = {

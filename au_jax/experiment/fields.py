@@ -31,7 +31,7 @@ from au_jax.errors import UserError
 from au_jax.experiment.resolve import SECTIONS, fields_of
 from au_jax.models.backbone import Padding
 from au_jax.models.network_spec import BACKBONE_CONVENTIONS
-from au_jax.run_dir import StageName
+from au_jax.stage_name import StageName
 from au_jax.stages import KINDS
 from au_jax.stages.train import StreamConfig
 from au_jax.training.optimizer import make_optimizer

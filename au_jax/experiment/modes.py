@@ -12,7 +12,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from au_jax import file_forms, large_pages, log, models, run_dir, sharding
+from au_jax import atomic_files, file_forms, large_pages, log, models, sharding
 from au_jax.benchmark import dry, throughput
 from au_jax.compare.subject import Subject
 from au_jax.data import datasets
@@ -25,7 +25,8 @@ from au_jax.export.pytorch import INSTALL
 from au_jax.faces.align import SIDE
 from au_jax.report import results, whole
 from au_jax.report import run as reporting
-from au_jax.run_dir import RunFolder, StageName
+from au_jax.run_dir import RunFolder
+from au_jax.stage_name import StageName
 from au_jax.stages.select import Select
 from au_jax.stages.train import Train
 from au_jax.training.loop import Training
@@ -95,7 +96,7 @@ def select(config: ConfigDict, workdir: Path, data_dir: Path, runs: Sequence[Pat
     folder = RunFolder(workdir)
     voting = [RunFolder(run) for run in runs]
     for voter in voting:
-        run_dir.read_json(voter.config, file_forms.Order)
+        atomic_files.read_json(voter.config, file_forms.Order)
     if any(voter.path.resolve() == workdir.resolve() for voter in voting):
         raise UserError(f"--from names the workdir {workdir} itself; give another --workdir")
     recipe = Recipe(config, folder, data_dir, voting)
@@ -118,7 +119,7 @@ def _check_learned(recipe: Recipe, selecting: Sequence[str]) -> None:
             folder = recipe.run.stage(read)
             if read not in selecting or not folder.settings.exists():
                 continue
-            kept = run_dir.read_json(folder.settings, Mapping[str, Any])
+            kept = atomic_files.read_json(folder.settings, Mapping[str, Any])
             if kept != json.loads(json.dumps(_settings(recipe, read))):
                 raise UserError(
                     f"{name} has learned from {read} as it is in {recipe.run.path}; choose in "
@@ -202,7 +203,7 @@ def measure_dry(config: ConfigDict, workdir: Path, data_dir: Path) -> None:
         "devices": sharding.describe(recipe.mesh),
         "trainings": figures,
     }
-    run_dir.write_json(recipe.run.dry, results)
+    atomic_files.write_json(recipe.run.dry, results)
     log.say(f"the figures are in {recipe.run.dry}")
 
 
@@ -283,8 +284,8 @@ def _describe(recipe: Recipe) -> None:
     if jax.process_index() == 0:
         whole.mark_outdated(recipe.run.report)
         environment = results.environment(sharding.describe(recipe.mesh))
-        run_dir.write_json(recipe.run.environment, environment)
-        run_dir.write_json(recipe.run.data, data)
+        atomic_files.write_json(recipe.run.environment, environment)
+        atomic_files.write_json(recipe.run.data, data)
     sharding.barrier("begin")
 
 
@@ -298,7 +299,7 @@ def _finish(recipe: Recipe, name: str) -> None:
     """Keeps the fields of a stage whose files are whole, and marks it done."""
     folder = recipe.run.stage(name)
     if jax.process_index() == 0:
-        run_dir.write_json(folder.settings, _settings(recipe, name))
+        atomic_files.write_json(folder.settings, _settings(recipe, name))
         folder.mark_done()
     sharding.barrier(f"{name} is done")
 

@@ -8,7 +8,7 @@ from typing import Any
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from au_jax import cores, log, run_dir, sharding
+from au_jax import atomic_files, cores, log, sharding
 from au_jax.data import datasets
 from au_jax.data.sources import Source, nameless
 from au_jax.data.split_name import SplitName
@@ -16,7 +16,8 @@ from au_jax.data.splits import Splits
 from au_jax.errors import UserError, unknown
 from au_jax.experiment.check import check
 from au_jax.experiment.resolve import resolve
-from au_jax.run_dir import RunFolder, StageFolder, StageName, fold_numbers
+from au_jax.run_dir import RunFolder, StageFolder
+from au_jax.stage_name import StageName, fold_numbers
 from au_jax.stages import Stage, StageContext
 from au_jax.stages.train import Train
 from au_jax.training.loop import Training
@@ -100,7 +101,7 @@ class Recipe:
             return datasets.open_folder(self.data_dir, name or data.name, data.synthetic.to_dict())
         except OSError as error:
             raise UserError(
-                f"--data_dir={self.data_dir} cannot be used: {run_dir.reason(error)}; name a "
+                f"--data_dir={self.data_dir} cannot be used: {atomic_files.reason(error)}; name a "
                 "folder that can be written"
             ) from error
 

@@ -5,7 +5,7 @@ import dataclasses
 from ml_collections import ConfigDict
 
 from au_jax.errors import UserError, unknown
-from au_jax.run_dir import StageName
+from au_jax.stage_name import StageName
 from au_jax.stages import KINDS, Stage
 
 # The sections that stand at the top of a config for all stages; a stage may override fields.

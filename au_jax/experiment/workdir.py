@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from au_jax import run_dir
+from au_jax import atomic_files, run_dir
 from au_jax.errors import UserError
 from au_jax.run_dir import RunFolder
 
@@ -34,7 +34,7 @@ def check_workdir(config: ConfigDict, run: RunFolder, free_stages: Collection[st
     """
     if not run.config.exists():
         return
-    mine, theirs = fields_of(config), run_dir.read_json(run.config, Mapping[str, Any], _MEND)
+    mine, theirs = fields_of(config), atomic_files.read_json(run.config, Mapping[str, Any], _MEND)
     free = (_SHOWN, *(f"stages.{name}." for name in free_stages))
     if theirs.get("seeds") in range(1, mine["seeds"]):
         free += ("seeds",)
@@ -55,10 +55,10 @@ def is_kept(config: ConfigDict, run: RunFolder) -> bool:
     """Whether a workdir has the config as it is, what only the report shows included."""
     if not run.config.exists():
         return False
-    return run_dir.read_json(run.config, Mapping[str, Any], _MEND) == fields_of(config)
+    return atomic_files.read_json(run.config, Mapping[str, Any], _MEND) == fields_of(config)
 
 
 def keep_config(config: ConfigDict, run: RunFolder) -> None:
     """Writes the config into a workdir that `check_workdir` let pass, unless it is there."""
     if not is_kept(config, run):
-        run_dir.write_json(run.config, fields_of(config))
+        atomic_files.write_json(run.config, fields_of(config))

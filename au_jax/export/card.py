@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from au_jax import __version__, file_forms, run_dir
+from au_jax import __version__, atomic_files, file_forms
 from au_jax.aus import MEANING
 from au_jax.ensemble.selection import Member
 from au_jax.export.chosen import Chosen, Network
@@ -54,10 +54,10 @@ def write(
       UserError: the file cannot be written, or a file of the run cannot be read.
     """
     of_run = RunFolder(run)
-    config = run_dir.read_json(of_run.config, file_forms.Order)
-    data = run_dir.read_json(of_run.data, file_forms.Data) if of_run.data.exists() else {}
+    config = atomic_files.read_json(of_run.config, file_forms.Order)
+    data = atomic_files.read_json(of_run.data, file_forms.Data) if of_run.data.exists() else {}
     made_with = (
-        run_dir.read_json(of_run.environment, file_forms.Environment)
+        atomic_files.read_json(of_run.environment, file_forms.Environment)
         if of_run.environment.exists()
         else {}
     )
@@ -86,7 +86,7 @@ def write(
         version=__version__,
         made_with=made_with,
     )
-    run_dir.write_text(path, text)
+    atomic_files.write_text(path, text)
 
 
 def _by_stage(chosen: Chosen) -> list[list[Network]]:
@@ -101,7 +101,7 @@ def _of_stage(run: Path, networks: Sequence[Network]) -> dict[str, Any]:
     """What the card says of the checkpoints of one stage, beside their model card."""
     first = networks[0].members[0]
     counts = RunFolder(run / first.run).stage(first.stage).label_counts
-    counted = run_dir.read_json(counts) if counts.exists() else {}
+    counted = atomic_files.read_json(counts) if counts.exists() else {}
     card = networks[0].card
     return {
         "names": [network.name for network in networks],

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from au_jax import log, run_dir
+from au_jax import atomic_files, log
 from au_jax.errors import UserError
 from au_jax.export.chosen import Chosen, Network
 from au_jax.export.pytorch import folder as pytorch
@@ -71,7 +71,7 @@ def write(folder: Path, chosen: Chosen) -> None:
             "pose": network.reads_pose,
             "deviation": deviation,
         }
-    run_dir.write_json(folder / "networks.json", described)
+    atomic_files.write_json(folder / "networks.json", described)
 
 
 def _convert(network: Network, path: Path) -> None:

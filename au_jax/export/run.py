@@ -9,7 +9,7 @@ stablehlo/ and onnx/.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from au_jax import log, run_dir
+from au_jax import atomic_files, log
 from au_jax.ensemble import model_folder
 from au_jax.errors import UserError, unknown
 from au_jax.export import card, onnx, stablehlo
@@ -92,8 +92,8 @@ def export(
     ready, left_out = _ready(chosen, formats, half)
     place = output.absolute()
     if place.parent.is_dir():
-        run_dir.sweep_beside(place.parent, [place.name])
-    with run_dir.replacing(place) as folder:
+        atomic_files.sweep_beside(place.parent, [place.name])
+    with atomic_files.replacing(place) as folder:
         folder.mkdir()
         if any(name in _WITH_WEIGHTS for name in ready):
             _write_networks(folder, chosen, half)

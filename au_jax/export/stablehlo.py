@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from au_jax import run_dir
+from au_jax import atomic_files
 from au_jax.ensemble.tta import through_crops
 from au_jax.export.chosen import Chosen, Network, NoForm
 from au_jax.models import cpu_ops
@@ -118,7 +118,7 @@ def write(folder: Path, programs: list[Program]) -> None:
     described = {}
     for program in programs:
         card = program.networks[0].card
-        with run_dir.replacing(folder / f"{program.name}.stablehlo") as temporary:
+        with atomic_files.replacing(folder / f"{program.name}.stablehlo") as temporary:
             temporary.write_bytes(program.exported.serialize())
         described[program.name] = {
             "networks": [network.name for network in program.networks],
@@ -128,4 +128,4 @@ def write(folder: Path, programs: list[Program]) -> None:
             "test_crops": program.crops,
             "pose": card.context.network.pose_branch,
         }
-    run_dir.write_json(folder / "programs.json", described)
+    atomic_files.write_json(folder / "programs.json", described)

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from au_jax import log, run_dir
+from au_jax import atomic_files, log
 from au_jax.data.image_io import BadImageError, Video, is_text
 from au_jax.errors import UserError, spelled_out
 from au_jax.predict import frames, rows
@@ -30,7 +30,7 @@ def check(folder: Path) -> None:
     if not is_text(folder):
         raise UserError("the folder of --overlay has a name that is no valid text; give another")
     try:
-        run_dir.try_writing(folder)
+        atomic_files.try_writing(folder)
     except OSError as error:
         raise UserError(f"cannot write into --overlay={folder}: {error.strerror}") from error
 
@@ -46,7 +46,7 @@ def write(table: Path, entries: Sequence[Input], every: int, folder: Path) -> No
       UserError: the folder cannot be written, or the disk is full.
     """
     names = _file_names(entries)
-    run_dir.sweep_beside(folder, names)
+    atomic_files.sweep_beside(folder, names)
     images = (i for i in frames.read(entries, every) if isinstance(i, Frame))
     together = zip(images, rows.images(table), strict=False)
     with log.progress("overlay", len(entries), "input") as bar:
@@ -139,7 +139,7 @@ def _file_names(entries: Sequence[Input]) -> list[str]:
 
 def _write_one(entry: Input, drawn: Iterator[np.ndarray], every: int, copy: Path) -> None:
     folder = copy.parent
-    with run_dir.replacing(copy) as path:
+    with atomic_files.replacing(copy) as path:
         if entry.kind == "image":
             (image,) = drawn
             if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from au_jax import run_dir
+from au_jax import atomic_files
 from au_jax.errors import UserError, spelled_out
 from au_jax.predict import stills
 from au_jax.predict.digest import Details, Overview
@@ -21,8 +21,8 @@ def check(page: Path) -> None:
     if page.is_dir():
         raise UserError(f"--report={page} is a folder; name a file")
     try:
-        run_dir.try_writing(page.parent)
-        run_dir.sweep_beside(page.parent, [page.name])
+        atomic_files.try_writing(page.parent)
+        atomic_files.sweep_beside(page.parent, [page.name])
     except OSError as error:
         raise UserError(f"cannot write --report={page}: {error.strerror}") from error
 
@@ -75,6 +75,6 @@ def write(
         list(stills.of_photographs(shown)),
         overview.photographs - len(shown),
     )
-    with run_dir.replacing(page) as temporary:
+    with atomic_files.replacing(page) as temporary:
         # A photograph's name may be no valid text.
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

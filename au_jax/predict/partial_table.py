@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from au_jax import run_dir
+from au_jax import atomic_files
 from au_jax.errors import UserError
 
 
@@ -52,7 +52,7 @@ class PartialTable:
             self._file = open(self.path, "ab")  # noqa: SIM115
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             left = (self._progress, self._amended, output)
-            run_dir.sweep_beside(output.parent, [path.name for path in left])
+            atomic_files.sweep_beside(output.parent, [path.name for path in left])
         except BlockingIOError as error:
             raise UserError(f"another process writes {self.path}; wait for it to end") from error
         except OSError as error:
@@ -65,7 +65,7 @@ class PartialTable:
             self._write([header])
 
     def _go_on(self) -> None:
-        progress = run_dir.read_json(
+        progress = atomic_files.read_json(
             self._progress, _Progress, f"delete it and {self.path} to begin again"
         )
         for name, value in progress["command"].items():
@@ -88,7 +88,7 @@ class PartialTable:
         self._write(rows)
         size = os.fstat(self._file.fileno()).st_size
         kept = {"command": self._command, "bytes": size, "state": state}
-        run_dir.write_json(self._progress, kept)
+        atomic_files.write_json(self._progress, kept)
 
     def _write(self, rows: Sequence[Sequence[str]]) -> None:
         lines = []
@@ -114,12 +114,12 @@ class PartialTable:
         whole = self.path
         if amend:
             whole = self._amended
-            with run_dir.replacing(whole) as unfinished:
+            with atomic_files.replacing(whole) as unfinished:
                 amend(self.path, unfinished)
         if self._output.suffix == ".parquet":
             from au_jax.predict.parquet import from_csv
 
-            with run_dir.replacing(self._output) as unfinished:
+            with atomic_files.replacing(self._output) as unfinished:
                 from_csv(whole, unfinished)
             whole.unlink()
         else:

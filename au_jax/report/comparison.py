@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from au_jax import html, run_dir
+from au_jax import atomic_files, html
 from au_jax.aus import MEANING
 from au_jax.html.numbers import DASH, number
 from au_jax.report import charts
@@ -35,7 +35,7 @@ def write(folder: Path, results: Results) -> None:
         trainings=trainings,
         made_with=list(results["made_with"].items()),
     )
-    run_dir.write_text(folder / "compare.html", text)
+    atomic_files.write_text(folder / "compare.html", text)
 
 
 def _of_training(name: str, training: Results) -> dict[str, Any]:

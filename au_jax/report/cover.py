@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from au_jax import aus, file_forms, metrics, run_dir
+from au_jax import atomic_files, aus, file_forms, metrics
 from au_jax.data.synthetic_faces.drawing import render
 from au_jax.data.synthetic_faces.population import ImageSpec, sample_spec
 from au_jax.errors import UserError
@@ -40,7 +40,7 @@ def draw(run: RunFolder, output: Path) -> None:
     Raises:
       UserError: `run` has no report, or no selection scored on drawn faces of the split "test".
     """
-    results = run_dir.read_json(run.report / "results.json", file_forms.Results)
+    results = atomic_files.read_json(run.report / "results.json", file_forms.Results)
     scored = {
         name: stage["split"]["test"]["honest"]
         for name, stage in results["stages"].items()
@@ -157,7 +157,7 @@ def _save(figure: Figure, output: Path) -> None:
     image = Image.open(buffer).convert("RGB")
     # MAXCOVERAGE keeps colours that few pixels have; k-means then moves it to the many.
     image = image.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=4, dither=Image.Dither.NONE)
-    with run_dir.replacing(output) as temporary:
+    with atomic_files.replacing(output) as temporary:
         image.save(temporary, "png", optimize=True)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from au_jax import aus, file_forms, metrics, run_dir
+from au_jax import atomic_files, aus, file_forms, metrics
 from au_jax.ensemble.epochs import best_epoch_per_au
 from au_jax.run_dir import RunFolder, StageFolder
 
@@ -87,7 +87,7 @@ def label_noise(stage: StageFolder, stream: str) -> LabelNoise | None:
     """Judges the label tables that `stage` kept of a stream; None without tables or truth."""
     epochs = stage.label_tables(stream)
     tables = [
-        run_dir.read_arrays(stage.label_table(stream, epoch), file_forms.LABEL_TABLE)
+        atomic_files.read_arrays(stage.label_table(stream, epoch), file_forms.LABEL_TABLE)
         for epoch in epochs
     ]
     if not tables or "true" not in tables[0]:
@@ -157,7 +157,7 @@ def _made_labels(stages: Iterable[StageFolder]) -> list[tuple[str, LabelCounts]]
     made: list[tuple[str, LabelCounts]] = []
     for stage in stages:
         for split in stage.labelled_splits():
-            arrays = run_dir.read_arrays(stage.labels(split), file_forms.MADE_LABELS)
+            arrays = atomic_files.read_arrays(stage.labels(split), file_forms.MADE_LABELS)
             title = f"{split}, labelled by:\n{stage.in_config}"
             counts = label_counts(title, arrays["labels"], arrays["aus"].tolist())
             for place, (other_split, other) in enumerate(made):

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from au_jax import aus, file_forms, run_dir
+from au_jax import atomic_files, aus, file_forms
 from au_jax.run_dir import StageFolder
 
 # A condition is the case where it holds to this share or more.
@@ -44,7 +44,7 @@ class LabelErrors:
 
 def label_errors(stage: StageFolder, split: str) -> LabelErrors:
     """Counts the wrong labels of a split whose labels `stage` learned and whose truth it kept."""
-    kept = run_dir.read_arrays(stage.given_labels(split), file_forms.GIVEN_LABELS)
+    kept = atomic_files.read_arrays(stage.given_labels(split), file_forms.GIVEN_LABELS)
     names, others = kept["aus"].tolist(), kept["true_aus"].tolist()
     labels, all_true = kept["labels"], kept["true"]
     true = aus.align(all_true, others, names)

@@ -8,7 +8,8 @@ import numpy as np
 import scipy.special
 
 from au_jax.metrics import mean_over_folds
-from au_jax.run_dir import RunFolder, StageName
+from au_jax.run_dir import RunFolder
+from au_jax.stage_name import StageName
 
 _CONFIDENCE = 0.95
 GAINS, LOSES, UNDECIDED = "gains", "loses", "undecided"

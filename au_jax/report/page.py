@@ -15,7 +15,8 @@ from au_jax.report.curves import Curve, Point, curves
 from au_jax.report.drawn_before import drawn
 from au_jax.report.label_errors import LabelErrors, label_errors
 from au_jax.report.video_scores import VideoScores, video_scores
-from au_jax.run_dir import RunFolder, StageFolder, StageName
+from au_jax.run_dir import RunFolder, StageFolder
+from au_jax.stage_name import StageName
 
 _COMPARED = 5  # selections side by side in the figure per AU, at most
 _QUOTED = "quoted from the paper, not run here"

@@ -13,12 +13,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from au_jax import file_forms, log, run_dir
+from au_jax import atomic_files, file_forms, log, run_dir
 from au_jax.data.corruptions import units_of_copies
 from au_jax.metrics import probabilities, summary
 from au_jax.report import over_seeds, page, summaries, whole
 from au_jax.report.summaries import FIGURES, interval_of, table_rows
-from au_jax.run_dir import RunFolder, StageFolder, StageName
+from au_jax.run_dir import RunFolder, StageFolder
+from au_jax.stage_name import StageName
 from au_jax.training.model_card import ModelCard
 
 _PACKAGES = ("au-jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
@@ -44,11 +45,11 @@ def collect(folder: RunFolder) -> dict[str, Any]:
     Where there are folds, a stage's figures are their mean over folds; "folds" has those of each
     fold, and those of all folds' records together.
     """
-    config, data = folder.resolved_config(), run_dir.read_json(folder.data, file_forms.Data)
+    config, data = folder.resolved_config(), atomic_files.read_json(folder.data, file_forms.Data)
     for name in config["order"]:
         if config.get(f"stages.{name}.label") == "":  # a row without a title is called as its stage
             config[f"stages.{name}.label"] = name
-    made_with = run_dir.read_json(folder.environment, file_forms.Environment)
+    made_with = atomic_files.read_json(folder.environment, file_forms.Environment)
     runs = {
         name: [folder.stage(on_fold) for on_fold in StageName(name).on_folds(config["folds"])]
         for name in config["order"]
@@ -216,7 +217,7 @@ def write(folder: RunFolder) -> None:
     }
     with whole.replaced(folder.report, files):
         for name, content in files.items():
-            with run_dir.replacing(folder.report / name) as temporary:
+            with atomic_files.replacing(folder.report / name) as temporary:
                 temporary.write_bytes(content)
     _print_table(results)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jax
 
-from au_jax import file_forms, lock, log, run_dir, sharding
+from au_jax import atomic_files, file_forms, lock, log, sharding
 from au_jax.report import results, whole
 from au_jax.run_dir import RunFolder
 
@@ -18,7 +18,7 @@ def report(workdir: Path) -> None:
       UserError: there is no run, a file of it is damaged, or the report cannot be written.
     """
     folder = RunFolder(workdir)
-    run_dir.read_json(folder.config, file_forms.Order)
+    atomic_files.read_json(folder.config, file_forms.Order)
     write(folder)
     log.say(f"the report is {folder.report / 'index.html'}")
 
@@ -30,10 +30,10 @@ def write(folder: RunFolder, anew: bool = True) -> None:
       anew: whether to write it where it is whole, too.
     """
     if jax.process_index() == 0:
-        run_dir.make_folder(folder.report, f"--workdir={folder.path}")
+        atomic_files.make_folder(folder.report, f"--workdir={folder.path}")
         with locked(folder):
             if anew or not whole.is_whole(folder.report):
-                run_dir.sweep(folder.report)
+                atomic_files.sweep(folder.report)
                 results.write(folder)
     sharding.barrier("the report is written")
 
@@ -41,5 +41,5 @@ def write(folder: RunFolder, anew: bool = True) -> None:
 @contextlib.contextmanager
 def locked(folder: RunFolder) -> Iterator[None]:
     """Keeps others from writing the report or marking it as outdated; waits until none does."""
-    with run_dir.locked(lock.alone, folder.report_lock, "writes the report", True):
+    with atomic_files.locked(lock.alone, folder.report_lock, "writes the report", True):
         yield

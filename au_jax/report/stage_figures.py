@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from au_jax import file_forms, run_dir
-from au_jax.run_dir import RunFolder, StageName
+from au_jax import atomic_files, file_forms
+from au_jax.run_dir import RunFolder
+from au_jax.stage_name import StageName
 
 
 def of_run(run: RunFolder, stage: str) -> dict[str, Any] | None:
@@ -20,7 +21,7 @@ def of_run(run: RunFolder, stage: str) -> dict[str, Any] | None:
       UserError: results.json is damaged.
     """
     path = run.report / "results.json"
-    results = run_dir.read_json(path, file_forms.Results) if path.exists() else {"stages": {}}
+    results = atomic_files.read_json(path, file_forms.Results) if path.exists() else {"stages": {}}
     name = StageName.parse(stage).base
     splits = results["stages"].get(name, {}).get("split")
     if not splits:
@@ -38,7 +39,7 @@ def of_run(run: RunFolder, stage: str) -> dict[str, Any] | None:
 
 def write(folder: Path, figures: dict[str, Any]) -> None:
     """Keeps the figures in an exported folder, as figures.json."""
-    run_dir.write_json(folder / "figures.json", figures)
+    atomic_files.write_json(folder / "figures.json", figures)
 
 
 def of_exported(folder: Path) -> dict[str, Any] | None:
@@ -49,7 +50,7 @@ def of_exported(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / "figures.json"
     return (
-        run_dir.read_json(path, file_forms.StageFigures, "export the run again")
+        atomic_files.read_json(path, file_forms.StageFigures, "export the run again")
         if path.exists()
         else None
     )

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TypedDict
 
-from au_jax import run_dir
+from au_jax import atomic_files
 from au_jax.errors import UserError
 
 
@@ -21,13 +21,13 @@ class _Files(TypedDict):
 def _read(folder: Path) -> _Files:
     """files.json; of a report without one, as of version 0.1.0, nothing is known."""
     try:
-        return run_dir.read_json(folder / "files.json", _Files)
+        return atomic_files.read_json(folder / "files.json", _Files)
     except UserError:
         return {"whole": False, "names": []}
 
 
 def _write(folder: Path, names: Collection[str], whole: bool) -> None:
-    run_dir.write_json(folder / "files.json", {"whole": whole, "names": sorted(names)})
+    atomic_files.write_json(folder / "files.json", {"whole": whole, "names": sorted(names)})
 
 
 def is_whole(folder: Path) -> bool:

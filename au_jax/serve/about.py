@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from au_jax import file_forms, html, run_dir
+from au_jax import atomic_files, file_forms, html
 from au_jax.data.datasets import EMBEDDED
 from au_jax.ensemble import model_folder
 from au_jax.ensemble.model_folder import ModelFolder
@@ -74,6 +74,6 @@ def _is_drawn(place: Path, networks: Networks, model: Predictor) -> bool:
         if networks.card(member).data == EMBEDDED:
             return True
         data = RunFolder(place / member.run).data
-        if data.exists() and run_dir.read_json(data, file_forms.Data)["drawn"]:
+        if data.exists() and atomic_files.read_json(data, file_forms.Data)["drawn"]:
             return True
     return False

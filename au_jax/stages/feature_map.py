@@ -14,7 +14,7 @@ import numpy as np
 import threadpoolctl
 from jaxtyping import Float32, Int, Shaped
 
-from au_jax import aus, log, run_dir
+from au_jax import atomic_files, aus, log
 from au_jax.allowed import AU, Name, Range, Unique
 from au_jax.data.split_name import Split
 from au_jax.errors import UserError, unknown
@@ -68,7 +68,7 @@ class FeatureMap(Stage):
             emotion = of_input.emotion[rows]
             present = of_input.labels[rows, of_input.aus.tolist().index(self.au)]
             points, library = map_of(chosen, context.seed)
-            run_dir.write_arrays(
+            atomic_files.write_arrays(
                 path,
                 {
                     "points": points,

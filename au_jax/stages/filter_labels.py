@@ -12,7 +12,7 @@ from typing import Annotated, Self
 import jax
 import numpy as np
 
-from au_jax import aus, log, run_dir
+from au_jax import atomic_files, aus, log
 from au_jax.allowed import Name, Range
 from au_jax.data.split_name import Split
 from au_jax.ensemble.member_scores import say_of_split
@@ -90,7 +90,7 @@ class FilterLabels(Stage):
                 f"confidence above {self.threshold}; lower the threshold of stage {stage}"
             )
         if jax.process_index() == 0:
-            run_dir.write_arrays(
+            atomic_files.write_arrays(
                 context.folder.labels(self.split),
                 {
                     "keys": scores[0].keys[left],

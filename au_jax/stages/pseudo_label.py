@@ -11,7 +11,7 @@ from typing import Self
 import jax
 import numpy as np
 
-from au_jax import log, run_dir
+from au_jax import atomic_files, log
 from au_jax.allowed import Name
 from au_jax.data.split_name import Split
 from au_jax.ensemble.member_scores import say_of_split
@@ -44,7 +44,7 @@ class PseudoLabel(Stage):
         )
         labels = decide(probabilities, selection.thresholds).astype(np.int8)
         if jax.process_index() == 0:
-            run_dir.write_arrays(
+            atomic_files.write_arrays(
                 context.folder.labels(self.split),
                 {
                     "keys": scores[0].keys,

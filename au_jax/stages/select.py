@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from au_jax import aus, log, metrics, run_dir
+from au_jax import atomic_files, aus, log, metrics
 from au_jax.allowed import AU, Line, Name, Odd, OneOf, Range, Share, Unique
 from au_jax.augment import TEST_CROPS
 from au_jax.data.corruptions import CORRUPTIONS, units_of_copies
@@ -231,9 +231,9 @@ class Chosen:
             if split not in self.decided:
                 folder.decided(split).unlink()
         for split, of_split in self.decided.items():
-            run_dir.write_arrays(folder.decided(split), vars(of_split))
-        run_dir.write_json(folder.results, self.results)
-        run_dir.write_json(folder.selection, selection.to_json(self.selection))
+            atomic_files.write_arrays(folder.decided(split), vars(of_split))
+        atomic_files.write_json(folder.results, self.results)
+        atomic_files.write_json(folder.selection, selection.to_json(self.selection))
 
 
 def select(

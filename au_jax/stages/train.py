@@ -14,8 +14,8 @@ import jax
 import numpy as np
 import optax
 
+from au_jax import atomic_files, file_forms, log, methods, sharding
 from au_jax import aus as au_names
-from au_jax import file_forms, log, methods, run_dir, sharding
 from au_jax.allowed import AUs, Group, Line, Name, OneOf, Range, Seed
 from au_jax.augment import Augment
 from au_jax.data import resampling
@@ -126,7 +126,9 @@ class Train(Stage):
         card.write(context.folder)
         for note in training.method.notes:
             log.say(f"  {note}")
-        run_dir.write_json(context.folder.label_counts, _label_counts(training.streams, card.aus))
+        atomic_files.write_json(
+            context.folder.label_counts, _label_counts(training.streams, card.aus)
+        )
         self._keep_given_labels(context, training.streams, card.aus)
         train(context.folder, training, context.mesh)
 
@@ -148,7 +150,7 @@ class Train(Stage):
                 "conditions": truth.conditions,
                 "held": truth.held[rows],
             }
-            run_dir.write_arrays(context.folder.given_labels(fields.split), given)
+            atomic_files.write_arrays(context.folder.given_labels(fields.split), given)
 
     def prepare(self, context: StageContext) -> tuple[Training, ModelCard]:
         """Opens the streams and makes the method: the training, and its checkpoints' card.
@@ -310,7 +312,7 @@ class Train(Stage):
         source = context.source(fields.split, self.crop)
         columns = {}
         if fields.labels:
-            labels = run_dir.read_arrays(
+            labels = atomic_files.read_arrays(
                 context.input(fields.labels).labels(fields.split), file_forms.MADE_LABELS
             )
             labelled = labels["aus"].tolist()

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from au_jax import __version__, allowed, augment, run_dir, sharding
+from au_jax import __version__, allowed, atomic_files, augment, sharding
 from au_jax.data.sources import Source
 from au_jax.errors import UserError
 from au_jax.methods.base import Variables
@@ -52,7 +52,7 @@ class Encoder:
     def save(self, folder: StageFolder, variables: Variables) -> None:
         """Keeps the encoder in a stage's folder, atomically."""
         save_only(folder.model, variables)
-        run_dir.write_json(folder.encoder, dataclasses.asdict(self))
+        atomic_files.write_json(folder.encoder, dataclasses.asdict(self))
 
     @classmethod
     def read(cls, folder: StageFolder, mesh: Mesh) -> tuple["Encoder", Variables]:
@@ -61,7 +61,7 @@ class Encoder:
         Raises:
           UserError: the files are missing or damaged.
         """
-        values = run_dir.read_json(folder.encoder, Any)
+        values = atomic_files.read_json(folder.encoder, Any)
         try:
             encoder = cls(**{**values, "network": NetworkSpec(**values["network"])})
             fault = allowed.fault(encoder, cls)

@@ -19,7 +19,7 @@ import optax
 from clu import parameter_overview
 from jax.sharding import Mesh
 
-from au_jax import log, metrics, run_dir, sharding
+from au_jax import atomic_files, log, metrics, sharding
 from au_jax.data.pipeline import BatchRows, Stream, ordered_batches, training_batches
 from au_jax.data.sources import Source
 from au_jax.errors import UserError
@@ -179,7 +179,7 @@ def _describe_parameters(folder: StageFolder, state: TrainState) -> None:
     """Writes the table of all parameters into the stage's folder, and says how many there are."""
     if jax.process_index() == 0:
         rows = parameter_overview.get_parameter_overview(state.params, include_stats=False)
-        run_dir.write_text(folder.parameters, rows + "\n")
+        atomic_files.write_text(folder.parameters, rows + "\n")
     log.say(f"  {sum(leaf.size for leaf in jax.tree.leaves(state.params)):,} parameters")
 
 
@@ -235,7 +235,7 @@ def _keep_tables(
             }
             if "true" in streams[name].columns:
                 arrays["true"] = streams[name].columns["true"]
-            run_dir.write_arrays(folder.label_table(name, epoch), arrays)
+            atomic_files.write_arrays(folder.label_table(name, epoch), arrays)
 
 
 def _images(streams: Mapping[str, Stream]) -> int:

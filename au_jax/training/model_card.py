@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from au_jax import __version__, allowed, methods, run_dir
+from au_jax import __version__, allowed, atomic_files, methods
 from au_jax.errors import UserError
 from au_jax.methods.base import Context, Method, Variables
 from au_jax.run_dir import StageFolder
@@ -59,7 +59,7 @@ class ModelCard:
         self.to_file(folder.model_card)
 
     def to_file(self, path: Path) -> None:
-        run_dir.write_json(path, dataclasses.asdict(self))
+        atomic_files.write_json(path, dataclasses.asdict(self))
 
     @classmethod
     def read(cls, folder: StageFolder) -> "ModelCard":
@@ -71,12 +71,12 @@ class ModelCard:
         """The card in a file; fields that an older version did not write have their defaults.
 
         Args:
-          mend: see `run_dir.read_json`.
+          mend: see `atomic_files.read_json`.
 
         Raises:
           UserError: the file is missing, not JSON, or does not have the fields of a card.
         """
-        values = run_dir.read_json(path, Any, mend)
+        values = atomic_files.read_json(path, Any, mend)
         try:
             renamed = _RENAMED.get(values["method"], {})
             options = {renamed.get(name, name): v for name, v in values["options"].items()}

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from au_jax import finite_weights, run_dir
+from au_jax import atomic_files, finite_weights
 from au_jax.errors import UserError
 from au_jax.methods.base import PyTree
 
@@ -48,7 +48,7 @@ def write(path: Path, tree: PyTree, half: bool = False) -> None:
     arrays = {n: np.ascontiguousarray(a) for n, a in named(jax.device_get(tree)).items()}
     if half:
         arrays = {name: _halved(name, array) for name, array in arrays.items()}
-    with run_dir.replacing(path) as temporary:
+    with atomic_files.replacing(path) as temporary:
         temporary.write_bytes(save(arrays))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from au_jax import run_dir, sharding  # noqa: E402
+from au_jax import atomic_files, sharding  # noqa: E402
 from au_jax.training.checkpoint import Checkpoints  # noqa: E402
 
 moment, count = sys.argv[1].split(":")
@@ -51,7 +51,7 @@ if moment == "step":
 elif moment == "save":
     Checkpoints.save = after(Checkpoints.save)  # the writing goes on in the background
 elif moment == "replace":
-    run_dir.os = type("os", (), {**vars(os), "replace": staticmethod(before(os.replace))})
+    atomic_files.os = type("os", (), {**vars(os), "replace": staticmethod(before(os.replace))})
 else:
     raise SystemExit(f"unknown moment {moment}")
 

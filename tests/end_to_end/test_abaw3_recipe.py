@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from au_jax import run_dir, sharding
+from au_jax import atomic_files, sharding
 from au_jax.ensemble.selection import Member
 from au_jax.experiment import modes
 from au_jax.run_dir import RunFolder
@@ -55,7 +55,7 @@ def run(tmp_path_factory, data_dir):
 
 
 def test_the_ensemble_has_a_model_epoch_and_window_for_each_au(run):
-    chosen = run_dir.read_json(run.stage("ensemble_row").selection)
+    chosen = atomic_files.read_json(run.stage("ensemble_row").selection)
     members = [Member(**member) for member in chosen["members"]]
     assert {member.stage for member in members} <= {"bal", "from_aus"}
     assert {member.window for member in members} <= {1, 3, 5}
@@ -72,7 +72,7 @@ def test_the_page_has_the_papers_unexplained_row_and_a_videos_curve(run):
     page = (run.report / "index.html").read_text()
     assert "Scores over a video" in page
     assert "0.549" in page
-    counts = run_dir.read_json(run.stage("bal").label_counts)["videos"]
+    counts = atomic_files.read_json(run.stage("bal").label_counts)["videos"]
     assert counts["before"]["rows"] > 0
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import au_jax
-from au_jax import metrics, run_dir
+from au_jax import atomic_files, metrics
 from au_jax.errors import UserError
 from au_jax.experiment import modes
 from au_jax.run_dir import RunFolder
@@ -64,7 +64,7 @@ def test_the_probe_scores_what_its_encoder_and_head_say(run):
     np.testing.assert_array_equal(encoded.keys, kept.keys)
     model = au_jax.load(run.path, stage="linear_emoco")
     assert model.aus == tuple(kept.aus.tolist())
-    decided = run_dir.read_arrays(run.stage("linear_emoco_row").decided("test"))
+    decided = atomic_files.read_arrays(run.stage("linear_emoco_row").decided("test"))
     np.testing.assert_allclose(
         decided["probabilities"], metrics.probabilities(kept.logits), atol=1e-6
     )

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from au_jax import log, run_dir
+from au_jax import atomic_files, log
 from au_jax.run_dir import RunFolder
 
 HERE = Path(__file__).parent
@@ -82,7 +82,7 @@ def test_queues_and_label_tables_are_those_of_one_process(method, one, two):
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-4)
     if method == "recot":
-        tables = [run_dir.read_arrays(stage.label_table("noisy", 2)) for stage in stages]
+        tables = [atomic_files.read_arrays(stage.label_table("noisy", 2)) for stage in stages]
         a, b = (table["probabilities"] for table in tables)
         assert (a > 0).all()
         np.testing.assert_allclose(b, a, atol=1e-4)

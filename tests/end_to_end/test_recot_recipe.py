@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from au_jax import metrics, run_dir
+from au_jax import atomic_files, metrics
 from au_jax.errors import UserError
 from au_jax.experiment import modes
 from au_jax.experiment.recipe import Recipe
@@ -51,7 +51,7 @@ def test_folds_are_stages_whose_results_are_averaged_and_pooled(folds):
     results = json.loads((folds.report / "results.json").read_text())
     by_fold = results["folds"]["recot_row"]["opt-test"]
     kept = [folds.stage(f"recot_row.fold{k}").decided("opt-test") for k in (1, 2)]
-    kept = [run_dir.read_arrays(path) for path in kept]
+    kept = [atomic_files.read_arrays(path) for path in kept]
     assert not np.array_equal(*(k["keys"] for k in kept))
     f1 = [
         metrics.f1(metrics.confusion(metrics.decide(k["probabilities"], 0.5), k["labels"]))
@@ -71,7 +71,7 @@ def test_folds_are_stages_whose_results_are_averaged_and_pooled(folds):
 def test_label_noise_is_judged_by_the_truth(folds):
     stage = folds.stage("recot.fold1")
     assert stage.label_tables("noisy") == [1, 2]
-    table = run_dir.read_arrays(stage.label_table("noisy", 1))
+    table = atomic_files.read_arrays(stage.label_table("noisy", 1))
     assert table["probabilities"].shape == table["true"].shape == (40, 12)
     wrong = (table["labels"] != table["true"]).mean()
     assert 0.05 < wrong < 0.4
@@ -85,8 +85,8 @@ def test_distillation_learns_the_baselines_soft_labels(tmp_path, data_dir):
     config = shrunk(noisy_labels.get_config("kd"))
     folder = RunFolder(tmp_path / "kd")
     modes.run(config, folder.path, data_dir)
-    labels = run_dir.read_arrays(folder.stage("labelled").labels("noisy"))
-    counts = run_dir.read_json(folder.stage("kd").label_counts)["noisy"]
+    labels = atomic_files.read_arrays(folder.stage("labelled").labels("noisy"))
+    counts = atomic_files.read_json(folder.stage("kd").label_counts)["noisy"]
     present = [counts["of"][au][0] for au in labels["aus"].tolist()]
     np.testing.assert_array_equal((labels["labels"] == 1).sum(0), present)
     assert "loss_soft" in folder.stage("kd").metrics.read_text()

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from au_jax import run_dir, sharding
+from au_jax import atomic_files, sharding
 from au_jax.ensemble import predictor
 from au_jax.errors import UserError
 from au_jax.experiment import modes
@@ -63,7 +63,7 @@ def test_the_ladder_is_scored_as_printed_and_honest(run):
     stages = results(run)["stages"]
     plain, chosen = (stages[f"expression_step_{n}"]["split"] for n in (1, 6))
     assert set(plain) == {"opt-val-expanded", "opt-val", "test"}
-    one = run_dir.read_json(run.stage("expression_step_1").selection)
+    one = atomic_files.read_json(run.stage("expression_step_1").selection)
     assert len(one["members"]) == 1  # the best epoch on average, which the last step is up against
     on_b = chosen["opt-val-expanded"]
     assert on_b["as_printed"]["final_score"] > on_b["honest"]["final_score"]
@@ -79,10 +79,10 @@ def test_the_last_row_sees_the_expression_members_alone_through_ten_crops():
 
 
 def test_confirmed_labels_are_some_of_the_given_ones(run, data_dir):
-    kept = run_dir.read_arrays(run.stage("confirmed").labels("noisy"))
+    kept = atomic_files.read_arrays(run.stage("confirmed").labels("noisy"))
     about = ModelCard.read(run.stage("pretrained_1"))
     assert kept["aus"].tolist() == list(about.aus)
-    counts = run_dir.read_json(run.stage("pretrained_1").label_counts)
+    counts = atomic_files.read_json(run.stage("pretrained_1").label_counts)
     assert counts["C"]["rows"] == len(kept["keys"]) <= 40
     assert ((kept["labels"] >= 0).any(1)).all()
     table = Recipe(shrunk(), run, data_dir).source("noisy", "closeup").aligned(about.aus).table
@@ -119,7 +119,7 @@ def test_predicting_equals_combining_the_kept_scores(run, tiny_faces, data_dir):
     source = Splits(lambda _: tiny_faces, 0.25, 0).open("test", "closeup")
     images = source.images(np.arange(len(source)))
     predicted = chosen.probabilities(images, source.table.pose)
-    kept = run_dir.read_arrays(run.stage("expression_step_6").decided("test"))
+    kept = atomic_files.read_arrays(run.stage("expression_step_6").decided("test"))
     np.testing.assert_allclose(predicted, kept["probabilities"], atol=2e-6)
 
 
@@ -129,14 +129,14 @@ def test_select_over_two_runs_and_again_in_place(run, tmp_path, data_dir):
     config.stages.expression_step_6.crops = "center"
     both = tmp_path / "both"
     modes.select(config, both, data_dir, [run.path, run.path])
-    chosen = run_dir.read_json(RunFolder(both).stage("expression_step_6").selection)
+    chosen = atomic_files.read_json(RunFolder(both).stage("expression_step_6").selection)
     assert {m["stage"] for m in chosen["members"]} == {"base_1"}
     assert {(both / m["run"]).resolve() for m in chosen["members"]} == {run.path.resolve()}
     assert results(RunFolder(both))["final"]["n"] == 24
     # Another choice from the same scores: nothing is trained.
     config.stages.expression_step_6.threshold_rule = "default"
     modes.select(config, both, data_dir, [run.path])
-    chosen = run_dir.read_json(RunFolder(both).stage("expression_step_6").selection)
+    chosen = atomic_files.read_json(RunFolder(both).stage("expression_step_6").selection)
     assert set(chosen["thresholds"]) == {0.5}
     config.optimizer.learning_rate = 3.0
     with pytest.raises(UserError, match=r"differs in optimizer\.learning_rate \(0\.002 there, 3"):
@@ -172,7 +172,7 @@ def test_thinned_checkpoints_are_all_that_can_be_chosen(run, tmp_path, data_dir)
     assert stage.scored_epochs("opt-val") == [1, 2, 3]
     with Checkpoints.of_models(stage.model) as models:
         assert models.numbers() == [2, 3]
-    chosen = run_dir.read_json(folder.stage("expression_step_6").selection)
+    chosen = atomic_files.read_json(folder.stage("expression_step_6").selection)
     assert {m["epoch"] for m in chosen["members"]} <= {2, 3}
     page = (folder.report / "index.html").read_text()
     assert "one epoch in 2 and of the last" in page

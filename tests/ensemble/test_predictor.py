@@ -10,7 +10,7 @@ import pytest
 from tiny import make_context
 
 import au_jax
-from au_jax import aus, run_dir, sharding
+from au_jax import atomic_files, aus, sharding
 from au_jax.data.pipeline import Stream
 from au_jax.data.sources import open_source
 from au_jax.ensemble import choose, selection
@@ -90,7 +90,7 @@ def runs(source, tmp_path_factory):
     for name, crops in (("pose", ("center", "five_flip")), ("expression", ("center",))):
         folder, card = RunFolder(home / name).stage(name), CARDS[name]
         card.write(folder)
-        run_dir.write_json(RunFolder(home / name).config, {"order": [name, "chosen"]})
+        atomic_files.write_json(RunFolder(home / name).config, {"order": [name, "chosen"]})
         method, records = card.create(), source("test", card.crop)
         if name == "pose":
             train_pose(folder, method, source)
@@ -182,7 +182,7 @@ def test_only_used_members_are_restored(runs, source):
 def write_choice(home, source, **rules):
     folder = RunFolder(home / "pose").stage("chosen")
     chosen, expected = chosen_from(home, source, **rules)
-    run_dir.write_json(folder.selection, selection.to_json(chosen))
+    atomic_files.write_json(folder.selection, selection.to_json(chosen))
     folder.mark_done()
     return expected
 
@@ -262,10 +262,10 @@ def test_images_that_do_not_fit_are_refused(runs, source):
 
 def test_a_run_on_folds_predicts_with_its_first_one(tmp_path):
     run = RunFolder(tmp_path)
-    run_dir.write_json(run.config, {"order": ["train", "chosen"], "folds": 2})
+    atomic_files.write_json(run.config, {"order": ["train", "chosen"], "folds": 2})
     for name in ("chosen.fold1", "chosen.fold2"):
         stage = run.stage(name)
-        run_dir.write_json(stage.selection, {})
+        atomic_files.write_json(stage.selection, {})
         stage.mark_done()
     assert predicting_stage(run, None).name == "chosen.fold1"
     assert predicting_stage(run, "chosen.fold2").name == "chosen.fold2"
@@ -278,6 +278,6 @@ def test_folders_that_are_no_finished_run_are_refused(runs, tmp_path):
         au_jax.load(tmp_path)
     with pytest.raises(UserError, match=r"unknown finished stage in .* 'base'; known: pose"):
         au_jax.load(runs / "pose", "base")
-    run_dir.write_json(RunFolder(tmp_path).config, {"order": ["teacher"]})
+    atomic_files.write_json(RunFolder(tmp_path).config, {"order": ["teacher"]})
     with pytest.raises(UserError, match=r"no stage of .* that predicts is finished"):
         au_jax.load(tmp_path)

@@ -6,7 +6,7 @@ from au_jax.errors import UserError
 from au_jax.experiment import overrides
 from au_jax.experiment.check import check
 from au_jax.experiment.resolve import resolve
-from au_jax.run_dir import StageName
+from au_jax.stage_name import StageName
 from configs import noisy_student, recot, tal
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from au_jax import run_dir
+from au_jax import atomic_files
 from au_jax.errors import UserError
 from au_jax.experiment import claim, modes, workdir
 from au_jax.experiment.recipe import Recipe
@@ -19,7 +19,7 @@ def test_quoted_rows_may_change_and_those_said_last_are_kept(tmp_path):
     config.quoted.jaa.paper = 0.56
     workdir.check_workdir(config, folder)
     workdir.keep_config(config, folder)
-    kept = run_dir.read_json(folder.config)
+    kept = atomic_files.read_json(folder.config)
     quoted = {field: value for field, value in kept.items() if field.startswith("quoted.")}
     assert quoted == {
         "quoted.jaa.label": "JAA-Net",
@@ -40,7 +40,7 @@ def test_a_finished_run_takes_up_what_is_quoted_now(tmp_path, monkeypatch):
     config.quoted.jaa = {"label": "JAA-Net", "paper": 0.5, "paper_au": {}}
     modes.run(config, tmp_path, tmp_path / "data")
     assert done
-    assert run_dir.read_json(folder.config)["quoted.jaa.paper"] == 0.5
+    assert atomic_files.read_json(folder.config)["quoted.jaa.paper"] == 0.5
 
 
 def test_a_selection_that_was_learned_from_is_not_chosen_anew(tmp_path):
@@ -48,7 +48,7 @@ def test_a_selection_that_was_learned_from_is_not_chosen_anew(tmp_path):
     config.stages.labels_student.teacher = "T0"
     recipe = Recipe(config, RunFolder(tmp_path), tmp_path / "data")
     for name in ("T0", "labels_student"):
-        run_dir.write_json(recipe.run.stage(name).settings, modes._settings(recipe, name))
+        atomic_files.write_json(recipe.run.stage(name).settings, modes._settings(recipe, name))
         recipe.run.stage(name).mark_done()
     modes._check_learned(recipe, ["T0"])
     config.stages.T0.threshold_rule = "best"
@@ -73,7 +73,7 @@ def test_seeds_may_be_added_and_none_taken_away(tmp_path):
     config.seeds = 5
     workdir.check_workdir(config, folder)
     workdir.keep_config(config, folder)
-    assert run_dir.read_json(folder.config)["seeds"] == 5
+    assert atomic_files.read_json(folder.config)["seeds"] == 5
     config.seeds = 4
     with pytest.raises(UserError, match=r"differs in seeds \(5 there, 4 here\)"):
         workdir.check_workdir(config, folder)

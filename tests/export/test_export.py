@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 from tiny import make_context
 
 import au_jax
-from au_jax import run_dir
+from au_jax import atomic_files
 from au_jax.ensemble import selection
 from au_jax.ensemble.model_folder import names_of
 from au_jax.ensemble.selection import Member, Selection
@@ -73,8 +73,8 @@ def symbolic_batch():
 def run(tmp_path_factory):
     """A run that selects four members of two networks, one with pose, test crops and smoothing."""
     folder = RunFolder(tmp_path_factory.mktemp("export") / "run")
-    run_dir.write_json(folder.config, {"order": ["near", "far", "chosen"], "name": "mine"})
-    run_dir.write_json(folder.data, {"name": "synthetic_faces", "drawn": True})
+    atomic_files.write_json(folder.config, {"order": ["near", "far", "chosen"], "name": "mine"})
+    atomic_files.write_json(folder.data, {"name": "synthetic_faces", "drawn": True})
     keep(
         folder.stage("near"), card_of("closeup", pose_branch=True, pose_std=(9.0, 8.0, 7.0)), (1, 2)
     )
@@ -93,7 +93,7 @@ def run(tmp_path_factory):
         AUS, members, weights, np.zeros(3), "probability", np.array([0.5, 0.25, 0.75])
     )
     stage = folder.stage("chosen")
-    run_dir.write_json(stage.selection, selection.to_json(chosen))
+    atomic_files.write_json(stage.selection, selection.to_json(chosen))
     stage.mark_done()
     figures = {"f1": 0.5, "accuracy": 0.25, "final_score": 0.375, "ci": [0.3, 0.4], "n": 17}
     figures["au"] = {
@@ -117,7 +117,7 @@ def run(tmp_path_factory):
             }
         },
     }
-    run_dir.write_json(folder.report / "results.json", results)
+    atomic_files.write_json(folder.report / "results.json", results)
     return folder
 
 
@@ -347,12 +347,12 @@ def test_cards_of_older_versions_have_defaults(tmp_path):
     assert Context.from_json(values["context"]).streams == card_of("closeup").context.streams
     path = tmp_path / "model_card.json"
     del values["context"]["aus"]
-    run_dir.write_json(path, values)
+    atomic_files.write_json(path, values)
     with pytest.raises(
         UserError, match=r"is no model card .* \(it lacks the field 'aus'\); it was"
     ):
         ModelCard.from_file(path)
-    run_dir.write_json(path, ["a"])
+    atomic_files.write_json(path, ["a"])
     with pytest.raises(UserError, match=r"is no model card that au_jax .* can read"):
         ModelCard.from_file(path)
 

@@ -10,7 +10,7 @@ import pytest
 from random_weights import filled
 from tiny import make_context
 
-from au_jax import run_dir
+from au_jax import atomic_files
 from au_jax.errors import UserError
 from au_jax.export import onnx
 from au_jax.export.chosen import choose
@@ -27,7 +27,7 @@ STORED = 36
 def run(tmp_path):
     """A finished training of two views that read the pose."""
     folder = RunFolder(tmp_path / "run")
-    run_dir.write_json(folder.config, {"order": ["train"]})
+    atomic_files.write_json(folder.config, {"order": ["train"]})
     network = {"backbone": "ownnet1", "pose_branch": True}
     context = make_context(AUS, network=network, streams=("opt",), epochs=1)
     card = ModelCard("multi_view", {}, context, "closeup", STORED, "synthetic_faces")

@@ -12,7 +12,7 @@ from random_weights import filled
 from tiny import make_context
 
 import au_jax
-from au_jax import run_dir, sharding
+from au_jax import atomic_files, sharding
 from au_jax.ensemble import selection
 from au_jax.ensemble.calibration import Calibration
 from au_jax.ensemble.selection import Member, Selection
@@ -56,7 +56,7 @@ def keep(folder, method, options, network, *, seed=0, aus=AUS, calm=1.0):
 
 def make_run(path, order):
     run = RunFolder(path)
-    run_dir.write_json(run.config, {"order": order})
+    atomic_files.write_json(run.config, {"order": order})
     return run
 
 
@@ -128,7 +128,7 @@ def test_a_selections_members_vote_as_in_the_run(link, crops, tmp_path, capsys):
         thresholds=np.array([0.5, 0.4, 0.3, 0.2, 0.1]),
         calibration=Calibration(np.array([0.5, 1, 2, 1, 1]), np.array([0.3, 0, -1, 0, 0])),
     )
-    run_dir.write_json(run.stage("chosen").selection, selection.to_json(chosen))
+    atomic_files.write_json(run.stage("chosen").selection, selection.to_json(chosen))
     run.stage("chosen").mark_done()
     output = to_pytorch(run, tmp_path / "out")
     said = "members read test crops (five); load.py takes the centre alone"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from invariant import outcome
 from tiny import make_context
 
-from au_jax import run_dir
+from au_jax import atomic_files, run_dir
 from au_jax.ensemble import predictor
 from au_jax.report import charts, page, results
 from au_jax.run_dir import RunFolder, Scores
@@ -57,12 +57,12 @@ def finished(run: RunFolder) -> None:
             net.write_scores(
                 split, epoch, Scores(logits, labels, np.array(AUS), keys, keys, video, frame)
             )
-    run_dir.write_json(net.label_counts, {"opt": {"rows": 9, "of": {"AU01": [3, 3, 3]}}})
+    atomic_files.write_json(net.label_counts, {"opt": {"rows": 9, "of": {"AU01": [3, 3, 3]}}})
     shares = np.full((ROWS, 2), 0.5, np.float32)
     arrays = {"keys": keys, "aus": np.array(AUS), "labels": labels, "probabilities": shares}
-    run_dir.write_arrays(made.labels("noisy"), arrays)
+    atomic_files.write_arrays(made.labels("noisy"), arrays)
     table = {"aus": np.array(AUS), "probabilities": shares, "labels": labels, "true": labels}
-    run_dir.write_arrays(net.label_table("opt", 1), table)
+    atomic_files.write_arrays(net.label_table("opt", 1), table)
     line = '{"epoch": 1, "step": 3, "loss": 0.5, "learning_rate": 0.1}\n'
     net.metrics.write_text(line)
     select(
@@ -77,11 +77,11 @@ def finished(run: RunFolder) -> None:
         windows=(1, 3),
     ).write(chosen)
     for name, fields in STAGES.items():
-        run_dir.write_json(run.stage(name).settings, fields)
+        atomic_files.write_json(run.stage(name).settings, fields)
         run.stage(name).mark_done()
-    run_dir.write_json(run.config, CONFIG)
-    run_dir.write_json(run.data, {"name": "x", "drawn": False})
-    run_dir.write_json(run.environment, {"device": "1 CPU", "versions": {"python": "3.11"}})
+    atomic_files.write_json(run.config, CONFIG)
+    atomic_files.write_json(run.data, {"name": "x", "drawn": False})
+    atomic_files.write_json(run.environment, {"device": "1 CPU", "versions": {"python": "3.11"}})
 
 
 @pytest.fixture(scope="module")

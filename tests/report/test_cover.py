@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from au_jax import metrics, run_dir
+from au_jax import atomic_files, metrics
 from au_jax.errors import UserError
 from au_jax.report import cover
 from au_jax.run_dir import RunFolder
@@ -54,8 +54,8 @@ def finished(path: Path, first: int = 0, drawn: bool = True) -> RunFolder:
         "config": config,
         "stages": {"mean": stage, "final": stage},
     }
-    run_dir.write_json(run.report / "results.json", results)
-    run_dir.write_arrays(run.stage("final").decided("test"), told)
+    atomic_files.write_json(run.report / "results.json", results)
+    atomic_files.write_arrays(run.stage("final").decided("test"), told)
     return run
 
 

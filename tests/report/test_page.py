@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import accuracy_score, f1_score
 from tiny import make_context
 
-from au_jax import run_dir
+from au_jax import atomic_files
 from au_jax.html.numbers import DASH
 from au_jax.report import charts, from_run
 from au_jax.report import page as html_page
@@ -89,7 +89,7 @@ class Run:
                 frame = np.zeros(rows, np.int32)
                 scores = Scores(logits, labels, np.array(aus), names, names, empty, frame)
                 stage.write_scores(split, epoch, scores)
-        run_dir.write_json(stage.label_counts, {})
+        atomic_files.write_json(stage.label_counts, {})
         with open(stage.metrics, "w") as file:
             for epoch in range(1, epochs + 1):
                 line = {"epoch": epoch, "step": 5 * epoch, "loss": 1 / epoch, "learning_rate": 0.1}
@@ -99,7 +99,7 @@ class Run:
 
     def pseudo_label(self, name: str, aus: Sequence[str], labels: Sequence[Sequence[int]]) -> None:
         stage = self._stage(name, kind="pseudo_label", teacher="teacher", split="noisy")
-        run_dir.write_arrays(
+        atomic_files.write_arrays(
             stage.labels("noisy"),
             {
                 "keys": np.array([f"n{i}" for i in range(len(labels))]),
@@ -151,7 +151,7 @@ class Run:
         context = make_context((), streams=("opt",), epochs=len(lines))
         ModelCard("contrastive", {}, context, "closeup", 40, "synthetic_faces").write(stage)
         (stage.model / str(len(lines))).mkdir(parents=True)
-        run_dir.write_json(stage.label_counts, {"opt": {"rows": 9, "of": {}}})
+        atomic_files.write_json(stage.label_counts, {"opt": {"rows": 9, "of": {}}})
         stage.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
         stage.mark_done()
 
@@ -170,15 +170,15 @@ class Run:
             name, kind="feature_map", inputs=list(maps), split="test", au="AU06", records=20
         )
         for of_stage, arrays in maps.items():
-            run_dir.write_arrays(stage.map(of_stage), arrays)
+            atomic_files.write_arrays(stage.map(of_stage), arrays)
         stage.mark_done()
 
     def results(self) -> dict[str, Any]:
         """results.json as a reader of the file gets it."""
-        run_dir.write_json(self.folder.config, self.config)
-        run_dir.write_json(self.folder.data, self.data)
+        atomic_files.write_json(self.folder.config, self.config)
+        atomic_files.write_json(self.folder.data, self.data)
         versions = {"device": "1 fake device", "versions": {"python": "3.11"}}
-        run_dir.write_json(self.folder.environment, versions)
+        atomic_files.write_json(self.folder.environment, versions)
         return json.loads(json.dumps(collect(self.folder)))
 
     def write(self) -> ElementTree.Element:
@@ -570,12 +570,12 @@ def with_label_tables(path: Path, given, true, of_epochs) -> tuple[Run, StageFol
     run.config |= {"stages.only.streams.noisy.labels": "", "stages.only.streams.noisy.split": "n"}
     stage = run.folder.stage("only")
     counts = {au: [1, 1, 0] for au in POSE}
-    run_dir.write_json(stage.label_counts, {"noisy": {"rows": 2, "of": counts}})
+    atomic_files.write_json(stage.label_counts, {"noisy": {"rows": 2, "of": counts}})
     for epoch, probabilities in enumerate(of_epochs, 1):
         table = {"aus": np.array(POSE), "labels": np.array(given, np.int8)}
         table |= {"true": np.array(true, np.int8)}
         table["probabilities"] = np.array(probabilities, np.float32)
-        run_dir.write_arrays(stage.label_table("noisy", epoch), table)
+        atomic_files.write_arrays(stage.label_table("noisy", epoch), table)
     return run, stage
 
 
@@ -618,7 +618,7 @@ def test_given_labels_are_shown_beside_the_truth(tmp_path: Path):
     arrays = {"aus": np.array(POSE), "labels": given, "true": true, "held": held}
     arrays |= {"true_aus": np.array([*POSE, "AU12"]), "conditions": np.array(["dim", "blurred"])}
     stage = run.folder.stage("only")
-    run_dir.write_arrays(stage.given_labels("noisy"), arrays)
+    atomic_files.write_arrays(stage.given_labels("noisy"), arrays)
     errors = label_errors(stage, "noisy")
     np.testing.assert_allclose(errors.wrong, [1 / 4, 1 / 3])
     np.testing.assert_allclose(errors.missed, [0, 1 / 2])
@@ -929,7 +929,7 @@ def test_a_resampled_stream_is_counted_before_and_after(tmp_path: Path):
     before = {"rows": 4, "of": {"AU51": [3, 1, 0], "AU52": [1, 2, 1]}}
     after = {"rows": 6, "of": {"AU51": [3, 3, 0], "AU52": [3, 2, 1]}}
     stage = run.folder.stage("only")
-    run_dir.write_json(stage.label_counts, {"opt": {**after, "before": before}})
+    atomic_files.write_json(stage.label_counts, {"opt": {**after, "before": before}})
     sets = from_run._stream_labels([stage], run.config)
     assert [(s.title, s.rows, s.of["AU52"]) for s in sets] == [
         ("opt", 4, (1, 2, 1)),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from au_jax import run_dir
+from au_jax import atomic_files
 from au_jax.report import whole
 
 
@@ -49,6 +49,8 @@ def test_a_damaged_list_is_none(tmp_path, content):
 def test_no_file_outside_of_the_report_is_deleted(tmp_path):
     (tmp_path / "kept").touch()
     report = tmp_path / "report"
-    run_dir.write_json(report / "files.json", {"whole": True, "names": ["../kept", "/etc/none"]})
+    atomic_files.write_json(
+        report / "files.json", {"whole": True, "names": ["../kept", "/etc/none"]}
+    )
     write(report, index="1")
     assert (tmp_path / "kept").exists()

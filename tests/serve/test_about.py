@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 import au_jax
-from au_jax import run_dir
+from au_jax import atomic_files
 from au_jax.export.run import export
 from au_jax.report import stage_figures
 from au_jax.run_dir import RunFolder
@@ -25,7 +25,7 @@ def report(folder, **splits):
         "data": "emotionet",
         "stages": {"chosen": {"split": summaries}},
     }
-    run_dir.write_json(RunFolder(folder).report / "results.json", results)
+    atomic_files.write_json(RunFolder(folder).report / "results.json", results)
     return RunFolder(folder)
 
 
@@ -52,7 +52,7 @@ def test_drawn_faces_are_told_of(networks, model, tmp_path):
     assert "neither emotions nor diagnoses" in text
     assert "Nothing is kept" in text
     assert "drawn by a program" not in text
-    run_dir.write_json(run.data, {"name": "csv", "drawn": True})
+    atomic_files.write_json(run.data, {"name": "csv", "drawn": True})
     try:
         assert "trained on faces drawn by a program" in about(run.path, "chosen", model, Limits())
     finally:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from au_jax import run_dir
+from au_jax import atomic_files
 from au_jax.errors import UserError
 from au_jax.run_dir import Features, StageFolder
 from au_jax.stages.base import StageContext
@@ -91,7 +91,7 @@ def test_maps_hold_the_same_drawn_faces_of_every_input_and_repeat(tmp_path):
     kept = {"raw": first, "better": other}
     stage = FeatureMap(("raw", "better"), "test", records=40)
     folder = run(tmp_path / "a", kept, stage)
-    maps = {name: run_dir.read_arrays(folder.map(name)) for name in kept}
+    maps = {name: atomic_files.read_arrays(folder.map(name)) for name in kept}
     both = first.face & other.face
     assert both.sum() > 40
     drawn = np.sort(np.random.default_rng(3).choice(np.flatnonzero(both), 40, replace=False))
@@ -107,7 +107,7 @@ def test_maps_hold_the_same_drawn_faces_of_every_input_and_repeat(tmp_path):
     assert not np.array_equal(maps["raw"]["points"], maps["better"]["points"])
     again = run(tmp_path / "b", kept, stage)
     for name, arrays in maps.items():
-        for array, value in run_dir.read_arrays(again.map(name)).items():
+        for array, value in atomic_files.read_arrays(again.map(name)).items():
             np.testing.assert_array_equal(arrays[array], value)
 
 
@@ -115,12 +115,12 @@ def test_a_resume_makes_only_the_maps_that_are_missing(tmp_path):
     kept = {"raw": features(0), "better": features(1)}
     stage = FeatureMap(("raw", "better"), "test", au="AU01", records=30)
     folder = run(tmp_path, kept, stage)
-    whole = run_dir.read_arrays(folder.map("better"))
+    whole = atomic_files.read_arrays(folder.map("better"))
     folder.map("better").unlink()
-    run_dir.write_arrays(folder.map("raw"), {"points": np.zeros((1, 2))})
+    atomic_files.write_arrays(folder.map("raw"), {"points": np.zeros((1, 2))})
     run(tmp_path, kept, stage)
-    assert run_dir.read_arrays(folder.map("raw"))["points"].tolist() == [[0, 0]]
-    again = run_dir.read_arrays(folder.map("better"))
+    assert atomic_files.read_arrays(folder.map("raw"))["points"].tolist() == [[0, 0]]
+    again = atomic_files.read_arrays(folder.map("better"))
     np.testing.assert_array_equal(again["points"], whole["points"])
     assert folder.mapped_stages() == ["better", "raw"]
 

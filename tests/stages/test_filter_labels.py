@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from au_jax import run_dir
+from au_jax import atomic_files
 from au_jax.ensemble.selection import Member, Selection, to_json
 from au_jax.errors import UserError
 from au_jax.run_dir import Scores, StageFolder
@@ -54,7 +54,7 @@ def teacher(tmp_path):
         link="probability",
         thresholds=np.full(2, 0.5),
     )
-    run_dir.write_json(folder.selection, to_json(chosen))
+    atomic_files.write_json(folder.selection, to_json(chosen))
     return folder
 
 
@@ -63,7 +63,7 @@ def run(tmp_path, threshold):
     unused = dict.fromkeys(field.name for field in dataclasses.fields(StageContext))
     given = {"folder": folder, "input": lambda name: teacher(tmp_path)}
     FilterLabels("both", "noisy", threshold).run(StageContext(**{**unused, **given}))
-    return run_dir.read_arrays(folder.labels("noisy"))
+    return atomic_files.read_arrays(folder.labels("noisy"))
 
 
 def test_images_with_nothing_left_are_dropped(tmp_path, capsys):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from encoding import make_context
 
-from au_jax import run_dir
+from au_jax import atomic_files
 from au_jax.data.label_dependence import dependencies
 from au_jax.errors import UserError
 from au_jax.stages.base import StageContext
@@ -55,7 +55,7 @@ def test_a_resampled_stream_trains_on_its_rows_and_says_both_counts(context):
     assert np.isin(drawn, rows).all()
 
     stage.run(context)
-    counts = run_dir.read_json(context.folder.label_counts)["opt"]
+    counts = atomic_files.read_json(context.folder.label_counts)["opt"]
     assert (counts["rows"], counts["before"]["rows"]) == (len(rows), len(labels))
     for a, au in enumerate(AUS):
         for of, given in ((counts, labels[rows]), (counts["before"], labels)):

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from au_jax import aus, run_dir
+from au_jax import atomic_files, aus
 from au_jax.data.corruptions import CORRUPTIONS, CorruptedKey
 from au_jax.ensemble.selection import Member, from_json
 from au_jax.ensemble.smoothing import sequences, smoothed
@@ -69,7 +69,7 @@ def test_the_12_aus_of_2018_are_summed_up_beside_more(tmp_path, more, shown):
         scores = Scores(logits, labels, np.array(names), keys, keys, keys, frame)
         for stage in AUS:
             run.stage(stage).write_scores(split, 1, scores)
-    groups = run_dir.read_json(choose(run).results)["test"]["groups"]
+    groups = atomic_files.read_json(choose(run).results)["test"]["groups"]
     assert ("emotionet_2018" in groups) == shown
     if shown:
         assert set(groups["emotionet_2018"]["honest"]["au"]) == set(aus.EMOTIONET_2018)
@@ -86,19 +86,19 @@ def contents(stage):
 
 def test_both_figures_of_the_split_that_was_chosen_on_and_one_of_another(run):
     stage = choose(run, BEST)
-    results = run_dir.read_json(stage.results)
+    results = atomic_files.read_json(stage.results)
     assert list(results) == ["val", "test"]
     printed, honest = results["val"]["as_printed"], results["val"]["honest"]
     assert printed["final_score"] > honest["final_score"]
     assert results["test"]["as_printed"] is None
     assert set(results["test"]["groups"]) == {"expression", "pose"}
     names = (*AUS["face"], *AUS["head"])
-    chosen = run_dir.read_json(stage.selection)
+    chosen = atomic_files.read_json(stage.selection)
     assert tuple(chosen["aus"]) == tuple(honest["au"]) == names
     for au, stage_name in zip(names, ("face", "face", "head", "head"), strict=True):
         [member] = honest["au"][au]["members"]
         assert member.split("@")[0] == stage_name
-    shapes = {split: run_dir.read_arrays(stage.decided(split)) for split in results}
+    shapes = {split: atomic_files.read_arrays(stage.decided(split)) for split in results}
     assert {split: a["thresholds"].shape for split, a in shapes.items()} == {
         "val": (ROWS, 4),
         "test": (4,),
@@ -115,7 +115,9 @@ def test_copies_of_an_image_of_nobody_are_judged_by_one_choice(run):
             unnamed = {"keys": np.array(keys), "subject": np.full(ROWS, "")}
             scores = dataclasses.replace(scores, **unnamed, video=np.full(ROWS, ""))
             stage.write_scores("val-expanded", epoch, scores)
-    decided = run_dir.read_arrays(choose(run, BEST, split="val-expanded").decided("val-expanded"))
+    decided = atomic_files.read_arrays(
+        choose(run, BEST, split="val-expanded").decided("val-expanded")
+    )
     of_copies = decided["thresholds"].reshape(len(CORRUPTIONS), images, -1)
     np.testing.assert_array_equal(of_copies, np.broadcast_to(of_copies[0], of_copies.shape))
     assert len(np.unique(of_copies[0], axis=0)) > 1
@@ -127,8 +129,8 @@ def test_scores_through_other_crops_are_needed_of_chosen_epochs_alone(run):
 
     def chosen(crops):
         stage = choose(run, rules, crops=crops)
-        members = run_dir.read_json(stage.selection)["members"]
-        probabilities = run_dir.read_arrays(stage.decided("test"))["probabilities"]
+        members = atomic_files.read_json(stage.selection)["members"]
+        probabilities = atomic_files.read_arrays(stage.decided("test"))["probabilities"]
         return {member["stage"]: member["epoch"] for member in members}, probabilities
 
     members, centre = chosen("center")
@@ -153,22 +155,22 @@ def test_scores_through_other_crops_are_of_the_same_records(run):
 
 
 def test_without_a_choice_both_figures_are_one(run):
-    results = run_dir.read_json(choose(run).results)
+    results = atomic_files.read_json(choose(run).results)
     assert results["val"]["as_printed"] == results["val"]["honest"]
 
 
 def test_a_calibration_changes_probabilities_and_is_judged_on_other_subjects(run, capsys):
     plain = contents(choose(run))
-    results = run_dir.read_json(run.stage("chosen").results)
+    results = atomic_files.read_json(run.stage("chosen").results)
     stage = choose(run, Rules("last", "mean", "default", calibration="platt"))
-    calibrated = run_dir.read_json(stage.results)
+    calibrated = atomic_files.read_json(stage.results)
     for split in ("val", "test"):
         before, after = (r[split]["honest"] for r in (results, calibrated))
         for au, figures in before["au"].items():
             assert after["au"][au]["f1"] == pytest.approx(figures["f1"], abs=1e-9)
             assert after["au"][au]["ece"] != figures["ece"]
     assert calibrated["val"]["as_printed"]["au"] != calibrated["val"]["honest"]["au"]
-    kept = from_json(run_dir.read_json(stage.selection), "selection.json")
+    kept = from_json(atomic_files.read_json(stage.selection), "selection.json")
     assert (kept.calibration.slope > 0).all()
     assert b"calibration" not in plain["selection.json"]
     for split in ("val", "test", "other", "val-expanded"):
@@ -183,7 +185,7 @@ def test_a_calibration_changes_probabilities_and_is_judged_on_other_subjects(run
 
 def test_an_expanded_split_is_scored_on_its_unchanged_part_too(run):
     stage = choose(run, BEST, split="val-expanded")
-    results = run_dir.read_json(stage.results)
+    results = atomic_files.read_json(stage.results)
     assert {split: figures["honest"]["n"] for split, figures in results.items()} == {
         "val-expanded": ROWS,
         "val": ROWS // len(CORRUPTIONS),
@@ -219,7 +221,7 @@ def test_a_selection_is_unfinished_until_all_its_files_are_written(run, monkeypa
     def full(path, value):
         raise UserError(f"cannot write {path}: No space left on device")
 
-    monkeypatch.setattr(run_dir, "write_json", full)
+    monkeypatch.setattr(atomic_files, "write_json", full)
     with pytest.raises(UserError, match=r"results\.json: No space left"):
         choose(run, BEST)
     assert not stage.done
@@ -260,15 +262,15 @@ def clips(tmp_path) -> RunFolder:
 
 def test_a_window_is_chosen_per_au_and_applied_to_the_test_split(clips):
     stage = choose(clips, windows=(5, 1))
-    chosen = from_json(run_dir.read_json(stage.selection), "selection.json")
+    chosen = from_json(atomic_files.read_json(stage.selection), "selection.json")
     assert chosen.members_per_au() == [["face@1~5", "head@1~5"], ["face@1", "head@1"]]
     scores = clips.stage("face").read_scores("test", 1)
     expected = scores.logits.copy()
     expected[:, 0] = smoothed(scores.logits, sequences(scores), 5)[:, 0]
-    decided = run_dir.read_arrays(stage.decided("test"))
+    decided = atomic_files.read_arrays(stage.decided("test"))
     np.testing.assert_allclose(decided["probabilities"], probabilities(expected), rtol=1e-5)
-    results = run_dir.read_json(stage.results)
-    plain = run_dir.read_json(choose(clips).results)
+    results = atomic_files.read_json(stage.results)
+    plain = atomic_files.read_json(choose(clips).results)
     au01, au12 = (results["test"]["honest"]["au"][au]["f1"] for au in AUS["face"])
     assert au01 > plain["test"]["honest"]["au"]["AU01"]["f1"] + 0.05
     assert au12 == plain["test"]["honest"]["au"]["AU12"]["f1"]
@@ -278,16 +280,16 @@ def test_a_window_is_chosen_per_au_and_applied_to_the_test_split(clips):
 
 def test_a_fixed_window_smooths_and_needs_no_honest_choice(clips):
     stage = choose(clips, windows=(3,))
-    results = run_dir.read_json(stage.results)
+    results = atomic_files.read_json(stage.results)
     assert results["val"]["as_printed"] == results["val"]["honest"]
-    chosen = from_json(run_dir.read_json(stage.selection), "selection.json")
+    chosen = from_json(atomic_files.read_json(stage.selection), "selection.json")
     assert chosen.members == tuple(Member(".", name, 1, window=3) for name in AUS)
 
 
 def test_honest_choices_never_part_a_video(clips):
     """The folds show in the thresholds: all frames of a video have those of one fold."""
     stage = choose(clips, BEST, windows=(1, 5))
-    decided = run_dir.read_arrays(stage.decided("val"))
+    decided = atomic_files.read_arrays(stage.decided("val"))
     video = clips.stage("face").read_scores("val", 1).video
     rows = [np.unique(decided["thresholds"][video == v], axis=0) for v in np.unique(video)]
     assert [len(of_video) for of_video in rows] == [1] * (PEOPLE // 2)

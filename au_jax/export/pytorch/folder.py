@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from safetensors.numpy import save
 
-from au_jax import log, run_dir
+from au_jax import atomic_files, log
 from au_jax.ensemble import selection
 from au_jax.ensemble.model_folder import checkpoint
 from au_jax.ensemble.predictor import without_unused
@@ -61,7 +61,7 @@ def write(folder: Path, chosen: Chosen) -> None:
     if chosen.selection.aus:
         names = [written[checkpoint(member)] for member in centred.members]
         together = {**selection.to_json(centred), "networks": names}
-        run_dir.write_json(folder / "selection.json", together)
+        atomic_files.write_json(folder / "selection.json", together)
     shutil.copyfile(_LOADER, folder / "load.py")
     shutil.copyfile(_DEFINITIONS / "au_net.py", folder / "au_net.py")
 
@@ -101,7 +101,7 @@ def _write_network(folder: Path, network: Network, chosen: Selection) -> list[st
         name = f"{network.name}-{view.name}" if view.name else network.name
         _write_arrays(folder / f"{name}.safetensors", spec, view)
         layers = _layers(card, view)
-        run_dir.write_json(
+        atomic_files.write_json(
             folder / f"{name}.json", {**described, "predicts": view.head, "network": layers}
         )
         names.append(name)
