@@ -8,7 +8,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from au_jax import cli
-from au_jax.large_pages import restart_with_large_pages
+from au_jax.process.large_pages import restart_with_large_pages
 
 OF_CONFIGS = "run, select, report, benchmark, compare"
 # The modes that read each flag; with any other it is refused.

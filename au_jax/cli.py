@@ -10,9 +10,11 @@ from typing import NoReturn
 from absl import flags
 from ml_collections import ConfigDict
 
-from au_jax import atomic_files, echoes, starter
+from au_jax import starter
 from au_jax.errors import NO_ROOM, UserError, unknown
 from au_jax.experiment import config_file
+from au_jax.files import atomic_files
+from au_jax.process import repeated_errors
 
 CACHE = "AU_JAX_CACHE"
 COORDINATOR = "JAX_COORDINATOR_ADDRESS"
@@ -33,7 +35,7 @@ def start() -> None:
     Ends the process with a sentence where the cache or the other hosts that the environment names
     cannot be used.
     """
-    echoes.pass_over()
+    repeated_errors.pass_over()
     try:
         _start()
     except UserError as error:

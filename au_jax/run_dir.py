@@ -38,8 +38,8 @@ from typing import Any
 
 import numpy as np
 
-from au_jax import atomic_files, file_forms
 from au_jax.errors import UserError
+from au_jax.files import atomic_files, file_forms
 from au_jax.stage_name import StageName
 
 

@@ -6,9 +6,9 @@ import pytest
 import red_faces
 from tiny import make_context
 
-from au_jax import atomic_files
 from au_jax.ensemble import selection
 from au_jax.ensemble.selection import Member, Selection
+from au_jax.files import atomic_files
 from au_jax.predict import model as model_module
 from au_jax.predict import run as run_module
 from au_jax.run_dir import RunFolder

@@ -13,9 +13,8 @@ PACKAGE = ROOT / "au_jax"
 # From the lowest level to the highest; a name is a module or a folder of the package.
 LEVELS = (
     (
-        *("errors", "allowed", "aus", "outside", "large_pages", "cores", "similarity", "starter"),
-        *("losses", "metrics", "plain_numbers", "regular_file"),
-        *("file_forms", "finite_weights", "lock", "echoes", "atomic_files", "stage_name"),
+        *("errors", "allowed", "aus", "outside", "stage_name", "files", "process"),
+        *("losses", "metrics", "similarity", "starter"),
     ),
     ("data", "models", "faces", "augment", "sharding", "log", "run_dir", "html"),
     ("methods",),
@@ -34,8 +33,7 @@ SHARED = {
     "stages": ("base",),
 }
 # Within the two lowest levels a module may use these of its own level.
-FOUNDATIONS = {"errors", "allowed", "aus", "outside", "cores", "plain_numbers", "regular_file"}
-FOUNDATIONS |= {"file_forms", "finite_weights", "lock", "atomic_files", "stage_name"}
+FOUNDATIONS = {"errors", "allowed", "aus", "outside", "stage_name", "files", "process"}
 
 
 def modules_of(file: Path) -> set[str]:

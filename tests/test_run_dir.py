@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from au_jax import atomic_files
 from au_jax.errors import UserError
+from au_jax.files import atomic_files
 from au_jax.run_dir import FirstFold, ScoredSplit, Scores, StageFolder
 from au_jax.stage_name import StageName
 

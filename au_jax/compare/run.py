@@ -13,11 +13,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from au_jax import atomic_files, cores, log, sharding
+from au_jax import log, sharding
 from au_jax.compare import agreement, methods, sides, speed
 from au_jax.compare.step import VARIANTS
 from au_jax.compare.subject import Subject
 from au_jax.errors import UserError, unknown
+from au_jax.files import atomic_files
+from au_jax.process import cores
 from au_jax.report import comparison
 from au_jax.training.loop import Training
 from au_jax.training.step import init_state

@@ -4,8 +4,8 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from au_jax import regular_file
 from au_jax.errors import UserError
+from au_jax.files import regular_file
 
 
 def read_table(path: Path, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:

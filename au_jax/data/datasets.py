@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from au_jax import lock
 from au_jax.data import records
 from au_jax.data.synthetic_faces.config import NAME, SyntheticFacesConfig
 from au_jax.errors import UserError
+from au_jax.files import lock
 
 EMBEDDED = NAME
 _VERSIONS = "[0-9]*.[0-9]*"  # folders of TFDS versions

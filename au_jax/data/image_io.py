@@ -11,8 +11,8 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageOps
 
-from au_jax import regular_file
 from au_jax.data.file_kind import IMAGES, VIDEOS, kind_of
+from au_jax.files import regular_file
 
 # Larger images are refused before they are decoded: 100 megapixels take 300 MB.
 MOST_PIXELS = 100_000_000

@@ -9,13 +9,14 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from au_jax import atomic_files, log, sharding
+from au_jax import log, sharding
 from au_jax.data.sources import Source
 from au_jax.ensemble import selection
 from au_jax.ensemble.selection import Member, Selection
 from au_jax.ensemble.smoothing import sequences, smoothed
 from au_jax.ensemble.tta import through_crops
 from au_jax.errors import UserError
+from au_jax.files import atomic_files
 from au_jax.methods.base import Method
 from au_jax.run_dir import RunFolder, Scores, StageFolder
 from au_jax.training.model_card import ModelCard, last_epoch, restore

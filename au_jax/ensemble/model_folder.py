@@ -17,10 +17,11 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from au_jax import __version__, atomic_files, sharding
+from au_jax import __version__, sharding
 from au_jax.ensemble import selection
 from au_jax.ensemble.selection import Member, Selection
 from au_jax.errors import UserError
+from au_jax.files import atomic_files
 from au_jax.methods.base import Method, Variables
 from au_jax.training import weights_file
 from au_jax.training.model_card import ModelCard, kept_shapes

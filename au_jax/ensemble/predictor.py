@@ -11,13 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from au_jax import atomic_files, file_forms, sharding, starter
+from au_jax import sharding, starter
 from au_jax.ensemble import model_folder, selection
 from au_jax.ensemble.member_scores import read_selection
 from au_jax.ensemble.model_folder import ModelFolder
 from au_jax.ensemble.selection import Member, Selection
 from au_jax.ensemble.tta import through_crops
 from au_jax.errors import UserError, unknown
+from au_jax.files import atomic_files, file_forms
 from au_jax.methods.base import Method, Variables
 from au_jax.metrics import decide
 from au_jax.run_dir import RunFolder, StageFolder

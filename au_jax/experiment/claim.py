@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import jax
 
-from au_jax import atomic_files, lock, log, sharding
-from au_jax.atomic_files import make_folder
+from au_jax import log, sharding
 from au_jax.errors import UserError
 from au_jax.experiment.check import stages_read
 from au_jax.experiment.recipe import Recipe
+from au_jax.files import atomic_files, lock
+from au_jax.files.atomic_files import make_folder
 from au_jax.run_dir import RunFolder
 
 # Seconds between looks at what other processes have finished.

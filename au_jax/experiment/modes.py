@@ -12,7 +12,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from au_jax import atomic_files, file_forms, large_pages, log, models, sharding
+from au_jax import log, models, sharding
 from au_jax.benchmark import dry, throughput
 from au_jax.compare.subject import Subject
 from au_jax.data import datasets
@@ -23,6 +23,8 @@ from au_jax.experiment.recipe import Recipe
 from au_jax.experiment.workdir import check_workdir, is_kept, keep_config
 from au_jax.export.pytorch import INSTALL
 from au_jax.faces.align import SIDE
+from au_jax.files import atomic_files, file_forms
+from au_jax.process import large_pages
 from au_jax.report import results, whole
 from au_jax.report import run as reporting
 from au_jax.run_dir import RunFolder

@@ -8,7 +8,7 @@ from typing import Any
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from au_jax import atomic_files, cores, log, sharding
+from au_jax import log, sharding
 from au_jax.data import datasets
 from au_jax.data.sources import Source, nameless
 from au_jax.data.split_name import SplitName
@@ -16,6 +16,8 @@ from au_jax.data.splits import Splits
 from au_jax.errors import UserError, unknown
 from au_jax.experiment.check import check
 from au_jax.experiment.resolve import resolve
+from au_jax.files import atomic_files
+from au_jax.process import cores
 from au_jax.run_dir import RunFolder, StageFolder
 from au_jax.stage_name import StageName, fold_numbers
 from au_jax.stages import Stage, StageContext

@@ -5,8 +5,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from au_jax import atomic_files, run_dir
+from au_jax import run_dir
 from au_jax.errors import UserError
+from au_jax.files import atomic_files
 from au_jax.run_dir import RunFolder
 
 # What may differ between calls on one workdir: it changes no result.

@@ -11,11 +11,12 @@ from typing import Any
 
 import jinja2
 
-from au_jax import __version__, atomic_files, file_forms
+from au_jax import __version__
 from au_jax.aus import MEANING
 from au_jax.ensemble.selection import Member
 from au_jax.export.chosen import Chosen, Network
 from au_jax.export.stablehlo import program_name
+from au_jax.files import atomic_files, file_forms
 from au_jax.html.numbers import interval, number
 from au_jax.run_dir import RunFolder
 

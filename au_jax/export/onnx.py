@@ -16,12 +16,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from au_jax import atomic_files, log
+from au_jax import log
 from au_jax.errors import UserError
 from au_jax.export.chosen import Chosen, Network
 from au_jax.export.pytorch import folder as pytorch
 from au_jax.export.pytorch import weights
 from au_jax.export.pytorch.views import views
+from au_jax.files import atomic_files
 
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime")
 INSTALL = 'install it with: pip install "au-jax[onnx]"'

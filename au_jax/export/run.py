@@ -9,12 +9,13 @@ stablehlo/ and onnx/.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from au_jax import atomic_files, log
+from au_jax import log
 from au_jax.ensemble import model_folder
 from au_jax.errors import UserError, unknown
 from au_jax.export import card, onnx, stablehlo
 from au_jax.export.chosen import Chosen, NoForm, choose
 from au_jax.export.pytorch import folder as pytorch
+from au_jax.files import atomic_files
 from au_jax.report import stage_figures
 from au_jax.run_dir import RunFolder
 from au_jax.training import weights_file

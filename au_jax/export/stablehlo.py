@@ -19,9 +19,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from au_jax import atomic_files
 from au_jax.ensemble.tta import through_crops
 from au_jax.export.chosen import Chosen, Network, NoForm
+from au_jax.files import atomic_files
 from au_jax.models import cpu_ops
 from au_jax.training import weights_file
 from au_jax.training.model_card import ModelCard, kept_shapes

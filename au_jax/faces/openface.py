@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from au_jax import plain_numbers, regular_file
 from au_jax.errors import UserError
 from au_jax.faces.face import Face
 from au_jax.faces.pose import head_pose
+from au_jax.files import plain_numbers, regular_file
 
 _FARTHEST = 1e6  # pixels
 # Whether an AU is present, 0 or 1; AUxx_r is its intensity, 0 to 5, which not all have.

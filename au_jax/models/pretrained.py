@@ -18,8 +18,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from au_jax import finite_weights
 from au_jax.errors import UserError, unknown
+from au_jax.files import finite_weights
 from au_jax.models import BACKBONES
 from au_jax.models.alexnet import AlexNet
 from au_jax.models.efficientnet import EfficientNet, LargeEfficientNet

@@ -10,9 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from au_jax import atomic_files, log
+from au_jax import log
 from au_jax.data.image_io import BadImageError, Video, is_text
 from au_jax.errors import UserError, spelled_out
+from au_jax.files import atomic_files
 from au_jax.predict import frames, rows
 from au_jax.predict.frames import Frame
 from au_jax.predict.inputs import Input

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from au_jax import atomic_files
 from au_jax.errors import UserError, spelled_out
+from au_jax.files import atomic_files
 from au_jax.predict import stills
 from au_jax.predict.digest import Details, Overview
 from au_jax.predict.inputs import Input

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from au_jax import atomic_files
 from au_jax.errors import UserError
+from au_jax.files import atomic_files
 
 
 class _Progress(TypedDict):

@@ -14,7 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from au_jax import cores, log, sharding
+from au_jax import log, sharding
 from au_jax.ensemble import predictor as ensemble
 from au_jax.ensemble import selection
 from au_jax.ensemble.predictor import Predictor
@@ -27,6 +27,7 @@ from au_jax.predict.frames import Frame, Unusable
 from au_jax.predict.inputs import Input
 from au_jax.predict.partial_table import PartialTable
 from au_jax.predict.pipeline import in_threads
+from au_jax.process import cores
 
 _OTHER = "its name is neither an image's nor a video's"
 _REASONS = 100  # that are kept; the rest of what cannot be used is counted

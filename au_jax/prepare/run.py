@@ -21,16 +21,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from au_jax import cores, lock
 from au_jax.data.image_io import BadImageError
 from au_jax.data.records import CROPS, VERSION, truth_path
 from au_jax.errors import NO_ROOM, UserError, unknown
 from au_jax.faces.align import SIDE
+from au_jax.files import lock
 from au_jax.prepare import audit, row_index, worker
 from au_jax.prepare.readers import open_raw
 from au_jax.prepare.readers.rows import ImageReader, RawSet
 from au_jax.prepare.row_index import Index, Task
 from au_jax.prepare.worker import Images, Job, Worker
+from au_jax.process import cores
 
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from au_jax import atomic_files, html
+from au_jax import html
 from au_jax.aus import MEANING
+from au_jax.files import atomic_files
 from au_jax.html.numbers import DASH, number
 from au_jax.report import charts
 

@@ -16,10 +16,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from au_jax import atomic_files, aus, file_forms, metrics
+from au_jax import aus, metrics
 from au_jax.data.synthetic_faces.drawing import render
 from au_jax.data.synthetic_faces.population import ImageSpec, sample_spec
 from au_jax.errors import UserError
+from au_jax.files import atomic_files, file_forms
 from au_jax.report.charts import BLUE, ORANGE
 from au_jax.report.summaries import FIGURES, interval_of
 from au_jax.run_dir import RunFolder

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from au_jax import atomic_files, aus, file_forms, metrics
+from au_jax import aus, metrics
 from au_jax.ensemble.epochs import best_epoch_per_au
+from au_jax.files import atomic_files, file_forms
 from au_jax.run_dir import RunFolder, StageFolder
 
 

@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from au_jax import atomic_files, aus, file_forms
+from au_jax import aus
+from au_jax.files import atomic_files, file_forms
 from au_jax.run_dir import StageFolder
 
 # A condition is the case where it holds to this share or more.

@@ -13,8 +13,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from au_jax import atomic_files, file_forms, log, run_dir
+from au_jax import log, run_dir
 from au_jax.data.corruptions import units_of_copies
+from au_jax.files import atomic_files, file_forms
 from au_jax.metrics import probabilities, summary
 from au_jax.report import over_seeds, page, summaries, whole
 from au_jax.report.summaries import FIGURES, interval_of, table_rows

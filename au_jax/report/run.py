@@ -6,7 +6,8 @@ from pathlib import Path
 
 import jax
 
-from au_jax import atomic_files, file_forms, lock, log, sharding
+from au_jax import log, sharding
+from au_jax.files import atomic_files, file_forms, lock
 from au_jax.report import results, whole
 from au_jax.run_dir import RunFolder
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from au_jax import atomic_files, file_forms
+from au_jax.files import atomic_files, file_forms
 from au_jax.run_dir import RunFolder
 from au_jax.stage_name import StageName
 

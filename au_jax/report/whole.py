@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TypedDict
 
-from au_jax import atomic_files
 from au_jax.errors import UserError
+from au_jax.files import atomic_files
 
 
 class _Files(TypedDict):

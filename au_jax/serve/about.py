@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from au_jax import atomic_files, file_forms, html
+from au_jax import html
 from au_jax.data.datasets import EMBEDDED
 from au_jax.ensemble import model_folder
 from au_jax.ensemble.model_folder import ModelFolder
 from au_jax.ensemble.predictor import Networks, Predictor, RunNetworks
+from au_jax.files import atomic_files, file_forms
 from au_jax.report import stage_figures
 from au_jax.report.summaries import FIGURES, interval_of
 from au_jax.run_dir import RunFolder

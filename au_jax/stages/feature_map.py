@@ -14,10 +14,11 @@ import numpy as np
 import threadpoolctl
 from jaxtyping import Float32, Int, Shaped
 
-from au_jax import atomic_files, aus, log
+from au_jax import aus, log
 from au_jax.allowed import AU, Name, Range, Unique
 from au_jax.data.split_name import Split
 from au_jax.errors import UserError, unknown
+from au_jax.files import atomic_files
 from au_jax.run_dir import Features, StageFolder
 from au_jax.stages.base import Stage, StageContext
 

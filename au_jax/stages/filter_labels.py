@@ -12,11 +12,12 @@ from typing import Annotated, Self
 import jax
 import numpy as np
 
-from au_jax import atomic_files, aus, log
+from au_jax import aus, log
 from au_jax.allowed import Name, Range
 from au_jax.data.split_name import Split
 from au_jax.ensemble.member_scores import say_of_split
 from au_jax.errors import UserError
+from au_jax.files import atomic_files
 from au_jax.metrics import DEFAULT_THRESHOLD, decide
 from au_jax.stages.base import Stage, StageContext
 

@@ -11,10 +11,11 @@ from typing import Self
 import jax
 import numpy as np
 
-from au_jax import atomic_files, log
+from au_jax import log
 from au_jax.allowed import Name
 from au_jax.data.split_name import Split
 from au_jax.ensemble.member_scores import say_of_split
+from au_jax.files import atomic_files
 from au_jax.metrics import decide
 from au_jax.stages.base import Stage, StageContext
 

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from au_jax import atomic_files, aus, log, metrics
+from au_jax import aus, log, metrics
 from au_jax.allowed import AU, Line, Name, Odd, OneOf, Range, Share, Unique
 from au_jax.augment import TEST_CROPS
 from au_jax.data.corruptions import CORRUPTIONS, units_of_copies
@@ -32,6 +32,7 @@ from au_jax.ensemble.smoothing import check_window, sequences, smoothed
 from au_jax.ensemble.thresholds import THRESHOLD_RULES
 from au_jax.ensemble.weights import COMBINATIONS
 from au_jax.errors import UserError
+from au_jax.files import atomic_files
 from au_jax.run_dir import RunFolder, Scores, StageFolder
 from au_jax.stages.base import Stage, StageContext
 from au_jax.training.model_card import last_epoch

@@ -14,8 +14,8 @@ import jax
 import numpy as np
 import optax
 
-from au_jax import atomic_files, file_forms, log, methods, sharding
 from au_jax import aus as au_names
+from au_jax import log, methods, sharding
 from au_jax.allowed import AUs, Group, Line, Name, OneOf, Range, Seed
 from au_jax.augment import Augment
 from au_jax.data import resampling
@@ -24,6 +24,7 @@ from au_jax.data.pipeline import BatchRows, Stream, batch_shapes
 from au_jax.data.records import Crop
 from au_jax.data.split_name import Split
 from au_jax.errors import UserError, unknown
+from au_jax.files import atomic_files, file_forms
 from au_jax.methods.base import Context, Method, StreamFacts
 from au_jax.models.network_spec import NetworkSpec, of_section
 from au_jax.stages.base import Stage, StageContext

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 from jax.sharding import Mesh
 
-from au_jax import finite_weights, sharding
+from au_jax import sharding
 from au_jax.errors import UserError
+from au_jax.files import finite_weights
 
 if TYPE_CHECKING:
     import grain

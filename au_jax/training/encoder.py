@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from au_jax import __version__, allowed, atomic_files, augment, sharding
+from au_jax import __version__, allowed, augment, sharding
 from au_jax.data.sources import Source
 from au_jax.errors import UserError
+from au_jax.files import atomic_files
 from au_jax.methods.base import Variables
 from au_jax.models import AUNet
 from au_jax.models.network_spec import NetworkSpec

@@ -19,10 +19,11 @@ import optax
 from clu import parameter_overview
 from jax.sharding import Mesh
 
-from au_jax import atomic_files, log, metrics, sharding
+from au_jax import log, metrics, sharding
 from au_jax.data.pipeline import BatchRows, Stream, ordered_batches, training_batches
 from au_jax.data.sources import Source
 from au_jax.errors import UserError
+from au_jax.files import atomic_files
 from au_jax.methods.base import Method
 from au_jax.run_dir import StageFolder
 from au_jax.training import finite, memory

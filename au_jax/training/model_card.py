@@ -8,8 +8,9 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from au_jax import __version__, allowed, atomic_files, methods
+from au_jax import __version__, allowed, methods
 from au_jax.errors import UserError
+from au_jax.files import atomic_files
 from au_jax.methods.base import Context, Method, Variables
 from au_jax.run_dir import StageFolder
 from au_jax.training.checkpoint import Checkpoints

@@ -13,8 +13,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from au_jax import atomic_files, finite_weights
 from au_jax.errors import UserError
+from au_jax.files import atomic_files, finite_weights
 from au_jax.methods.base import PyTree
 
 AGAIN = "copy the folder or export the run again"

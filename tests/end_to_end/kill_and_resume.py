@@ -29,9 +29,9 @@ import numpy as np  # noqa: E402
 import orbax.checkpoint as ocp  # noqa: E402
 from test_recipe import SMALL  # noqa: E402
 
-from au_jax.atomic_files import read_arrays  # noqa: E402
 from au_jax.data.synthetic_faces.drawing import render  # noqa: E402
 from au_jax.data.synthetic_faces.population import sample_spec  # noqa: E402
+from au_jax.files.atomic_files import read_arrays  # noqa: E402
 from au_jax.run_dir import RunFolder  # noqa: E402
 from au_jax.training.checkpoint import Checkpoints  # noqa: E402
 

@@ -15,7 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from au_jax import atomic_files, sharding  # noqa: E402
+from au_jax import sharding  # noqa: E402
+from au_jax.files import atomic_files  # noqa: E402
 from au_jax.training.checkpoint import Checkpoints  # noqa: E402
 
 moment, count = sys.argv[1].split(":")

@@ -7,9 +7,10 @@ import jax
 import numpy as np
 import pytest
 
-from au_jax import atomic_files, sharding
+from au_jax import sharding
 from au_jax.ensemble.selection import Member
 from au_jax.experiment import modes
+from au_jax.files import atomic_files
 from au_jax.run_dir import RunFolder
 from au_jax.training.checkpoint import Checkpoints
 from configs import abaw3

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import au_jax
-from au_jax import atomic_files, metrics
+from au_jax import metrics
 from au_jax.errors import UserError
 from au_jax.experiment import modes
+from au_jax.files import atomic_files
 from au_jax.run_dir import RunFolder
 from configs import emoco
 

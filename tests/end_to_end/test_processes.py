@@ -9,7 +9,8 @@ import jax
 import numpy as np
 import pytest
 
-from au_jax import atomic_files, log
+from au_jax import log
+from au_jax.files import atomic_files
 from au_jax.run_dir import RunFolder
 
 HERE = Path(__file__).parent

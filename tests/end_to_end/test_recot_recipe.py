@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from au_jax import atomic_files, metrics
+from au_jax import metrics
 from au_jax.errors import UserError
 from au_jax.experiment import modes
 from au_jax.experiment.recipe import Recipe
+from au_jax.files import atomic_files
 from au_jax.run_dir import RunFolder
 from configs import base, noisy_labels, recot
 

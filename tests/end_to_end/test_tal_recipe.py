@@ -7,11 +7,12 @@ import jax
 import numpy as np
 import pytest
 
-from au_jax import atomic_files, sharding
+from au_jax import sharding
 from au_jax.ensemble import predictor
 from au_jax.errors import UserError
 from au_jax.experiment import modes
 from au_jax.experiment.recipe import Recipe
+from au_jax.files import atomic_files
 from au_jax.run_dir import RunFolder
 from au_jax.training.checkpoint import Checkpoints
 from au_jax.training.model_card import ModelCard, restore

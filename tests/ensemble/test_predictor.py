@@ -10,7 +10,7 @@ import pytest
 from tiny import make_context
 
 import au_jax
-from au_jax import atomic_files, aus, sharding
+from au_jax import aus, sharding
 from au_jax.data.pipeline import Stream
 from au_jax.data.sources import open_source
 from au_jax.ensemble import choose, selection
@@ -19,6 +19,7 @@ from au_jax.ensemble.predictor import Predictor, RunNetworks, predicting_stage, 
 from au_jax.ensemble.selection import Member
 from au_jax.ensemble.tta import through_crops
 from au_jax.errors import UserError
+from au_jax.files import atomic_files
 from au_jax.methods.multi_view import VIEWS
 from au_jax.run_dir import RunFolder
 from au_jax.training.checkpoint import Checkpoints

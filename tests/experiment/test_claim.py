@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from au_jax import lock
 from au_jax.errors import UserError
 from au_jax.experiment import claim
+from au_jax.files import lock
 from au_jax.run_dir import RunFolder
 from au_jax.stages import Stage
 

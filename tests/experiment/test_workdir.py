@@ -2,10 +2,10 @@
 
 import pytest
 
-from au_jax import atomic_files
 from au_jax.errors import UserError
 from au_jax.experiment import claim, modes, workdir
 from au_jax.experiment.recipe import Recipe
+from au_jax.files import atomic_files
 from au_jax.run_dir import RunFolder
 from configs import base, noisy_student
 

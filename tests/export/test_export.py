@@ -18,7 +18,6 @@ from safetensors.numpy import load_file, save_file
 from tiny import make_context
 
 import au_jax
-from au_jax import atomic_files
 from au_jax.ensemble import selection
 from au_jax.ensemble.model_folder import names_of
 from au_jax.ensemble.selection import Member, Selection
@@ -26,6 +25,7 @@ from au_jax.ensemble.tta import through_crops
 from au_jax.errors import UserError
 from au_jax.export import stablehlo
 from au_jax.export.run import export
+from au_jax.files import atomic_files
 from au_jax.html.numbers import DASH
 from au_jax.methods.base import Context
 from au_jax.models import cpu_ops

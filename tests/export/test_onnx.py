@@ -10,11 +10,11 @@ import pytest
 from random_weights import filled
 from tiny import make_context
 
-from au_jax import atomic_files
 from au_jax.errors import UserError
 from au_jax.export import onnx
 from au_jax.export.chosen import choose
 from au_jax.export.run import export
+from au_jax.files import atomic_files
 from au_jax.run_dir import RunFolder
 from au_jax.training.checkpoint import Checkpoints
 from au_jax.training.model_card import ModelCard, kept_shapes

@@ -12,12 +12,13 @@ from random_weights import filled
 from tiny import make_context
 
 import au_jax
-from au_jax import atomic_files, sharding
+from au_jax import sharding
 from au_jax.ensemble import selection
 from au_jax.ensemble.calibration import Calibration
 from au_jax.ensemble.selection import Member, Selection
 from au_jax.errors import UserError
 from au_jax.export.run import export
+from au_jax.files import atomic_files
 from au_jax.models.network_spec import conventions
 from au_jax.run_dir import RunFolder
 from au_jax.training.checkpoint import Checkpoints

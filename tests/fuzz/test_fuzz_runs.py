@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from invariant import outcome
 from tiny import make_context
 
-from au_jax import atomic_files, run_dir
+from au_jax import run_dir
 from au_jax.ensemble import predictor
+from au_jax.files import atomic_files
 from au_jax.report import charts, page, results
 from au_jax.run_dir import RunFolder, Scores
 from au_jax.stages.select import Rules, select

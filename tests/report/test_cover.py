@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from au_jax import atomic_files, metrics
+from au_jax import metrics
 from au_jax.errors import UserError
+from au_jax.files import atomic_files
 from au_jax.report import cover
 from au_jax.run_dir import RunFolder
 

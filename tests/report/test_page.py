@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import accuracy_score, f1_score
 from tiny import make_context
 
-from au_jax import atomic_files
+from au_jax.files import atomic_files
 from au_jax.html.numbers import DASH
 from au_jax.report import charts, from_run
 from au_jax.report import page as html_page

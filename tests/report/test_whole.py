@@ -2,7 +2,7 @@
 
 import pytest
 
-from au_jax import atomic_files
+from au_jax.files import atomic_files
 from au_jax.report import whole
 
 

@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 import au_jax
-from au_jax import atomic_files
 from au_jax.export.run import export
+from au_jax.files import atomic_files
 from au_jax.report import stage_figures
 from au_jax.run_dir import RunFolder
 from au_jax.serve.about import about, figure_of

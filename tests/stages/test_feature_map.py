@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from au_jax import atomic_files
 from au_jax.errors import UserError
+from au_jax.files import atomic_files
 from au_jax.run_dir import Features, StageFolder
 from au_jax.stages.base import StageContext
 from au_jax.stages.feature_map import FeatureMap, same_emotion, same_label

@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from au_jax import atomic_files
 from au_jax.ensemble.selection import Member, Selection, to_json
 from au_jax.errors import UserError
+from au_jax.files import atomic_files
 from au_jax.run_dir import Scores, StageFolder
 from au_jax.stages.base import StageContext
 from au_jax.stages.filter_labels import FilterLabels, filtered

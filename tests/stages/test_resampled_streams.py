@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from encoding import make_context
 
-from au_jax import atomic_files
 from au_jax.data.label_dependence import dependencies
 from au_jax.errors import UserError
+from au_jax.files import atomic_files
 from au_jax.stages.base import StageContext
 from au_jax.stages.train import Train
 from configs.base import base

@@ -6,11 +6,12 @@ import shutil
 import numpy as np
 import pytest
 
-from au_jax import atomic_files, aus
+from au_jax import aus
 from au_jax.data.corruptions import CORRUPTIONS, CorruptedKey
 from au_jax.ensemble.selection import Member, from_json
 from au_jax.ensemble.smoothing import sequences, smoothed
 from au_jax.errors import UserError
+from au_jax.files import atomic_files
 from au_jax.metrics import probabilities, summary
 from au_jax.run_dir import RunFolder, Scores
 from au_jax.stages.select import Rules, Select, select

@@ -8,8 +8,8 @@ import pytest
 from encoding import MODEL, make_context, with_table
 
 from au_jax import aus
-from au_jax.atomic_files import read_json
 from au_jax.errors import UserError
+from au_jax.files.atomic_files import read_json
 from au_jax.stages.train import Train
 from au_jax.training.model_card import ModelCard, restore
 

@@ -16,7 +16,6 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from au_jax import cores
 from au_jax.data import records
 from au_jax.data.made_splits import CLIP_SPLITS, MOST_FRAMES, generator
 from au_jax.data.synthetic_faces.annotators import written_labels
@@ -29,6 +28,7 @@ from au_jax.data.synthetic_faces.population import (
 )
 from au_jax.data.synthetic_faces.worker import VIEWS, rendered
 from au_jax.data.tfds_info import dataset_info, quiet_tfds
+from au_jax.process import cores
 
 # With fewer images than this, another process takes longer to start than it saves.
 _WORTH_A_PROCESS = 100

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from safetensors.numpy import save
 
-from au_jax import atomic_files, log
+from au_jax import log
 from au_jax.ensemble import selection
 from au_jax.ensemble.model_folder import checkpoint
 from au_jax.ensemble.predictor import without_unused
@@ -25,6 +25,7 @@ from au_jax.export.chosen import Chosen, Network, NoForm
 from au_jax.export.pytorch import weights
 from au_jax.export.pytorch.backbone_source import backbone_source
 from au_jax.export.pytorch.views import View, views
+from au_jax.files import atomic_files
 from au_jax.models import weight_schemes
 from au_jax.models.network_spec import NetworkSpec
 from au_jax.models.weight_schemes import Scheme

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from au_jax import aus as au_names
-from au_jax import plain_numbers, regular_file
 from au_jax.data.csv_table import read_table
 from au_jax.errors import UserError
+from au_jax.files import plain_numbers, regular_file
 from au_jax.prepare.readers import rows
 from au_jax.prepare.readers.rows import Problem, RawSet, Row
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from au_jax import aus as au_names
-from au_jax import plain_numbers
 from au_jax.data.csv_table import read_table
 from au_jax.errors import UserError, unknown
+from au_jax.files import plain_numbers
 from au_jax.prepare.readers import rows
 from au_jax.prepare.readers.rows import Problem, RawSet, Row
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from au_jax import aus as au_names
-from au_jax import plain_numbers
 from au_jax.data.csv_table import read_table
 from au_jax.data.image_io import BadImageError, Video
 from au_jax.errors import UserError
+from au_jax.files import plain_numbers
 from au_jax.prepare.readers import rows
 from au_jax.prepare.readers.rows import UNDIVIDED, Problem, RawSet, Row
 

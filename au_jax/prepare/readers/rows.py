@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from au_jax import aus as au_names
-from au_jax import plain_numbers
 from au_jax.aus import ABSENT, PRESENT, UNKNOWN
 from au_jax.data.datasets import Truth
 from au_jax.errors import UserError, spelled_out
+from au_jax.files import plain_numbers
 
 # The split of a data set that its owners did not divide; folds part it by subject.
 UNDIVIDED = "full"

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from au_jax import aus as au_names
-from au_jax import plain_numbers
 from au_jax.data.csv_table import read_table
 from au_jax.errors import UserError, unknown
+from au_jax.files import plain_numbers
 from au_jax.prepare.readers import rows
 from au_jax.prepare.readers.rows import UNDIVIDED, Problem, RawSet, Row
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from au_jax import atomic_files
+from au_jax.files import atomic_files
 
 
 def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path):

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from au_jax import cores
 from au_jax.errors import UserError
+from au_jax.process import cores
 
 
 def test_a_schedulers_limit_counts(monkeypatch):

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from au_jax import echoes
+from au_jax.process import repeated_errors
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def printed(monkeypatch, capsys):
     """The function that gives what was printed of errors since its last call."""
     monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
     monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
-    echoes.pass_over()
+    repeated_errors.pass_over()
     return lambda: capsys.readouterr().err
 
 

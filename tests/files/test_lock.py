@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from au_jax import lock
 from au_jax.errors import UserError
+from au_jax.files import lock
 
 HOLD = """
 import os, sys
 from pathlib import Path
-from au_jax import lock
+from au_jax.files import lock
 with lock.alone(Path(sys.argv[1]), "works"):
     print(os.getpid(), flush=True)
     sys.stdin.readline()

@@ -1,6 +1,6 @@
 import pytest
 
-from au_jax.plain_numbers import real, whole
+from au_jax.files.plain_numbers import real, whole
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from au_jax import large_pages
+from au_jax.process import large_pages
 
 
 @pytest.fixture

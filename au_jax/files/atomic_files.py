@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from au_jax import allowed, file_forms
+from au_jax import allowed
 from au_jax.errors import UserError
+from au_jax.files import file_forms
 
 REDO = "delete the stage's folder to redo it"
 # What begins the name of a file that is being written, before it has its own.

@@ -1,0 +1,1 @@
+"""The process that runs: its CPU cores, its memory pages, and what its threads print."""
